@@ -1,0 +1,73 @@
+//! Owns every capacity of the data plane, with its unit and its memory cost; nothing else in the
+//! project states a size. [`memory_bytes`] adds them up.
+
+use crate::layout::{
+    BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FrontendRow, NextHop,
+    Page, ServiceRow,
+};
+
+/// Services on one host. Two rows each.
+pub const MAX_SERVICES: u32 = 1_024;
+/// Versions of one service, the baseline among them.
+pub const MAX_VERSIONS: usize = 8;
+/// VIPs (address + port + protocol) on one host.
+pub const MAX_FRONTENDS: u32 = 4_096;
+/// Backends on one host, counted once per service, version, address and port.
+/// A table cell is a `u16`, so this can never exceed 65,535; number 0 is never given out.
+pub const MAX_BACKENDS: u32 = 32_768;
+/// Buckets of one side of the directory; a power of two.
+pub const DIRECTORY_BUCKETS: u32 = 65_536;
+/// Endpoints that fit one bucket.
+pub const BUCKET_ENTRIES: usize = 4;
+/// 64-bit words of one side of the address filter; a power of two.
+pub const FILTER_WORDS: u32 = 16_384;
+/// Cells (`u16`) of one table page.
+pub const PAGE_CELLS: usize = 2_048;
+/// Table pages on one host; a Maglev table takes a run of 1, 2, 8 or 32.
+pub const TABLE_PAGES: u32 = 8_192;
+/// Default size of the table of established flows, entries.
+pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
+/// Default size of the table of pending flows, entries.
+pub const PENDING_FLOWS: u32 = 262_144;
+/// Words of the control map, see [`crate::layout::Control`].
+pub const CONTROL_WORDS: u32 = 8;
+/// Counters by reason and verdict, see [`crate::reason`].
+pub const REASON_CELLS: u32 = 256;
+
+/// What a hash-map element costs beside its key and value: `struct htab_elem` with its LRU node
+/// (kernel/bpf/hashtab.c) and its bucket, of which there is at least one per element.
+const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
+
+/// Kernel memory that the maps take, in bytes, on a host with `cpus` possible CPUs.
+pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
+    let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
+    let flows = (established as u64 + pending as u64) * flow;
+    let directory = 2
+        * (DIRECTORY_BUCKETS as u64 * size_of::<Bucket>() as u64
+            + FILTER_WORDS as u64 * 8
+            + size_of::<DirectoryRow>() as u64);
+    let rows = MAX_SERVICES as u64 * (2 * size_of::<ServiceRow>() as u64 + 8)
+        + MAX_FRONTENDS as u64 * size_of::<FrontendRow>() as u64
+        + MAX_BACKENDS as u64 * (size_of::<BackendRow>() as u64 + size_of::<NextHop>() as u64);
+    let pages = TABLE_PAGES as u64 * size_of::<Page>() as u64;
+    let counters = cpus as u64
+        * (MAX_BACKENDS as u64 * size_of::<BackendCounters>() as u64 + REASON_CELLS as u64 * 8);
+    flows + directory + rows + pages + counters + CONTROL_WORDS as u64 * 8
+}
+
+const _: () = assert!(MAX_BACKENDS <= u16::MAX as u32 + 1);
+const _: () = assert!(DIRECTORY_BUCKETS.is_power_of_two() && FILTER_WORDS.is_power_of_two());
+const _: () = assert!(PAGE_CELLS.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1,000 services x 2 versions x 10 backends must load within 256 MiB on two CPUs.
+    #[test]
+    fn the_defaults_fit_256_mib_on_two_cpus() {
+        let bytes = memory_bytes(ESTABLISHED_FLOWS, PENDING_FLOWS, 2);
+        assert!(bytes < 256 << 20, "{bytes}");
+        assert!(bytes > 64 << 20, "the sum has lost a table: {bytes}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Owns the directory: which address, port and protocol is a VIP or a nat backend, as an array of
+//! small buckets that costs one array look-up, behind a one-bit filter of addresses that lets
+//! everything else pass after two.
+//!
+//! Invariant: a bucket never overflows; the builder tries another multiplier instead. The
+//! multiplier is secret enough: only the daemon's own addresses are stored, so a client can at
+//! most make its packets take the second look-up.
+
+use crate::{
+    address::Address,
+    capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
+    layout::{Bucket, Endpoint, EndpointKind},
+};
+
+/// Where a bit of the filter stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilterBit {
+    /// Word within one side.
+    pub word: u32,
+    /// The bit, as a mask.
+    pub mask: u64,
+}
+
+#[inline(always)]
+const fn mix(multiplier: u64, a: u64, b: u64) -> u64 {
+    let mut hash = (a ^ multiplier).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^= hash >> 32;
+    hash = (hash ^ b).wrapping_mul(multiplier);
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash ^ hash >> 32
+}
+
+/// The filter bit of an address.
+#[inline(always)]
+pub const fn filter_bit(multiplier: u64, address: Address) -> FilterBit {
+    let hash = mix(multiplier, address.0[0], address.0[1]);
+    FilterBit {
+        word: (hash >> 8) as u32 & (FILTER_WORDS - 1),
+        mask: 1 << (hash & 63),
+    }
+}
+
+/// The bucket of an endpoint, within one side.
+#[inline(always)]
+pub const fn bucket_of(multiplier: u64, address: Address, port: u16, protocol: u8) -> u32 {
+    let service = (port as u64) << 32 | (protocol as u64) << 16;
+    mix(multiplier, address.0[0] ^ service, address.0[1]) as u32 & (DIRECTORY_BUCKETS - 1)
+}
+
+impl EndpointKind {
+    /// From the byte in an [`Endpoint`]; unknown ones count as empty.
+    #[inline(always)]
+    pub const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Vip,
+            2 => Self::Backend,
+            3 => Self::VipAddress,
+            _ => Self::Empty,
+        }
+    }
+}
+
+impl Bucket {
+    /// The endpoint of that address, port and protocol.
+    ///
+    /// Each entry is compared as a whole, without a branch per field: the verifier walks every
+    /// path, and four entries of five compares each are many.
+    #[inline(always)]
+    pub fn find(&self, address: Address, port: u16, protocol: u8) -> Option<&Endpoint> {
+        self.entries.iter().find(|entry| {
+            let [a, b] = entry.address.0;
+            let other = (a ^ address.0[0])
+                | (b ^ address.0[1])
+                | (entry.port ^ port) as u64
+                | (entry.protocol ^ protocol) as u64
+                | (entry.kind == EndpointKind::Empty as u8) as u64;
+            other == 0
+        })
+    }
+
+    /// Puts an endpoint in; `false` when the bucket is full.
+    pub fn put(&mut self, endpoint: Endpoint) -> bool {
+        let free = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.kind == EndpointKind::Empty as u8);
+        free.map(|entry| *entry = endpoint).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::IpAddr;
+
+    #[test]
+    fn a_bucket_finds_what_was_put_and_refuses_a_fifth() {
+        let address = Address::from("10.0.0.1".parse::<IpAddr>().expect("v4"));
+        let mut bucket = Bucket::default();
+        assert!(
+            bucket.find(Address::default(), 0, 0).is_none(),
+            "empty entries are no endpoints"
+        );
+        for port in 1..=4 {
+            let endpoint = Endpoint {
+                address,
+                port,
+                protocol: 6,
+                kind: 1,
+                number: 7,
+                ..Default::default()
+            };
+            assert!(bucket.put(endpoint));
+            assert_eq!(bucket.find(address, port, 6), Some(&endpoint));
+        }
+        assert!(bucket.find(address, 4, 17).is_none());
+        assert!(!bucket.put(Endpoint {
+            kind: 1,
+            ..Default::default()
+        }));
+    }
+
+    #[test]
+    fn endpoints_of_one_address_spread() {
+        let address = Address::from("10.0.0.1".parse::<IpAddr>().expect("v4"));
+        let first = bucket_of(0x1234_5678_9abc_def1, address, 80, 6);
+        let same = (81..=180)
+            .filter(|port| bucket_of(0x1234_5678_9abc_def1, address, *port, 6) == first)
+            .count();
+        assert!(same < 3, "{same}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
+
+use super::{Env, Fault, Found, Outcome, Parsed, establish, find, send};
+use crate::{
+    address::Address,
+    flow::{
+        Entry, Hop, Table,
+        entry::{load_hop, state, store_hop},
+        law,
+    },
+    layout::{Counter, Endpoint, FlowKey},
+    packet::{
+        Packet, TCP,
+        tcp_flags::{ACK, SYN},
+    },
+    reason::Reason,
+};
+
+/// A packet from a backend's address and port.
+#[inline(always)]
+pub(super) fn process<P: Packet, E: Env>(
+    packet: &mut P,
+    env: &E,
+    parsed: &Parsed<'_>,
+    backend: &Endpoint,
+) -> Outcome {
+    let flags = parsed.transport.segment.flags & (SYN | ACK);
+    if flags == SYN {
+        // A bare SYN is the backend's own connection.
+        return Outcome::pass(Reason::ReplyWithoutFlow);
+    }
+    let Some(frontend) = env.frontend(backend.frontend as u32) else {
+        env.diagnose(Fault::NoRow, backend.frontend as u32);
+        return Outcome::pass(Reason::Inconsistent);
+    };
+    let key = FlowKey {
+        client: parsed.network.destination,
+        client_port: parsed.transport.destination_port,
+        frontend: backend.frontend,
+        port: frontend.port,
+        zero: 0,
+    };
+    let Some(found) = flow_of(env, backend, &key, flags) else {
+        return Outcome::pass(Reason::ReplyWithoutFlow);
+    };
+    if found.found.entry.backend != backend.number {
+        // The client has a flow under these ports with another backend; this must not reach it.
+        return Outcome::drop(Reason::ReplyOfOtherBackend);
+    }
+    if parsed.network.ttl <= 1 {
+        return Outcome::drop(Reason::TtlExpired);
+    }
+    let (entry, promote) = match found.table {
+        Table::Established => (on_established(env, parsed, &found.found), false),
+        Table::Pending => on_pending(env, parsed, &found.found),
+    };
+    let vip = (frontend.address, frontend.port);
+    let hop = way_back(env, parsed, &found.found, vip.0);
+    if promote {
+        establish(env, &key, &found.found, &entry);
+    }
+    env.count_packet(entry.backend, false, parsed.network.length);
+    send::to_client(packet, env, parsed, vip, hop)
+}
+
+struct Flow<C> {
+    table: Table,
+    found: Found<C>,
+}
+
+/// The entry that a backend's packet belongs to: the established one, unless the packet is a
+/// SYN-ACK for the handshake beside it, or the flow is another backend's by now.
+#[inline(always)]
+fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Option<Flow<E::Cell>> {
+    let established = find(env, Table::Established, key, backend.born);
+    if let Some(found) = &established {
+        let mine = found.entry.backend == backend.number;
+        let beside = flags == SYN | ACK && found.entry.state & state::BESIDE != 0;
+        if mine && !beside {
+            return established.map(|found| Flow {
+                table: Table::Established,
+                found,
+            });
+        }
+    }
+    match find(env, Table::Pending, key, backend.born) {
+        Some(found) => Some(Flow {
+            table: Table::Pending,
+            found,
+        }),
+        None => established.map(|found| Flow {
+            table: Table::Established,
+            found,
+        }),
+    }
+}
+
+#[inline(always)]
+fn on_established<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> Entry {
+    let reply = law::reply_established(found.entry, &parsed.transport.segment, parsed.now);
+    if reply.write {
+        reply.entry.store_state(&found.cell);
+    }
+    if reply.reset {
+        env.count(reply.entry.backend, Counter::ResetsByServer);
+    }
+    reply.entry
+}
+
+/// The entry after the packet, and whether it belongs into the established table now.
+#[inline(always)]
+fn on_pending<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> (Entry, bool) {
+    if parsed.network.protocol != TCP {
+        // A datagram back: the flow is answered.
+        return (
+            Entry {
+                seen: parsed.now.jiffies,
+                ..found.entry
+            },
+            true,
+        );
+    }
+    let reply = law::reply_pending(found.entry, &parsed.transport.segment, parsed.now);
+    reply.entry.store_seqs(&found.cell);
+    reply.entry.store_state(&found.cell);
+    if reply.answered {
+        env.count(reply.entry.backend, Counter::SynsAnswered);
+    }
+    if reply.reset {
+        env.count(reply.entry.backend, Counter::ResetsByServer);
+    }
+    (reply.entry, reply.promote)
+}
+
+/// The way to the client: learned once per flow and route epoch, then kept in the entry.
+#[inline(always)]
+fn way_back<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    found: &Found<E::Cell>,
+    vip: Address,
+) -> Option<Hop> {
+    let (hop, learned) = send::client_hop(env, parsed, vip, load_hop(&found.cell));
+    if let Some(words) = learned {
+        store_hop(&found.cell, words);
+    }
+    hop
+}

@@ -1,0 +1,229 @@
+//! Owns the client's side: the flow's backend, or a decision.
+
+use super::{Env, Fault, Found, Outcome, Parsed, establish, find, insert, send};
+use crate::{
+    decide::{Question, decide},
+    flow::{
+        Entry, Table,
+        entry::state,
+        law::{self, Established, Pending, Unknown},
+    },
+    layout::{Counter, Endpoint, FlowKey, Word},
+    packet::{Packet, TCP, tcp_flags::ACK},
+    reason::Reason,
+};
+
+/// Where a packet goes.
+struct Target {
+    backend: u32,
+    reason: Reason,
+}
+
+/// A packet to a VIP.
+#[inline(always)]
+pub(super) fn process<P: Packet, E: Env>(
+    packet: &mut P,
+    env: &E,
+    parsed: &Parsed<'_>,
+    vip: &Endpoint,
+) -> Outcome {
+    if parsed.network.ttl <= 1 {
+        return Outcome::drop(Reason::TtlExpired);
+    }
+    let key = FlowKey {
+        client: parsed.network.source,
+        client_port: parsed.transport.source_port,
+        frontend: vip.frontend,
+        port: parsed.transport.destination_port,
+        zero: 0,
+    };
+    let known = if parsed.network.protocol == TCP {
+        tcp(env, parsed, vip, &key)
+    } else {
+        udp(env, parsed, vip, &key)
+    };
+    let target = match known {
+        Some(target) => target,
+        None => match new_flow(env, parsed, vip, &key) {
+            Ok(target) => target,
+            Err(outcome) => return outcome,
+        },
+    };
+    send::to_backend(packet, env, parsed, target.backend, target.reason)
+}
+
+/// The backend of a known TCP flow.
+#[inline(always)]
+fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
+    let segment = &parsed.transport.segment;
+    let mut live = None;
+    let mut beside_syn = false;
+    if let Some(found) = find(env, Table::Established, key, vip.born) {
+        match law::established(found.entry, segment, parsed.now) {
+            Established::Use { entry, write } => {
+                let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
+                if !marked {
+                    return Some(use_established(env, &found, &entry, write));
+                }
+                live = Some((found, entry, write));
+            }
+            Established::Beside(entry) => {
+                beside_syn = true;
+                live = Some((found, entry, true));
+            }
+            Established::Miss => {}
+        }
+    }
+    if let Some(found) = find(env, Table::Pending, key, vip.born) {
+        match law::pending(found.entry, segment, parsed.now) {
+            // Beside a live flow only the completing ACK counts, or the SYN sent once more.
+            Pending::Use(entry) if live.is_none() || beside_syn => {
+                count_reset(env, found.entry.state, &entry);
+                entry.store_state(&found.cell);
+                return Some(Target {
+                    backend: entry.backend,
+                    reason: Reason::Pending,
+                });
+            }
+            Pending::Complete(entry) => {
+                establish(env, key, &found, &entry);
+                env.count(entry.backend, Counter::Handshakes);
+                return Some(Target {
+                    backend: entry.backend,
+                    reason: Reason::Handshake,
+                });
+            }
+            Pending::Use(_) | Pending::Miss => {}
+        }
+    }
+    let (found, mut entry, write) = live?;
+    if !beside_syn {
+        return Some(use_established(env, &found, &entry, write));
+    }
+    entry.state |= state::BESIDE;
+    entry.store_state(&found.cell);
+    let pending = Entry {
+        state: 0,
+        seen: parsed.now.jiffies,
+        began: parsed.now.jiffies,
+        client_seq: segment.seq,
+        server_seq: 0,
+        ..entry
+    };
+    insert(env, Table::Pending, key, &pending, [0; 3]);
+    env.count(entry.backend, Counter::NewFlows);
+    env.count(entry.backend, Counter::SynsBegun);
+    Some(Target {
+        backend: entry.backend,
+        reason: Reason::NewFlow,
+    })
+}
+
+#[inline(always)]
+fn use_established<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, write: bool) -> Target {
+    if write {
+        count_reset(env, found.entry.state, entry);
+        entry.store_state(&found.cell);
+    }
+    Target {
+        backend: entry.backend,
+        reason: Reason::Established,
+    }
+}
+
+/// Counts a RST of the client the first time it marks its flow.
+#[inline(always)]
+fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
+    if entry.state & !before & state::RST != 0 {
+        env.count(entry.backend, Counter::ResetsByClient);
+    }
+}
+
+/// The backend of a known UDP flow.
+#[inline(always)]
+fn udp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
+    let (found, life_s, reason) = if let Some(found) = find(env, Table::Established, key, vip.born)
+    {
+        (found, law::UDP_ESTABLISHED_S, Reason::Established)
+    } else {
+        let found = find(env, Table::Pending, key, vip.born)?;
+        (found, law::UDP_PENDING_S, Reason::Pending)
+    };
+    let (entry, write) = law::datagram(found.entry, life_s, parsed.now)?;
+    if write {
+        entry.store_state(&found.cell);
+    }
+    Some(Target {
+        backend: entry.backend,
+        reason,
+    })
+}
+
+/// Decides about a packet of no known flow and remembers the flow.
+#[inline(always)]
+fn new_flow<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    vip: &Endpoint,
+    key: &FlowKey,
+) -> Result<Target, Outcome> {
+    let word = Word::unpack(env.service_word(vip.number));
+    let row = env
+        .service(2 * vip.number + word.side)
+        .filter(|row| row.generation != 0);
+    let Some(row) = row else {
+        env.diagnose(Fault::NoServiceRow, vip.number);
+        return Err(Outcome::drop(Reason::Inconsistent));
+    };
+    let question = Question {
+        client: key.client,
+        client_port: key.client_port,
+        port: key.port,
+        protocol: parsed.network.protocol,
+    };
+    let decision = decide(row, &question);
+    if decision.table.cells == 0 {
+        return Err(Outcome::drop(Reason::VersionEmpty));
+    }
+    let page_cells = crate::capacity::PAGE_CELLS as u32;
+    let page = decision.table.page + decision.cell / page_cells;
+    let backend = env.table_cell(page, decision.cell % page_cells) as u32;
+    if backend == 0 {
+        return Err(Outcome::drop(Reason::VersionEmpty));
+    }
+    let is_tcp = parsed.network.protocol == TCP;
+    let unknown = if is_tcp {
+        law::unknown(&parsed.transport.segment)
+    } else {
+        Unknown::New
+    };
+    let (state, reason) = match unknown {
+        Unknown::New => (0, Reason::NewFlow),
+        Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
+    };
+    if !matches!(unknown, Unknown::AdoptOnce) {
+        let entry = Entry {
+            generation: row.generation,
+            backend,
+            service: vip.number as u16,
+            version: decision.version as u8,
+            state,
+            seen: parsed.now.jiffies,
+            began: parsed.now.jiffies,
+            client_seq: parsed.transport.segment.seq,
+            server_seq: 0,
+        };
+        // An entry that law or births made a miss is replaced by what begins here.
+        env.remove(Table::Established, key);
+        insert(env, Table::Pending, key, &entry, [0; 3]);
+    }
+    if matches!(unknown, Unknown::New) {
+        env.count(backend, Counter::NewFlows);
+        if is_tcp {
+            env.count(backend, Counter::SynsBegun);
+        }
+    } else {
+        env.count(backend, Counter::Adopted);
+    }
+    Ok(Target { backend, reason })
+}

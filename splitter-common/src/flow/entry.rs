@@ -1,0 +1,286 @@
+//! Owns the meaning of a flow entry's eight words.
+//!
+//! LRU elements are recycled under readers, so an entry carries a tag of its key in the word that
+//! the kernel writes first and a reader reads last: a mismatch is a miss. Single words are read
+//! and written whole; concurrent writers of one word may lose a mark, never tear it.
+
+use crate::{
+    clock::Jiffies32,
+    layout::{FlowEntry, FlowKey, NextHop},
+};
+
+/// The two tables of flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// Handshakes that are not complete, datagrams that were not answered.
+    Pending,
+    /// Completed handshakes, answered datagrams.
+    Established,
+}
+
+/// A live element of a flow table, word by word.
+pub trait Cell {
+    /// Reads a word (0 ..= 7).
+    fn word(&self, index: usize) -> u64;
+    /// Writes a word (0 ..= 7).
+    fn set_word(&self, index: usize, word: u64);
+}
+
+/// State bits of an entry.
+pub mod state {
+    /// TCP: the backend's SYN-ACK was seen, its sequence number is known.
+    pub const ANSWERED: u8 = 0x01;
+    /// Entered for a packet without SYN.
+    pub const ADOPTED: u8 = 0x02;
+    /// Someone sent RST.
+    pub const RST: u8 = 0x10;
+    /// The client sent FIN.
+    pub const FIN_CLIENT: u8 = 0x20;
+    /// The backend sent FIN.
+    pub const FIN_SERVER: u8 = 0x40;
+    /// A pending handshake stands beside this established flow.
+    pub const BESIDE: u8 = 0x80;
+    /// Either FIN.
+    pub const FIN: u8 = FIN_CLIENT | FIN_SERVER;
+}
+
+/// A flow, without the way back to its client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The generation of the service row that decided.
+    pub generation: u32,
+    /// Backend number.
+    pub backend: u32,
+    /// Service number.
+    pub service: u16,
+    /// Version index.
+    pub version: u8,
+    /// [`state`] bits.
+    pub state: u8,
+    /// When a packet last refreshed the entry.
+    pub seen: Jiffies32,
+    /// When the entry was made.
+    pub began: Jiffies32,
+    /// The client's initial sequence number.
+    pub client_seq: u32,
+    /// The backend's initial sequence number, once `ANSWERED`.
+    pub server_seq: u32,
+}
+
+/// An Ethernet next hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Destination MAC, first byte lowest.
+    pub destination: u64,
+    /// Source MAC, first byte lowest.
+    pub source: u64,
+    /// Interface index.
+    pub ifindex: u32,
+}
+
+const MAC: u64 = (1 << 48) - 1;
+
+impl Hop {
+    /// With `stamp` in each word; stamp 0 makes an unknown hop.
+    #[inline(always)]
+    pub const fn pack(self, stamp: u16) -> NextHop {
+        let stamp = (stamp as u64) << 48;
+        NextHop {
+            words: [
+                self.destination & MAC | stamp,
+                self.source & MAC | stamp,
+                self.ifindex as u64 | stamp,
+            ],
+        }
+    }
+
+    /// The hop and its stamp; `None` when unknown or half-written.
+    #[inline(always)]
+    pub const fn unpack(words: [u64; 3]) -> Option<(Self, u16)> {
+        let stamp = words[0] >> 48;
+        if stamp == 0 || words[1] >> 48 != stamp || words[2] >> 48 != stamp {
+            return None;
+        }
+        let hop = Self {
+            destination: words[0] & MAC,
+            source: words[1] & MAC,
+            ifindex: words[2] as u32,
+        };
+        Some((hop, stamp as u16))
+    }
+
+    /// A MAC as it stands in a word.
+    pub const fn mac_word(mac: [u8; 6]) -> u64 {
+        u64::from_le_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0])
+    }
+
+    /// A MAC from a word.
+    pub const fn mac_bytes(word: u64) -> [u8; 6] {
+        let b = word.to_le_bytes();
+        [b[0], b[1], b[2], b[3], b[4], b[5]]
+    }
+}
+
+impl FlowKey {
+    /// A tag of the key; never 0, which unused elements hold.
+    #[inline(always)]
+    pub const fn tag(&self) -> u32 {
+        let ports =
+            self.client_port as u64 | (self.frontend as u64) << 16 | (self.port as u64) << 32;
+        let mut hash =
+            (self.client.0[0] ^ ports.rotate_left(13)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 32;
+        hash = (hash ^ self.client.0[1]).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (hash >> 32) as u32 | 1
+    }
+}
+
+impl Entry {
+    /// As it goes into a table.
+    #[inline(always)]
+    pub const fn pack(&self, tag: u32, hop: [u64; 3]) -> FlowEntry {
+        FlowEntry {
+            words: [
+                tag as u64 | (self.generation as u64) << 32,
+                self.identity_word(),
+                self.time_word(),
+                self.client_seq as u64 | (self.server_seq as u64) << 32,
+                hop[0],
+                hop[1],
+                hop[2],
+                0,
+            ],
+        }
+    }
+
+    /// From a live element; `None` when it belongs to another key by now.
+    #[inline(always)]
+    pub fn load<C: Cell>(cell: &C, tag: u32) -> Option<Self> {
+        // The tag is read last: see the module.
+        let (identity, time, seqs) = (cell.word(1), cell.word(2), cell.word(3));
+        Self::from_words([cell.word(0), identity, time, seqs], tag)
+    }
+
+    /// From a copy of an element; `None` when it belongs to another key.
+    pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
+        let [head, identity, time, seqs, ..] = entry.words;
+        Self::from_words([head, identity, time, seqs], tag)
+    }
+
+    #[inline(always)]
+    fn from_words([head, identity, time, seqs]: [u64; 4], tag: u32) -> Option<Self> {
+        (head as u32 == tag).then_some(Self {
+            generation: (head >> 32) as u32,
+            backend: identity as u32,
+            service: (identity >> 32) as u16,
+            version: (identity >> 48) as u8,
+            state: (identity >> 56) as u8,
+            seen: Jiffies32(time as u32),
+            began: Jiffies32((time >> 32) as u32),
+            client_seq: seqs as u32,
+            server_seq: (seqs >> 32) as u32,
+        })
+    }
+
+    /// Writes state and time back.
+    #[inline(always)]
+    pub fn store_state<C: Cell>(&self, cell: &C) {
+        cell.set_word(1, self.identity_word());
+        cell.set_word(2, self.time_word());
+    }
+
+    /// Writes the backend's sequence number back.
+    #[inline(always)]
+    pub fn store_seqs<C: Cell>(&self, cell: &C) {
+        cell.set_word(3, self.client_seq as u64 | (self.server_seq as u64) << 32);
+    }
+
+    #[inline(always)]
+    const fn identity_word(&self) -> u64 {
+        self.backend as u64
+            | (self.service as u64) << 32
+            | (self.version as u64) << 48
+            | (self.state as u64) << 56
+    }
+
+    #[inline(always)]
+    const fn time_word(&self) -> u64 {
+        self.seen.0 as u64 | (self.began.0 as u64) << 32
+    }
+}
+
+/// The way back to the client, as a flow keeps it.
+#[inline(always)]
+pub fn load_hop<C: Cell>(cell: &C) -> [u64; 3] {
+    [cell.word(4), cell.word(5), cell.word(6)]
+}
+
+/// Keeps the way back to the client.
+#[inline(always)]
+pub fn store_hop<C: Cell>(cell: &C, hop: NextHop) {
+    cell.set_word(4, hop.words[0]);
+    cell.set_word(5, hop.words[1]);
+    cell.set_word(6, hop.words[2]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Element(core::cell::Cell<[u64; 8]>);
+
+    impl Cell for Element {
+        fn word(&self, index: usize) -> u64 {
+            self.0.get()[index]
+        }
+        fn set_word(&self, index: usize, word: u64) {
+            let mut words = self.0.get();
+            words[index] = word;
+            self.0.set(words);
+        }
+    }
+
+    #[test]
+    fn an_entry_survives_its_words_and_a_recycled_element_is_a_miss() {
+        let entry = Entry {
+            generation: 0x0102_0304,
+            backend: 70_000,
+            service: 0xfffe,
+            version: 7,
+            state: state::BESIDE | state::ANSWERED,
+            seen: Jiffies32(u32::MAX),
+            began: Jiffies32(5),
+            client_seq: 0xdead_beef,
+            server_seq: 0x0bad_cafe,
+        };
+        let key = FlowKey {
+            client_port: 1,
+            ..FlowKey::default()
+        };
+        let element = Element(entry.pack(key.tag(), [1, 2, 3]).words.into());
+        assert_eq!(Entry::load(&element, key.tag()), Some(entry));
+        assert_eq!(load_hop(&element), [1, 2, 3]);
+        let other = FlowKey {
+            client_port: 2,
+            ..FlowKey::default()
+        };
+        assert_eq!(Entry::load(&element, other.tag()), None);
+    }
+
+    #[test]
+    fn a_half_written_hop_is_unknown() {
+        let hop = Hop {
+            destination: Hop::mac_word([1, 2, 3, 4, 5, 6]),
+            source: Hop::mac_word([7; 6]),
+            ifindex: u32::MAX,
+        };
+        let words = hop.pack(9).words;
+        assert_eq!(Hop::unpack(words), Some((hop, 9)));
+        assert_eq!(Hop::mac_bytes(hop.destination), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            Hop::unpack([words[0], hop.pack(8).words[1], words[2]]),
+            None
+        );
+        assert_eq!(Hop::unpack([0; 3]), None);
+    }
+}

@@ -1,0 +1,399 @@
+//! Owns the layout shared with the kernel: every key and value of every map, and the number that
+//! names it. Maps of another number are never opened; the pin directory carries it.
+//!
+//! Invariant: no padding the compiler chose (`Pod` proves it). A test holds a fingerprint of all
+//! sizes and offsets beside [`LAYOUT_VERSION`] and fails when one moves without the other.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    address::Address,
+    capacity::{BUCKET_ENTRIES, MAX_VERSIONS, PAGE_CELLS},
+    hash::HashKey,
+    split::Cuts,
+};
+
+/// Number of this layout.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Control {
+    /// [`Word`] of the directory; generation 0 means that nothing was ever committed.
+    Directory = 0,
+    /// Jiffies until which the daemon vouches for the next hops it wrote.
+    LeaseUntil = 1,
+    /// Raised by the daemon at every route or neighbour event; never 0 once it runs.
+    RouteEpoch = 2,
+    /// Ticks of the jiffies clock per second, measured by the daemon.
+    Hz = 3,
+    /// Jiffies, as the `clock` program read them last.
+    Jiffies = 4,
+    /// Nanoseconds of CLOCK_MONOTONIC, as the `clock` program read them last.
+    MonotonicNs = 5,
+}
+
+/// A generation and the side of the doubled rows that holds it, switched by one store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Word {
+    /// The commit that wrote the rows in force; 0 before the first.
+    pub generation: u32,
+    /// Which of the two rows is in force: 0 or 1.
+    pub side: u32,
+}
+
+impl Word {
+    /// As it stands in a map.
+    pub const fn pack(self) -> u64 {
+        (self.generation as u64) << 1 | (self.side & 1) as u64
+    }
+
+    /// From a map.
+    #[inline(always)]
+    pub const fn unpack(word: u64) -> Self {
+        Self {
+            generation: (word >> 1) as u32,
+            side: (word & 1) as u32,
+        }
+    }
+}
+
+/// What an endpoint of the directory stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum EndpointKind {
+    /// An unused entry.
+    Empty = 0,
+    /// A VIP: address, port, protocol.
+    Vip = 1,
+    /// A backend of a nat service: address, port, protocol.
+    Backend = 2,
+    /// An address that has VIPs; port and protocol are 0.
+    VipAddress = 3,
+}
+
+/// One entry of the directory.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct Endpoint {
+    /// The address.
+    pub address: Address,
+    /// Port, native order; 0 for [`EndpointKind::VipAddress`].
+    pub port: u16,
+    /// IP protocol number; 0 for [`EndpointKind::VipAddress`].
+    pub protocol: u8,
+    /// An [`EndpointKind`].
+    pub kind: u8,
+    /// The frontend: of the VIP, or the one that this backend's replies belong to.
+    pub frontend: u16,
+    /// Zero.
+    pub zero: u16,
+    /// The service of a VIP, the number of a backend.
+    pub number: u32,
+    /// The commit that gave the frontend its number; flows older than that are misses.
+    pub born: u32,
+}
+
+/// Endpoints whose hash is the same.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct Bucket {
+    /// Used ones first.
+    pub entries: [Endpoint; BUCKET_ENTRIES],
+}
+
+/// How one side of the directory is hashed.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct DirectoryRow {
+    /// Odd; another one is tried when a bucket overflows.
+    pub multiplier: u64,
+}
+
+/// One VIP of a service.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct FrontendRow {
+    /// The VIP's address.
+    pub address: Address,
+    /// The VIP's port, native order.
+    pub port: u16,
+    /// The service.
+    pub service: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+    /// The commit that gave the number to this VIP.
+    pub born: u32,
+    /// Zero.
+    pub zero_tail: u32,
+}
+
+/// One backend of one version of one service.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct BackendRow {
+    /// The backend's address.
+    pub address: Address,
+    /// The backend's port, native order; 0 keeps the dialled one.
+    pub port: u16,
+    /// The service.
+    pub service: u16,
+    /// The version's index in its service.
+    pub version: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+    /// The commit that gave the number to this backend, or took it away.
+    pub born: u32,
+    /// 1 once the number was taken away; `born` is then the commit that did.
+    pub retired: u32,
+}
+
+/// How to reach a backend: three words that each carry the same 16-bit stamp in their upper
+/// bits, so that a reader sees a half-written row. Stamp 0: unknown.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct NextHop {
+    /// Destination MAC (first byte lowest), source MAC, interface index.
+    pub words: [u64; 3],
+}
+
+/// A Maglev table: a run of pages.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct TableRef {
+    /// First page.
+    pub page: u32,
+    /// Cells, a prime; 0: no table, the version has no backend in this family.
+    pub cells: u32,
+}
+
+/// One version inside a [`ServiceRow`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct VersionRow {
+    /// Tables by [`crate::address::Family`].
+    pub tables: [TableRef; 2],
+    /// The commit that gave the index to this version.
+    pub born: u32,
+}
+
+/// What a client is, for the split law.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum SplitKey {
+    /// One IPv4 address, one IPv6 /64.
+    Client = 0,
+    /// An IPv4 /24, an IPv6 /48.
+    Client24 = 1,
+    /// One flow: client address, client port, dialled port, protocol.
+    Flow = 2,
+}
+
+/// What keeps its backend inside a version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Affinity {
+    /// One flow.
+    Flow = 0,
+    /// All flows of one client (IPv4 /32, IPv6 /64).
+    Client = 1,
+}
+
+/// A service: everything that a new flow's decision needs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct ServiceRow {
+    /// The salt of the split law.
+    pub salt: HashKey,
+    /// The key of the choice inside a version.
+    pub backend_key: HashKey,
+    /// The cut points.
+    pub cuts: Cuts,
+    /// The versions by index.
+    pub versions: [VersionRow; MAX_VERSIONS],
+    /// The commit that wrote this row; flows carry it.
+    pub generation: u32,
+    /// The commit that gave the number to this service.
+    pub born: u32,
+    /// A [`SplitKey`].
+    pub key: u8,
+    /// An [`Affinity`], for TCP.
+    pub affinity_tcp: u8,
+    /// An [`Affinity`], for UDP.
+    pub affinity_udp: u8,
+    /// The baseline's index.
+    pub baseline: u8,
+    /// Zero.
+    pub zero: u32,
+}
+
+/// A page of table cells; a cell is a backend number, 0 for none.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Page {
+    /// The cells.
+    pub cells: [u16; PAGE_CELLS],
+}
+
+/// The key of a flow.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct FlowKey {
+    /// Client address.
+    pub client: Address,
+    /// Client port, native order.
+    pub client_port: u16,
+    /// Frontend number.
+    pub frontend: u16,
+    /// Dialled port, native order.
+    pub port: u16,
+    /// Zero.
+    pub zero: u16,
+}
+
+/// A flow as eight words; [`crate::flow::Entry`] gives them names.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct FlowEntry {
+    /// See [`crate::flow::Entry`].
+    pub words: [u64; 8],
+}
+
+/// What is counted per backend, per CPU. Bytes are those of the IP packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Counter {
+    /// Packets from clients.
+    PacketsIn = 0,
+    /// Bytes from clients.
+    BytesIn = 1,
+    /// Packets to clients.
+    PacketsOut = 2,
+    /// Bytes to clients.
+    BytesOut = 3,
+    /// Flows decided: a TCP SYN that is no retransmission, a first datagram.
+    NewFlows = 4,
+    /// TCP handshakes completed by the client's ACK.
+    Handshakes = 5,
+    /// TCP handshakes begun.
+    SynsBegun = 6,
+    /// TCP handshakes answered by the backend's SYN-ACK.
+    SynsAnswered = 7,
+    /// Flows that a client reset.
+    ResetsByClient = 8,
+    /// Flows that the backend reset.
+    ResetsByServer = 9,
+    /// Packets forwarded by decision because their flow was not known.
+    Adopted = 10,
+    /// Flow table inserts that the kernel refused.
+    InsertsRefused = 11,
+    /// Room; keeps a row at two cache lines.
+    Spare = 15,
+}
+
+/// The counters of one backend on one CPU, by [`Counter`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct BackendCounters {
+    /// Monotone.
+    pub cells: [u64; 16],
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::mem::offset_of;
+    use std::{format, string::String};
+
+    /// Sizes and offsets of all that the kernel shares with user space.
+    fn fingerprint() -> u64 {
+        let mut text = String::new();
+        macro_rules! row {
+            ($type:ident { $($field:ident),* }) => {
+                text += &format!("{} {}", stringify!($type), size_of::<$type>());
+                $(text += &format!(" {}@{}", stringify!($field), offset_of!($type, $field));)*
+                text += "\n";
+            };
+        }
+        row!(Endpoint {
+            address,
+            port,
+            protocol,
+            kind,
+            frontend,
+            number,
+            born
+        });
+        row!(Bucket { entries });
+        row!(DirectoryRow { multiplier });
+        row!(FrontendRow {
+            address,
+            port,
+            service,
+            protocol,
+            born
+        });
+        row!(BackendRow {
+            address,
+            port,
+            service,
+            version,
+            born,
+            retired
+        });
+        row!(NextHop { words });
+        row!(TableRef { page, cells });
+        row!(VersionRow { tables, born });
+        row!(ServiceRow {
+            salt,
+            backend_key,
+            cuts,
+            versions,
+            generation,
+            born,
+            key,
+            affinity_tcp,
+            affinity_udp,
+            baseline
+        });
+        row!(Page { cells });
+        row!(FlowKey {
+            client,
+            client_port,
+            frontend,
+            port
+        });
+        row!(FlowEntry { words });
+        row!(BackendCounters { cells });
+        text += &format!(
+            "adopted {} epoch {}",
+            Counter::Adopted as u32,
+            Control::MonotonicNs as u32
+        );
+        crate::hash::siphash13(HashKey::default(), text.as_bytes())
+    }
+
+    /// When this fails the layout has changed: raise `LAYOUT_VERSION`, then record the new pair.
+    #[test]
+    fn the_layout_moves_only_with_its_number() {
+        assert_eq!(
+            (LAYOUT_VERSION, fingerprint()),
+            (1, 15_116_794_792_621_310_094),
+            "record the fingerprint"
+        );
+    }
+
+    #[test]
+    fn a_word_survives_packing() {
+        let word = Word {
+            generation: u32::MAX,
+            side: 1,
+        };
+        assert_eq!(Word::unpack(word.pack()), word);
+        assert_eq!(Word::unpack(0), Word::default());
+    }
+}

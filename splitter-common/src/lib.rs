@@ -1,0 +1,31 @@
+//! Every decision of splitter as a total function from values to values, shared by the XDP
+//! program, the daemon, the command line and the tests: *the kernel decides with the same
+//! function as the CLI*.
+//!
+//! Invariants: no allocation, no `unsafe`, no I/O, no panic on any input. Byte order: addresses
+//! are network-order bytes held in native words, ports and lengths are native numbers. Time is
+//! in jiffies where the packet path needs it and never mixed with nanoseconds.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!(
+    "splitter hashes addresses as little-endian words: big-endian hosts would decide differently"
+);
+
+pub mod address;
+pub mod capacity;
+pub mod checksum;
+pub mod clock;
+pub mod decide;
+pub mod directory;
+pub mod edit;
+pub mod engine;
+pub mod flow;
+pub mod hash;
+pub mod layout;
+pub mod maglev;
+pub mod packet;
+pub mod reason;
+pub mod split;
+pub mod weight;

@@ -1,0 +1,196 @@
+//! Owns the kernel's side of `splitter_common::engine::Env`: maps, clock, routes, and the log of
+//! rare faults.
+
+use aya_ebpf::{
+    bindings::bpf_fib_lookup,
+    helpers::generated::{bpf_fib_lookup as fib_lookup, bpf_jiffies64},
+    programs::XdpContext,
+};
+use aya_log_ebpf::warn;
+use splitter_common::{
+    address::{Address, Family},
+    clock::Jiffies,
+    engine::{Env, Fault},
+    flow::{Hop, Table},
+    layout::{
+        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
+        ServiceRow,
+    },
+    packet::Network,
+};
+
+use crate::maps::{self, FlowCell};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// `BPF_FIB_LKUP_RET_SUCCESS`.
+const FOUND: i64 = 0;
+
+/// The running kernel, for one packet.
+pub(crate) struct Kernel<'a> {
+    ctx: &'a XdpContext,
+}
+
+impl<'a> Kernel<'a> {
+    /// For the packet of `ctx`.
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
+        Self { ctx }
+    }
+}
+
+impl Env for Kernel<'_> {
+    type Cell = FlowCell;
+
+    #[inline(always)]
+    fn ingress_ifindex(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn jiffies(&self) -> Jiffies {
+        // SAFETY: the helper takes nothing and only reads a clock.
+        Jiffies(unsafe { bpf_jiffies64() })
+    }
+
+    #[inline(always)]
+    fn control(&self, word: Control) -> u64 {
+        maps::control(word)
+    }
+
+    #[inline(always)]
+    fn directory_row(&self, side: u32) -> Option<DirectoryRow> {
+        maps::directory_row(side)
+    }
+
+    #[inline(always)]
+    fn filter_word(&self, index: u32) -> u64 {
+        maps::filter_word(index)
+    }
+
+    #[inline(always)]
+    fn bucket(&self, index: u32) -> Option<&Bucket> {
+        maps::bucket(index)
+    }
+
+    #[inline(always)]
+    fn frontend(&self, number: u32) -> Option<&FrontendRow> {
+        maps::frontend(number)
+    }
+
+    #[inline(always)]
+    fn backend(&self, number: u32) -> Option<&BackendRow> {
+        maps::backend(number)
+    }
+
+    #[inline(always)]
+    fn service_word(&self, number: u32) -> u64 {
+        maps::service_word(number)
+    }
+
+    #[inline(always)]
+    fn service(&self, index: u32) -> Option<&ServiceRow> {
+        maps::service(index)
+    }
+
+    #[inline(always)]
+    fn table_cell(&self, page: u32, index: u32) -> u16 {
+        maps::table_cell(page, index)
+    }
+
+    #[inline(always)]
+    fn next_hop(&self, backend: u32) -> [u64; 3] {
+        maps::next_hop(backend)
+    }
+
+    #[inline(always)]
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<FlowCell> {
+        maps::flow(table, key)
+    }
+
+    #[inline(always)]
+    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+        maps::insert_flow(table, key, entry)
+    }
+
+    #[inline(always)]
+    fn remove(&self, table: Table, key: &FlowKey) {
+        maps::remove_flow(table, key);
+    }
+
+    #[inline(always)]
+    fn count(&self, backend: u32, counter: Counter) {
+        maps::count(backend, counter as usize);
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, backend: u32, inbound: bool, bytes: u32) {
+        let first = if inbound {
+            Counter::PacketsIn
+        } else {
+            Counter::PacketsOut
+        };
+        maps::count_pair(backend, first as usize, (1, bytes as u64));
+    }
+
+    #[inline(always)]
+    fn route(&self, network: &Network, source: Address, destination: Address) -> Option<Hop> {
+        // SAFETY: all of the struct's fields are numbers, for which zero bits are a value.
+        let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+        let (from, to) = (source.halfwords(), destination.halfwords());
+        match network.family {
+            Family::V4 => {
+                query.family = AF_INET;
+                query.__bindgen_anon_3.ipv4_src = word(from, 6);
+                query.__bindgen_anon_4.ipv4_dst = word(to, 6);
+            }
+            Family::V6 => {
+                query.family = AF_INET6;
+                query.__bindgen_anon_3.ipv6_src =
+                    [word(from, 0), word(from, 2), word(from, 4), word(from, 6)];
+                query.__bindgen_anon_4.ipv6_dst =
+                    [word(to, 0), word(to, 2), word(to, 4), word(to, 6)];
+            }
+        }
+        query.l4_protocol = network.protocol;
+        query.ifindex = self.ingress_ifindex();
+        // SAFETY: the context is this run's, and the length is that of the struct.
+        let found = unsafe {
+            fib_lookup(
+                self.ctx.ctx.cast(),
+                &raw mut query,
+                size_of::<bpf_fib_lookup>() as i32,
+                0,
+            )
+        };
+        (found == FOUND).then(|| Hop {
+            destination: Hop::mac_word(query.dmac),
+            source: Hop::mac_word(query.smac),
+            ifindex: query.ifindex,
+        })
+    }
+
+    #[inline(always)]
+    fn diagnose(&self, fault: Fault, number: u32) {
+        match fault {
+            Fault::NoServiceRow => {
+                warn!(
+                    self.ctx,
+                    "service {} is in the directory but has no row in force", number
+                );
+            }
+            Fault::NoRow => {
+                warn!(
+                    self.ctx,
+                    "number {} is named by a flow or table but has no row", number
+                );
+            }
+        }
+    }
+}
+
+/// Two halfwords as a native load of their four bytes.
+#[inline(always)]
+fn word(halfwords: [u16; 8], at: usize) -> u32 {
+    halfwords[at] as u32 | (halfwords[at + 1] as u32) << 16
+}

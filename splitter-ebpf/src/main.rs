@@ -1,0 +1,78 @@
+//! The XDP program of splitter: a thin shell over `splitter_common::engine`. It turns bytes into
+//! halfwords, look-ups into map look-ups and an outcome into an XDP action; it decides nothing.
+//!
+//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`] (map
+//! access) and the entry points below, nowhere else.
+#![no_std]
+#![no_main]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "the xdp macro emits public items without docs"
+)]
+
+mod kernel;
+mod maps;
+mod packet;
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_jiffies64, bpf_redirect},
+    },
+    macros::xdp,
+    programs::XdpContext,
+};
+use splitter_common::{
+    engine,
+    layout::Control,
+    reason::{self, Verdict},
+};
+
+use crate::{kernel::Kernel, packet::XdpPacket};
+
+/// For interfaces whose frames fit one buffer.
+#[xdp]
+pub fn splitter(ctx: XdpContext) -> u32 {
+    go(&ctx, XdpPacket::linear(&ctx))
+}
+
+/// For interfaces whose frames may span several buffers (kernel 5.18 and later).
+#[xdp(frags)]
+pub fn splitter_frags(ctx: XdpContext) -> u32 {
+    go(&ctx, XdpPacket::with_frags(&ctx))
+}
+
+/// Run by the daemon through BPF_PROG_TEST_RUN to read the kernel's clocks; never attached.
+#[xdp]
+pub fn clock(_ctx: XdpContext) -> u32 {
+    // SAFETY: both helpers take nothing and only read clocks.
+    let (jiffies, now_ns) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
+    maps::set_control(Control::Jiffies, jiffies);
+    maps::set_control(Control::MonotonicNs, now_ns);
+    xdp_action::XDP_PASS
+}
+
+#[inline(always)]
+fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
+    let outcome = engine::process(&mut packet, &Kernel::new(ctx));
+    maps::count_reason(reason::cell(outcome.reason, outcome.verdict));
+    match outcome.verdict {
+        Verdict::Pass | Verdict::Resolve => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+        Verdict::Tx => xdp_action::XDP_TX,
+        // SAFETY: the helper takes two numbers; an unknown interface makes it return XDP_ABORTED.
+        Verdict::Redirect => unsafe { bpf_redirect(outcome.ifindex, 0) as u32 },
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

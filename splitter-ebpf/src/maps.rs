@@ -1,0 +1,233 @@
+//! Owns the maps and raw access to their elements.
+//!
+//! Rows that the daemon never rewrites while they are in force are lent as references. What other
+//! CPUs write at any time (flow elements, control words, next hops) is read and written as whole
+//! 64-bit words with volatile access.
+
+use aya_ebpf::{
+    btf_maps::{Array, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use splitter_common::{
+    capacity::{
+        CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, MAX_BACKENDS,
+        MAX_FRONTENDS, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_PAGES,
+    },
+    flow::{Cell, Table},
+    layout::{
+        BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
+        FrontendRow, NextHop, Page, ServiceRow,
+    },
+};
+
+/// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
+const MMAPABLE: usize = 1 << 10;
+
+#[btf_map]
+static CONTROL: Array<u64, { CONTROL_WORDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static DIRECTORY: Array<DirectoryRow, 2, MMAPABLE> = Array::new();
+#[btf_map]
+static FILTER: Array<u64, { 2 * FILTER_WORDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static BUCKETS: Array<Bucket, { 2 * DIRECTORY_BUCKETS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static FRONTENDS: Array<FrontendRow, { MAX_FRONTENDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static BACKENDS: Array<BackendRow, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static SERVICE_WORDS: Array<u64, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static SERVICES: Array<ServiceRow, { 2 * MAX_SERVICES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static PAGES: Array<Page, { TABLE_PAGES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static NEXT_HOPS: Array<NextHop, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static PENDING: LruHashMap<FlowKey, FlowEntry, { PENDING_FLOWS as usize }> = LruHashMap::new();
+#[btf_map]
+static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize }> =
+    LruHashMap::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<BackendCounters, { MAX_BACKENDS as usize }> = PerCpuArray::new();
+#[btf_map]
+static REASONS: PerCpuArray<u64, { REASON_CELLS as usize }> = PerCpuArray::new();
+
+/// A live flow element.
+pub(crate) struct FlowCell(*mut FlowEntry);
+
+impl Cell for FlowCell {
+    #[inline(always)]
+    fn word(&self, index: usize) -> u64 {
+        // SAFETY: the element is non-null and stays mapped for the program run; `index` is a
+        // constant below 8 at every call.
+        unsafe { (&raw const (*self.0).words[index]).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set_word(&self, index: usize, word: u64) {
+        // SAFETY: as in `word`; a recycled element is another flow's, whose words of state and
+        // time may be wrong by one mark, never its identity (see `flow::entry`).
+        unsafe { (&raw mut (*self.0).words[index]).write_volatile(word) }
+    }
+}
+
+#[inline(always)]
+fn volatile(word: Option<*const u64>) -> u64 {
+    // SAFETY: a pointer from an array look-up is valid and aligned for its u64.
+    word.map_or(0, |word| unsafe { word.read_volatile() })
+}
+
+#[inline(always)]
+fn bump(cell: Option<*mut u64>, amount: u64) {
+    if let Some(cell) = cell {
+        // SAFETY: a per-CPU cell has one writer at a time, the program on this CPU.
+        unsafe { cell.write_volatile(cell.read_volatile() + amount) }
+    }
+}
+
+/// A control word; 0 when never written.
+#[inline(always)]
+pub(crate) fn control(word: Control) -> u64 {
+    volatile(CONTROL.get_ptr(word as u32))
+}
+
+/// Writes a control word.
+#[inline(always)]
+pub(crate) fn set_control(word: Control, value: u64) {
+    if let Some(cell) = CONTROL.get_ptr_mut(word as u32) {
+        // SAFETY: a pointer from an array look-up is valid and aligned for its u64.
+        unsafe { cell.write_volatile(value) }
+    }
+}
+
+/// The directory's row of a side.
+#[inline(always)]
+pub(crate) fn directory_row(side: u32) -> Option<DirectoryRow> {
+    DIRECTORY.get(side).copied()
+}
+
+/// A filter word.
+#[inline(always)]
+pub(crate) fn filter_word(index: u32) -> u64 {
+    volatile(FILTER.get_ptr(index))
+}
+
+/// A directory bucket.
+#[inline(always)]
+pub(crate) fn bucket(index: u32) -> Option<&'static Bucket> {
+    BUCKETS.get(index)
+}
+
+/// A frontend row.
+#[inline(always)]
+pub(crate) fn frontend(number: u32) -> Option<&'static FrontendRow> {
+    FRONTENDS.get(number)
+}
+
+/// A backend row.
+#[inline(always)]
+pub(crate) fn backend(number: u32) -> Option<&'static BackendRow> {
+    BACKENDS.get(number)
+}
+
+/// A service's word.
+#[inline(always)]
+pub(crate) fn service_word(number: u32) -> u64 {
+    volatile(SERVICE_WORDS.get_ptr(number))
+}
+
+/// A service row.
+#[inline(always)]
+pub(crate) fn service(index: u32) -> Option<&'static ServiceRow> {
+    SERVICES.get(index)
+}
+
+/// A table cell; 0 for none.
+#[inline(always)]
+pub(crate) fn table_cell(page: u32, index: u32) -> u16 {
+    match PAGES.get(page) {
+        Some(page) => page.cells[index as usize & (PAGE_CELLS - 1)],
+        None => 0,
+    }
+}
+
+/// The words of a next hop; zeros when unknown.
+#[inline(always)]
+pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
+    let Some(hop) = NEXT_HOPS.get_ptr(backend) else {
+        return [0; 3];
+    };
+    // SAFETY: a pointer from an array look-up is valid and aligned for its words; the daemon
+    // writes them whole.
+    unsafe {
+        [
+            (&raw const (*hop).words[0]).read_volatile(),
+            (&raw const (*hop).words[1]).read_volatile(),
+            (&raw const (*hop).words[2]).read_volatile(),
+        ]
+    }
+}
+
+/// A live flow.
+#[inline(always)]
+pub(crate) fn flow(table: Table, key: &FlowKey) -> Option<FlowCell> {
+    match table {
+        Table::Pending => PENDING.get_ptr_mut(key),
+        Table::Established => ESTABLISHED.get_ptr_mut(key),
+    }
+    .map(FlowCell)
+}
+
+/// Enters a flow.
+#[inline(always)]
+pub(crate) fn insert_flow(table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+    match table {
+        Table::Pending => PENDING.insert(key, entry, 0),
+        Table::Established => ESTABLISHED.insert(key, entry, 0),
+    }
+    .is_ok()
+}
+
+/// Removes a flow; one that is not there is no error.
+#[inline(always)]
+pub(crate) fn remove_flow(table: Table, key: &FlowKey) {
+    let _absent = match table {
+        Table::Pending => PENDING.remove(key),
+        Table::Established => ESTABLISHED.remove(key),
+    };
+}
+
+/// Adds to two neighbouring counters of a backend, with one look-up.
+#[inline(always)]
+pub(crate) fn count_pair(backend: u32, first: usize, amounts: (u64, u64)) {
+    if let Some(row) = COUNTERS.get_ptr_mut(backend) {
+        // SAFETY: `first` is a constant of `Counter` with a neighbour; the row is valid.
+        let (a, b) = unsafe {
+            (
+                &raw mut (*row).cells[first],
+                &raw mut (*row).cells[first + 1],
+            )
+        };
+        bump(Some(a), amounts.0);
+        bump(Some(b), amounts.1);
+    }
+}
+
+/// Adds 1 to a counter of a backend.
+#[inline(always)]
+pub(crate) fn count(backend: u32, counter: usize) {
+    // SAFETY: `counter` is a constant of `Counter`; the row is valid.
+    bump(
+        COUNTERS
+            .get_ptr_mut(backend)
+            .map(|row| unsafe { &raw mut (*row).cells[counter] }),
+        1,
+    );
+}
+
+/// Adds 1 to the counter of a reason and verdict.
+#[inline(always)]
+pub(crate) fn count_reason(cell: u32) {
+    bump(REASONS.get_ptr_mut(cell), 1);
+}

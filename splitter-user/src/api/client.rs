@@ -1,0 +1,215 @@
+//! Owns the way from the command line to the daemon.
+//!
+//! Invariant: every failure is one sentence that says what to do; a daemon that hangs is given up
+//! after [`TIMEOUT`].
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::control::Refusal;
+use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use crate::model::Vip;
+
+/// How long a request may take, all together.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no answer, or not the one hoped for.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody has made a socket.
+    #[error(
+        "the daemon is not running (no socket at {path}): start it with `splitter serve`, or name \
+         its socket with --socket", path = .0.display()
+    )]
+    NoSocket(PathBuf),
+    /// Nobody listens on the socket any more.
+    #[error(
+        "the daemon is not running (nobody listens on {path}): start it with `splitter serve`; \
+         traffic goes on as it was last told", path = .0.display()
+    )]
+    NotListening(PathBuf),
+    /// We may not use the socket.
+    #[error(
+        "no permission to talk to the daemon on {path}: run as root or as a member of the \
+         socket's group", path = .0.display()
+    )]
+    Permission(PathBuf),
+    /// The daemon does not answer in time.
+    #[error(
+        "the daemon on {path} does not answer within {seconds} s: it hangs or the host is \
+         overloaded; traffic goes on as it was last told",
+        path = .0.display(), seconds = TIMEOUT.as_secs()
+    )]
+    Timeout(PathBuf),
+    /// The socket fails otherwise.
+    #[error("cannot reach the daemon on {path}: {error}", path = .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// What came back is no answer of ours.
+    #[error(
+        "the answer on {path} makes no sense ({what}): is it another program, or another version \
+         of splitter?", path = .path.display()
+    )]
+    Nonsense {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The daemon said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Asks one daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the daemon that listens on `socket`.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+        }
+    }
+
+    /// Everything that is going on.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.ask(Method::GET, "/v1/status", Bytes::new()).await
+    }
+
+    /// Every service in brief.
+    pub async fn service_list(&self) -> Result<Vec<ServiceSummary>, ClientError> {
+        self.ask(Method::GET, "/v1/services", Bytes::new()).await
+    }
+
+    /// Changes weights, or says what a change would do.
+    pub async fn set_weights(
+        &self,
+        service: &str,
+        change: &WeightSet,
+    ) -> Result<WeightChange, ClientError> {
+        let body = serde_json::to_vec(change).map_err(|error| self.nonsense(error))?;
+        let path = format!("/v1/services/{}/weights", escape(service));
+        self.ask(Method::POST, &path, body.into()).await
+    }
+
+    /// Says where a client goes and why.
+    pub async fn explain(
+        &self,
+        service: &str,
+        client: IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> Result<Explanation, ClientError> {
+        let client = escape(&client.to_string());
+        let mut path = format!("/v1/services/{}/explain?client={client}", escape(service));
+        if let Some(port) = port {
+            path += &format!("&port={port}");
+        }
+        if let Some(vip) = vip {
+            path += &format!("&vip={}", escape(&vip.to_string()));
+        }
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
+        let (status, body) = answer.map_err(|_| ClientError::Timeout(self.socket.clone()))??;
+        if (200..300).contains(&status) {
+            return serde_json::from_slice(&body).map_err(|error| self.nonsense(error));
+        }
+        let error: ApiError = serde_json::from_slice(&body)
+            .map_err(|_| self.nonsense(format_args!("HTTP status {status} without a reason")))?;
+        Err(Refusal::from_answer(status, error).into())
+    }
+
+    /// One request on a connection of its own.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| connect_error(&self.socket, error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.nonsense(error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "splitter")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.nonsense(error))?;
+        let talk = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status().as_u16();
+            Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        // The connection is driven by whoever waits for the answer; its own end is no news.
+        let drive = async {
+            let _ = connection.await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            answer = talk => answer.map_err(|error: hyper::Error| self.nonsense(error)),
+            never = drive => never,
+        }
+    }
+
+    fn nonsense(&self, what: impl std::fmt::Display) -> ClientError {
+        ClientError::Nonsense {
+            path: self.socket.clone(),
+            what: what.to_string(),
+        }
+    }
+}
+
+fn connect_error(path: &Path, error: io::Error) -> ClientError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => ClientError::NoSocket(path),
+        io::ErrorKind::ConnectionRefused => ClientError::NotListening(path),
+        io::ErrorKind::PermissionDenied => ClientError::Permission(path),
+        // io::ErrorKind is open-ended; the error speaks for itself.
+        _ => ClientError::Io { path, error },
+    }
+}
+
+/// Percent-encodes whatever could mean something in a URI (RFC 3986, section 2.3).
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}

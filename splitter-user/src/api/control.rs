@@ -1,0 +1,213 @@
+//! Owns the seam between the HTTP API and whoever carries its requests out.
+//!
+//! Invariant: a [`Refusal`] is the only way for a request to fail, and its kind alone decides the
+//! HTTP status and the exit code of the command line.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use thiserror::Error;
+
+use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use crate::model::Vip;
+
+/// What the API can ask of the daemon.
+pub trait Control: Send + Sync + 'static {
+    /// Everything that is going on.
+    fn status(&self) -> impl Future<Output = Result<Status, Refusal>> + Send;
+
+    /// Every service in brief.
+    fn service_list(&self) -> impl Future<Output = Result<Vec<ServiceSummary>, Refusal>> + Send;
+
+    /// Changes weights of a service, or says what a change would do.
+    fn set_weights(
+        &self,
+        service: String,
+        change: WeightSet,
+        actor: Actor,
+    ) -> impl Future<Output = Result<WeightChange, Refusal>> + Send;
+
+    /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
+    /// address family is meant; without `port` a flow-keyed choice cannot be named.
+    fn explain(
+        &self,
+        service: String,
+        client: IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> impl Future<Output = Result<Explanation, Refusal>> + Send;
+}
+
+/// Who is at the other end of the socket, as the kernel says (SO_PEERCRED).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// User id.
+    pub uid: u32,
+    /// Process id, where the kernel knows it.
+    pub pid: Option<u32>,
+    /// Login name, where the host knows it.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for Actor {
+    /// `root (uid 0, pid 4711)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name} (uid {}", self.uid)?;
+        } else {
+            write!(f, "uid {}", self.uid)?;
+        }
+        if let Some(pid) = self.pid {
+            write!(f, ", pid {pid}")?;
+        }
+        f.write_str(if self.name.is_some() { ")" } else { "" })
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The thing named does not exist.
+    #[error("{what}")]
+    NotFound {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The request makes no sense, whatever the state.
+    #[error("{what}")]
+    Invalid {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The request makes sense, but not in the present state.
+    #[error("{what}")]
+    Conflict {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The actor may not do this.
+    #[error("{what}")]
+    Forbidden {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The daemon or the kernel failed.
+    #[error("{what}")]
+    Internal {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl Refusal {
+    /// The thing named does not exist.
+    pub fn not_found(what: impl fmt::Display) -> Self {
+        Self::NotFound {
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The request makes no sense, whatever the state.
+    pub fn invalid(what: impl fmt::Display) -> Self {
+        Self::Invalid {
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The request makes sense, but not in the present state.
+    pub fn conflict(what: impl fmt::Display) -> Self {
+        Self::Conflict {
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The actor may not do this.
+    pub fn forbidden(what: impl fmt::Display) -> Self {
+        Self::Forbidden {
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The daemon or the kernel failed.
+    pub fn internal(what: impl fmt::Display) -> Self {
+        Self::Internal {
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The same with a word on what to do.
+    #[must_use]
+    pub fn with_hint(mut self, text: impl fmt::Display) -> Self {
+        match &mut self {
+            Self::NotFound { hint, .. }
+            | Self::Invalid { hint, .. }
+            | Self::Conflict { hint, .. }
+            | Self::Forbidden { hint, .. }
+            | Self::Internal { hint, .. } => *hint = Some(text.to_string()),
+        }
+        self
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { hint, .. }
+            | Self::Invalid { hint, .. }
+            | Self::Conflict { hint, .. }
+            | Self::Forbidden { hint, .. }
+            | Self::Internal { hint, .. } => hint.as_deref(),
+        }
+    }
+
+    /// The HTTP status that says so.
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::NotFound { .. } => 404,
+            Self::Invalid { .. } => 400,
+            Self::Conflict { .. } => 409,
+            Self::Forbidden { .. } => 403,
+            Self::Internal { .. } => 500,
+        }
+    }
+
+    /// The refusal that an answer with this HTTP status carries; the inverse of
+    /// [`Self::http_status`].
+    pub fn from_answer(status: u16, answer: ApiError) -> Self {
+        let ApiError { error: what, hint } = answer;
+        match status {
+            404 => Self::NotFound { what, hint },
+            409 => Self::Conflict { what, hint },
+            403 => Self::Forbidden { what, hint },
+            400..=499 => Self::Invalid { what, hint },
+            // Anything that is no answer of ours is a failure of the daemon.
+            _ => Self::Internal { what, hint },
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound { what, hint }
+            | Refusal::Invalid { what, hint }
+            | Refusal::Conflict { what, hint }
+            | Refusal::Forbidden { what, hint }
+            | Refusal::Internal { what, hint } => Self { error: what, hint },
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Owns the HTTP API over a unix socket: its JSON, its server and its client.
+//!
+//! Invariant: server and client share [`types`], so that they cannot differ; the server knows
+//! nothing of the daemon but [`Control`].
+
+pub mod client;
+mod control;
+pub mod server;
+mod socket;
+pub mod types;
+
+pub use client::{Client, ClientError};
+pub use control::{Actor, Control, Refusal};
+pub use server::serve;
+pub use socket::{BindError, bind};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Owns the routes of the API and the JSON form of every answer.
+//!
+//! Invariant: every answer is JSON, refusals and unknown paths too; who asks is told by the kernel
+//! (SO_PEERCRED) and never by the request. Bodies are at most [`BODY_MAX`] bytes.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::connect_info::Connected;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+
+use super::control::{Actor, Control, Refusal};
+use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use crate::model::Vip;
+
+/// The longest body of a request, in bytes.
+pub const BODY_MAX: usize = 64 * 1024;
+
+/// Answers requests on `listener` until `stop` is done; requests under way are finished.
+pub async fn serve<C: Control>(
+    listener: UnixListener,
+    control: Arc<C>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = router(control).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+/// The routes.
+pub fn router<C: Control>(control: Arc<C>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::<C>))
+        .route("/v1/services", get(services::<C>))
+        .route("/v1/services/{name}/weights", post(weights::<C>))
+        .route("/v1/services/{name}/explain", get(explain::<C>))
+        .fallback(async || Answer(Refusal::not_found("no such path in this API")))
+        .method_not_allowed_fallback(async || {
+            let error = ApiError {
+                error: "this path takes another method".into(),
+                hint: None,
+            };
+            (StatusCode::METHOD_NOT_ALLOWED, Json(error))
+        })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(control)
+}
+
+/// Who is at the other end; `None` when the kernel would not say.
+#[derive(Clone, Debug)]
+pub struct Peer(Option<Actor>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let credentials = stream.io().peer_cred().ok();
+        Self(credentials.map(|credentials| Actor {
+            uid: credentials.uid(),
+            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+            name: None,
+        }))
+    }
+}
+
+/// A refusal on its way out.
+struct Answer(Refusal);
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.http_status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(ApiError::from(self.0))).into_response()
+    }
+}
+
+async fn status<C: Control>(State(control): State<Arc<C>>) -> Result<Json<Status>, Answer> {
+    Ok(Json(control.status().await?))
+}
+
+async fn services<C: Control>(
+    State(control): State<Arc<C>>,
+) -> Result<Json<Vec<ServiceSummary>>, Answer> {
+    Ok(Json(control.service_list().await?))
+}
+
+async fn weights<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<WeightChange>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let body = body.map_err(|error| {
+        Refusal::invalid(error.body_text())
+            .with_hint(format!("a body has at most {BODY_MAX} bytes"))
+    })?;
+    let change: WeightSet = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::invalid(format!("the body is no weight change: {error}"))
+            .with_hint("send {\"weights\": {\"canary\": \"5%\"}}")
+    })?;
+    let mut actor =
+        actor.ok_or_else(|| Refusal::forbidden("the kernel does not say who is asking"))?;
+    actor.name = login_name(actor.uid).await;
+    Ok(Json(control.set_weights(name, change, actor).await?))
+}
+
+/// What can stand behind the `?` of `explain`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    client: IpAddr,
+    port: Option<u16>,
+    vip: Option<Vip>,
+}
+
+async fn explain<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<ExplainQuery>, QueryRejection>,
+) -> Result<Json<Explanation>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let Query(query) = query.map_err(|error| {
+        Refusal::invalid(error.body_text())
+            .with_hint("ask with ?client=ADDRESS, and &port=PORT and &vip=ADDRESS:PORT/PROTOCOL")
+    })?;
+    Ok(Json(
+        control
+            .explain(name, query.client, query.port, query.vip)
+            .await?,
+    ))
+}
+
+/// The name that /etc/passwd has for a user. Other directories are not asked: the number is what
+/// counts, the name only helps whoever reads it.
+async fn login_name(uid: u32) -> Option<String> {
+    let passwd = tokio::fs::read_to_string("/etc/passwd").await.ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (number == uid).then(|| name.to_owned())
+    })
+}

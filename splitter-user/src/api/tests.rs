@@ -1,0 +1,243 @@
+//! Tests of server and client together, over a real unix socket, with a daemon of straw.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::types::{Explanation, ServiceSummary, Status, VersionWeight, WeightChange, WeightSet};
+use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
+use crate::model::Vip;
+
+struct Straw;
+
+impl Control for Straw {
+    async fn status(&self) -> Result<Status, Refusal> {
+        Err(Refusal::internal("the kernel is gone").with_hint("reboot"))
+    }
+
+    async fn service_list(&self) -> Result<Vec<ServiceSummary>, Refusal> {
+        let weight = VersionWeight {
+            name: "v".into(),
+            baseline: true,
+            weight: "100%".into(),
+        };
+        Ok(vec![ServiceSummary {
+            name: "shop".into(),
+            vips: Vec::new(),
+            versions: vec![weight],
+        }])
+    }
+
+    async fn set_weights(
+        &self,
+        service: String,
+        change: WeightSet,
+        actor: Actor,
+    ) -> Result<WeightChange, Refusal> {
+        assert_eq!(actor.uid, rustix::process::getuid().as_raw());
+        assert_eq!(actor.pid, Some(std::process::id()));
+        match service.as_str() {
+            "shop" => Ok(WeightChange {
+                service,
+                generation: 7,
+                before: BTreeMap::new(),
+                after: change.weights,
+                dry_run: change.dry_run,
+                moves: Vec::new(),
+            }),
+            "busy" => Err(Refusal::conflict("a release is running")),
+            other => Err(Refusal::not_found(format!("no service \"{other}\"")).with_hint("shop")),
+        }
+    }
+
+    async fn explain(
+        &self,
+        service: String,
+        client: IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> Result<Explanation, Refusal> {
+        Ok(Explanation {
+            service,
+            vip: vip.map(|vip| vip.to_string()).unwrap_or_default(),
+            client: format!("{client} {port:?}"),
+            key: "client".into(),
+            assignment: String::new(),
+            hash_hex: "0x0".into(),
+            hash_fraction: 0.0,
+            cuts: Vec::new(),
+            version: "v".into(),
+            backend: None,
+            backend_note: None,
+            live_flow: None,
+            moves_at: None,
+        })
+    }
+}
+
+/// A daemon of straw on a socket in a directory that does not exist yet.
+fn daemon() -> (tempfile::TempDir, PathBuf, Client) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("run/splitter.sock");
+    let listener = bind(&path).expect("bound");
+    tokio::spawn(serve(listener, Arc::new(Straw), std::future::pending()));
+    (directory, path.clone(), Client::new(path))
+}
+
+fn weights(dry_run: bool) -> WeightSet {
+    let weights = BTreeMap::from([("canary".to_owned(), "5%".to_owned())]);
+    WeightSet {
+        weights,
+        reason: None,
+        dry_run,
+    }
+}
+
+#[tokio::test]
+async fn requests_reach_the_daemon_and_answers_come_back() {
+    let (_directory, _, client) = daemon();
+    assert_eq!(client.service_list().await.expect("listed")[0].name, "shop");
+    let change = client
+        .set_weights("shop", &weights(true))
+        .await
+        .expect("changed");
+    assert_eq!((change.generation, change.dry_run), (7, true));
+    assert_eq!(change.after["canary"], "5%");
+    let vip = "[2001:db8::1]:443/udp".parse().expect("a VIP");
+    let address = "2001:db8::9".parse().expect("an address");
+    let why = client
+        .explain("shop", address, Some(77), Some(vip))
+        .await
+        .expect("explained");
+    assert_eq!(
+        (why.vip.as_str(), why.client.as_str()),
+        ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
+    );
+}
+
+#[tokio::test]
+async fn refusals_keep_their_kind_and_their_hint() {
+    let (_directory, _, client) = daemon();
+    let refused = |error| match error {
+        ClientError::Refused(refusal) => refusal,
+        other => panic!("{other}"),
+    };
+    let error = client.status().await.expect_err("refused");
+    assert_eq!(
+        refused(error),
+        Refusal::internal("the kernel is gone").with_hint("reboot")
+    );
+    let error = client
+        .set_weights("busy", &weights(false))
+        .await
+        .expect_err("refused");
+    assert_eq!(refused(error), Refusal::conflict("a release is running"));
+    let error = client
+        .set_weights("a/b ?", &weights(false))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        refused(error),
+        Refusal::not_found("no service \"a/b ?\"").with_hint("shop")
+    );
+    let mut large = weights(false);
+    large.reason = Some("x".repeat(70_000));
+    let error = client
+        .set_weights("shop", &large)
+        .await
+        .expect_err("refused");
+    assert!(matches!(refused(error), Refusal::Invalid { .. }));
+}
+
+/// What the daemon says to a request in plain bytes.
+async fn raw(path: PathBuf, request: &'static str) -> String {
+    let talk = move || {
+        let mut stream = std::os::unix::net::UnixStream::connect(path)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    tokio::task::spawn_blocking(talk)
+        .await
+        .expect("joined")
+        .expect("answered")
+}
+
+#[tokio::test]
+async fn everything_is_answered_in_json() {
+    let (_directory, path, _client) = daemon();
+    for (request, status, fragment) in [
+        ("GET /nowhere HTTP/1.1", "404", "no such path"),
+        ("DELETE /v1/status HTTP/1.1", "405", "another method"),
+        (
+            "GET /v1/services/shop/explain?client=x HTTP/1.1",
+            "400",
+            "ask with ?client=ADDRESS",
+        ),
+        (
+            "GET /v1/services/shop/explain?client=10.0.0.1&prot=1 HTTP/1.1",
+            "400",
+            "prot",
+        ),
+        (
+            "GET /v1/services/shop/explain?client=10.0.0.1&vip=x HTTP/1.1",
+            "400",
+            "is no VIP",
+        ),
+        (
+            "POST /v1/services/shop/weights HTTP/1.1\r\nContent-Length: 2",
+            "400",
+            "weight change",
+        ),
+    ] {
+        let body = if request.contains("Content-Length") {
+            "{}"
+        } else {
+            ""
+        };
+        let text = format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n{body}");
+        let answer = raw(path.clone(), text.leak()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("content-type: application/json"),
+            "{answer}"
+        );
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        assert!(
+            body.contains("\"error\":") && body.contains(fragment),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+    let (_directory, path, _client) = daemon();
+    assert!(matches!(bind(&path), Err(BindError::Taken(_))));
+    let mode = path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o660);
+    let dead = path.with_file_name("dead.sock");
+    drop(bind(&dead).expect("bound"));
+    let error = Client::new(&dead).service_list().await.expect_err("dead");
+    assert!(matches!(error, ClientError::NotListening(_)), "{error}");
+    drop(bind(&dead).expect("replaced"));
+    let file = path.with_file_name("file");
+    std::fs::write(&file, "").expect("written");
+    assert!(matches!(bind(&file), Err(BindError::NoSocket(_))));
+    let entries = std::fs::read_dir(file.parent().expect("a directory")).expect("listed");
+    assert_eq!(entries.count(), 3, "no hidden socket stays behind");
+    let error = Client::new(path.with_file_name("none"))
+        .status()
+        .await
+        .expect_err("no socket");
+    assert!(
+        error.to_string().contains("start it with `splitter serve`"),
+        "{error}"
+    );
+}

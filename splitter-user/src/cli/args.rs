@@ -1,0 +1,239 @@
+//! Owns the grammar of the command line.
+//!
+//! Invariant: whatever can be refused without the daemon is refused here, with exit code 2.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use splitter_common::weight::Weight;
+
+use super::exit;
+use crate::model::{
+    DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
+    ServeOptions, Vip,
+};
+
+/// Splits traffic by version in the kernel, for gray releases.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "splitter", version, after_help = exit::HELP)]
+pub struct Cli {
+    /// The daemon's socket
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon
+    Serve(ServeArgs),
+    /// Check a configuration file and the conf.d beside it
+    Check {
+        /// The file
+        #[arg(default_value = DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+    /// The secret that all hosts of a cluster share
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Say what is going on
+    Status {
+        /// Only this service
+        service: Option<String>,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// The weights of versions
+    #[command(subcommand)]
+    Weight(WeightCommand),
+    /// The services
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Say where a client goes and why
+    Explain {
+        /// The service
+        service: String,
+        /// The client: ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT
+        #[arg(value_name = "CLIENT[:PORT]")]
+        client: ClientAddress,
+        /// The VIP that the client dials; without it, the first one of its address family
+        #[arg(long, value_name = "ADDRESS:PORT/PROTOCOL")]
+        vip: Option<Vip>,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Take the XDP programs off the interfaces and forget every flow; the daemon must be stopped
+    Detach {
+        /// Where the programs are pinned
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_PIN_DIR)]
+        pin_dir: PathBuf,
+    },
+}
+
+/// What `serve` takes.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Where run-time changes are kept
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
+    state_dir: PathBuf,
+    /// Where programs, links and maps are pinned (a directory on bpffs)
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PIN_DIR)]
+    pin_dir: PathBuf,
+    /// The cluster secret
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_SECRET)]
+    secret: PathBuf,
+    /// Make a secret if there is none
+    #[arg(long)]
+    new_secret: bool,
+}
+
+impl ServeArgs {
+    /// The daemon's options.
+    pub fn into_options(self, socket: PathBuf) -> ServeOptions {
+        let Self {
+            config,
+            state_dir,
+            pin_dir,
+            secret,
+            new_secret,
+        } = self;
+        ServeOptions {
+            config,
+            socket,
+            state_dir,
+            pin_dir,
+            secret,
+            new_secret,
+        }
+    }
+}
+
+/// `splitter secret ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Make a new secret; an existing one is never overwritten
+    New {
+        /// Where
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_SECRET)]
+        path: PathBuf,
+    },
+}
+
+/// `splitter weight ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum WeightCommand {
+    /// Change weights; the baseline takes the rest
+    Set {
+        /// The service
+        service: String,
+        /// New weights such as canary=5%; versions left out keep theirs
+        #[arg(required = true, value_name = "VERSION=WEIGHT")]
+        weights: Vec<Assignment>,
+        /// Why, for whoever reads the status later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `splitter service ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// List the services with their weights
+    List {
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// The form of the answer.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Forms of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs; the fields are stable
+    Json,
+}
+
+/// `canary=5%`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The version.
+    pub version: String,
+    /// Its new weight.
+    pub weight: Weight,
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "write VERSION=WEIGHT, such as canary=5%";
+        let (version, weight) = text.split_once('=').ok_or(example)?;
+        if version.is_empty() {
+            return Err(example.to_owned());
+        }
+        let weight = Weight::parse(weight).map_err(|error| format!("\"{weight}\" is {error}"))?;
+        Ok(Self {
+            version: version.to_owned(),
+            weight,
+        })
+    }
+}
+
+/// A client with or without its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: Option<u16>,
+}
+
+impl FromStr for ClientAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Ok(Self {
+                address,
+                port: None,
+            });
+        }
+        let socket: SocketAddr = text.parse().map_err(
+            |_| "write an IP address, with or without a port: 10.0.0.1:5555, [::1]:5555",
+        )?;
+        Ok(Self {
+            address: socket.ip(),
+            port: Some(socket.port()),
+        })
+    }
+}

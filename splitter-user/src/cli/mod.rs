@@ -1,0 +1,220 @@
+//! Owns the command line: what a command asks, prints and ends with.
+//!
+//! Invariant: answers go to stdout and errors to stderr; the exit code is one of [`exit::Exit`].
+//! Commands other than `serve` and `detach` change nothing but through the daemon.
+
+pub mod args;
+pub mod exit;
+mod show;
+mod status;
+mod text;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use self::args::{Command, Output, SecretCommand, ServiceCommand, WeightCommand};
+use self::exit::Exit;
+use crate::api::types::WeightSet;
+use crate::api::{Client, ClientError, Refusal};
+use crate::config::{ConfigErrors, nearest};
+use crate::{config, secret};
+
+pub use self::args::Cli;
+pub use crate::model::ServeOptions;
+
+/// Carries a command out and says how it ended.
+pub fn run(cli: Cli) -> ExitCode {
+    let ended = match execute(cli) {
+        Ok(answer) => print(&answer),
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            // With stderr gone there is nobody left to tell.
+            let _ = io::stderr().write_all(complaint(&error).as_bytes());
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// A reader that has read enough (`splitter status | head`) is no failure.
+fn print(answer: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the answer")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What stderr shows: configuration errors as they are, so that editors can jump to them, and
+/// everything else in one line with its hint below.
+fn complaint(error: &anyhow::Error) -> String {
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        return format!("{errors}\n");
+    }
+    let mut text = format!("splitter: {error:#}\n");
+    let refusal = error.chain().find_map(|cause| {
+        cause
+            .downcast_ref::<Refusal>()
+            .or(match cause.downcast_ref::<ClientError>() {
+                Some(ClientError::Refused(refusal)) => Some(refusal),
+                Some(_) | None => None,
+            })
+    });
+    if let Some(hint) = refusal.and_then(Refusal::hint) {
+        text += &format!("  hint: {hint}\n");
+    }
+    text
+}
+
+/// The answer to a command.
+fn execute(cli: Cli) -> anyhow::Result<String> {
+    let Cli { socket, command } = cli;
+    match command {
+        Command::Serve(args) => {
+            wire::serve(args.into_options(socket))?;
+            Ok(String::new())
+        }
+        Command::Check { file } => check(&file),
+        Command::Secret(SecretCommand::New { path }) => {
+            let digest = secret::create(&path)?.digest();
+            Ok(format!(
+                "{}: made a new secret, digest {digest}\n",
+                path.display()
+            ))
+        }
+        Command::Detach { pin_dir } => {
+            refuse_beside_daemon(&socket)?;
+            wire::detach(&pin_dir)
+        }
+        Command::Status { service, output } => ask(async {
+            let mut status = Client::new(&socket).status().await?;
+            if let Some(name) = service {
+                let all = std::mem::take(&mut status.services);
+                let known: Vec<String> = all.iter().map(|service| service.name.clone()).collect();
+                status.services = all.into_iter().filter(|other| other.name == name).collect();
+                if status.services.is_empty() {
+                    return Err(no_service(&name, &known).into());
+                }
+            }
+            answer(output.output, &status, status::table)
+        }),
+        Command::Weight(WeightCommand::Set {
+            service,
+            weights,
+            reason,
+            dry_run,
+            output,
+        }) => {
+            let change = WeightSet {
+                weights: by_version(weights)?,
+                reason,
+                dry_run,
+            };
+            ask(async {
+                let change = Client::new(&socket).set_weights(&service, &change).await?;
+                answer(output.output, &change, show::weight_change)
+            })
+        }
+        Command::Service(ServiceCommand::List { output }) => ask(async {
+            let services = Client::new(&socket).service_list().await?;
+            answer(output.output, &services, |services| {
+                show::services(services)
+            })
+        }),
+        Command::Explain {
+            service,
+            client,
+            vip,
+            output,
+        } => ask(async {
+            let daemon = Client::new(&socket);
+            let why = daemon
+                .explain(&service, client.address, client.port, vip)
+                .await?;
+            answer(output.output, &why, show::explanation)
+        }),
+    }
+}
+
+/// Runs one conversation with the daemon.
+fn ask(talk: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start an event loop")?
+        .block_on(talk)
+}
+
+fn answer<T: Serialize>(
+    output: Output,
+    value: &T,
+    table: impl FnOnce(&T) -> String,
+) -> anyhow::Result<String> {
+    match output {
+        Output::Table => Ok(table(value)),
+        Output::Json => Ok(serde_json::to_string_pretty(value)? + "\n"),
+    }
+}
+
+fn check(file: &Path) -> anyhow::Result<String> {
+    let config = config::load(file)?;
+    let services = &config.services;
+    let vips: usize = services.iter().map(|service| service.vips.len()).sum();
+    let versions = || services.iter().flat_map(|service| &service.versions);
+    let backends: usize = versions().map(|version| version.backends.len()).sum();
+    Ok(format!(
+        "{}: ok: {}, {}, {}, {}, {}\n",
+        file.display(),
+        text::count(services.len(), "service"),
+        text::count(vips, "VIP"),
+        text::count(versions().count(), "version"),
+        text::count(backends, "backend"),
+        text::count(config.interfaces.len(), "interface"),
+    ))
+}
+
+fn by_version(weights: Vec<args::Assignment>) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut by_version = BTreeMap::new();
+    for args::Assignment { version, weight } in weights {
+        if by_version
+            .insert(version.clone(), weight.to_string())
+            .is_some()
+        {
+            return Err(Refusal::invalid(format!(
+                "version \"{version}\" is given two weights"
+            )));
+        }
+    }
+    Ok(by_version)
+}
+
+fn no_service(name: &str, known: &[String]) -> Refusal {
+    let refusal = Refusal::not_found(format!("no service \"{name}\""));
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => refusal.with_hint(format!("did you mean \"{near}\"?")),
+        None => refusal.with_hint("`splitter service list` shows them"),
+    }
+}
+
+/// A daemon holds its links open: nothing would detach while it runs.
+fn refuse_beside_daemon(socket: &Path) -> Result<(), Refusal> {
+    if UnixStream::connect(socket).is_err() {
+        return Ok(());
+    }
+    let refusal = Refusal::conflict(format!("a daemon answers on {}", socket.display()));
+    Err(refusal.with_hint("stop it first; if it uses another --pin-dir, name your own --socket"))
+}
+
+#[cfg(test)]
+mod tests;

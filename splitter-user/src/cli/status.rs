@@ -1,0 +1,191 @@
+//! Owns what `splitter status` shows to somebody who was just woken up.
+//!
+//! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
+
+use super::text::{self, brief, count, duration, percent, share};
+use crate::api::types::{
+    BackendStatus, Counters, InterfaceStatus, ReasonCount, ServiceStatus, Status, VersionStatus,
+};
+
+/// The whole of it.
+pub(super) fn table(status: &Status) -> String {
+    let mut out = overall(status);
+    for warning in &status.warnings {
+        out += &format!("  ! {warning}\n");
+    }
+    for service in &status.services {
+        out += "\n";
+        out += &self::service(service);
+    }
+    out += "\ninterfaces\n";
+    out += &interfaces(&status.interfaces);
+    if !status.reasons.is_empty() {
+        out += "\npackets by reason\n";
+        out += &reasons(&status.reasons);
+    }
+    out += &format!(
+        "\nconfig {} (digest {})\nsecret digest {}, layout {}, HZ {}\n",
+        status.config_path,
+        status.config_digest,
+        status.secret_digest,
+        status.layout_version,
+        status.hz
+    );
+    out
+}
+
+/// One line that says whether to go on reading.
+fn overall(status: &Status) -> String {
+    let state = match status.warnings.len() {
+        0 => "OK".to_owned(),
+        warnings => format!("ATTENTION, {}", count(warnings, "warning")),
+    };
+    format!(
+        "{state}: {}, generation {}, splitter {} up {}\n",
+        count(status.services.len(), "service"),
+        status.generation,
+        status.version,
+        duration(status.uptime_s)
+    )
+}
+
+fn service(service: &ServiceStatus) -> String {
+    let mut out = format!("service {}: {}\n", service.name, service.vips.join(" "));
+    out += &format!(
+        "  {}, key {}, affinity {}, release {}, generation {}\n",
+        service.forward, service.key, service.affinity, service.release, service.generation
+    );
+    if let Some(overlay) = &service.overlay {
+        let weights: Vec<String> = overlay
+            .weights
+            .iter()
+            .map(|(name, weight)| format!("{name}={weight}"))
+            .collect();
+        out += &format!(
+            "  set {} by {} at {}",
+            weights.join(" "),
+            overlay.by,
+            overlay.at
+        );
+        out += &overlay
+            .reason
+            .as_ref()
+            .map_or("\n".to_owned(), |why| format!(": {why}\n"));
+    }
+    let drift: Vec<String> = service
+        .versions
+        .iter()
+        .filter(|version| (version.weight_percent - version.file_weight_percent).abs() > 5e-5)
+        .map(|version| format!("{} {}", version.name, percent(version.file_weight_percent)))
+        .collect();
+    if !drift.is_empty() {
+        out += &format!("  the file has other weights: {}\n", drift.join(", "));
+    }
+    let head = [
+        "", "WEIGHT", "SHARE", "NEW", "SHAKES", "UNANSW", "RST-CL", "RST-SV",
+    ];
+    let rows = service.versions.iter().flat_map(|version| {
+        std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
+    });
+    out += &text::table(&head, &[0], rows.collect());
+    let adopted = |version: &VersionStatus| {
+        let adopted = version.counters.adopted;
+        (adopted > 0).then(|| format!("{} {}", version.name, brief(adopted)))
+    };
+    let adopted: Vec<String> = service.versions.iter().filter_map(adopted).collect();
+    if !adopted.is_empty() {
+        out += &format!("  flows adopted in the middle: {}\n", adopted.join(", "));
+    }
+    let since = match &service.since {
+        Some(since) => format!("since {since}"),
+        None => "since the start".to_owned(),
+    };
+    let flows: u64 = service
+        .versions
+        .iter()
+        .map(|version| version.new_flows_since)
+        .sum();
+    out += &format!("  SHARE is of the {} new flows {since}\n", brief(flows));
+    let hops = service
+        .versions
+        .iter()
+        .flat_map(|version| &version.backends);
+    out += &text::table(
+        &["BACKEND", "NEXT HOP", "STATE"],
+        &[0, 1, 2],
+        hops.map(hop_row).collect(),
+    );
+    out
+}
+
+fn version_row(version: &VersionStatus) -> Vec<String> {
+    let mark = if version.baseline { " (baseline)" } else { "" };
+    let mut row = vec![
+        format!("{}{mark}", version.name),
+        percent(version.weight_percent),
+        share(version.share_flows),
+        brief(version.counters.new_flows),
+    ];
+    row.extend(counter_cells(&version.counters));
+    row
+}
+
+fn backend_row(backend: &BackendStatus) -> Vec<String> {
+    let mut row = vec![
+        format!("  {}", backend.address),
+        format!("x{}", backend.weight),
+        String::new(),
+        brief(backend.counters.new_flows),
+    ];
+    row.extend(counter_cells(&backend.counters));
+    row
+}
+
+fn counter_cells(counters: &Counters) -> [String; 4] {
+    // Young handshakes are among these: a few are normal, a growing number is not.
+    let unanswered = counters.syns_begun.saturating_sub(counters.syns_answered);
+    [
+        brief(counters.handshakes),
+        brief(unanswered),
+        brief(counters.resets_by_client),
+        brief(counters.resets_by_server),
+    ]
+}
+
+fn hop_row(backend: &BackendStatus) -> Vec<String> {
+    let hop = backend.next_hop.clone().unwrap_or_else(|| "-".to_owned());
+    vec![backend.address.clone(), hop, backend.next_hop_state.clone()]
+}
+
+fn interfaces(interfaces: &[InterfaceStatus]) -> String {
+    let row = |interface: &InterfaceStatus| {
+        let frags = if interface.frags { ", frags" } else { "" };
+        vec![
+            interface.name.clone(),
+            format!("{}{frags}", interface.mode),
+            interface.wanted.clone(),
+            interface.mtu.to_string(),
+            interface.note.clone().unwrap_or_default(),
+        ]
+    };
+    let head = ["NAME", "XDP MODE", "WANTED", "MTU", "NOTE"];
+    text::table(&head, &[0, 1, 2, 4], interfaces.iter().map(row).collect())
+}
+
+/// Drops first, then the most frequent.
+fn reasons(reasons: &[ReasonCount]) -> String {
+    let mut sorted: Vec<&ReasonCount> = reasons.iter().collect();
+    sorted.sort_by_key(|count| (count.verdict != "drop", std::cmp::Reverse(count.packets)));
+    let row = |count: &ReasonCount| {
+        vec![
+            count.reason.clone(),
+            count.verdict.clone(),
+            count.packets.to_string(),
+        ]
+    };
+    text::table(
+        &["REASON", "VERDICT", "PACKETS"],
+        &[0, 1],
+        sorted.into_iter().map(row).collect(),
+    )
+}

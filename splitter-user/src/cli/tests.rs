@@ -1,0 +1,289 @@
+//! Tests of the command line: grammar, exit codes, and what a table looks like.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::args::{Cli, ClientAddress, Command, Output, WeightCommand};
+use super::exit::Exit;
+use super::{by_version, check, complaint, no_service, status, text};
+use crate::api::types::{
+    BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount, ServiceStatus, Status,
+    VersionStatus,
+};
+use crate::api::{BindError, ClientError, Refusal};
+use crate::secret::SecretError;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_grammar_is_sound() {
+    Cli::command().debug_assert();
+    let help = Cli::command().render_help().to_string();
+    assert!(help.contains("Exit codes:") && help.contains("3  the daemon is not running"));
+}
+
+#[test]
+fn commands_are_read_as_meant() {
+    let cli = parse("splitter serve --config a.toml --socket /s --new-secret").expect("good");
+    let Command::Serve(args) = cli.command else {
+        panic!("serve")
+    };
+    let options = args.into_options(cli.socket);
+    assert_eq!(
+        (options.config, options.socket),
+        (PathBuf::from("a.toml"), PathBuf::from("/s"))
+    );
+    assert!(options.new_secret);
+    assert_eq!(options.pin_dir, PathBuf::from("/sys/fs/bpf/splitter"));
+
+    let line = "splitter --socket /s weight set shop canary=5% beta=0.25% --dry-run -o json";
+    let Command::Weight(WeightCommand::Set {
+        service,
+        weights,
+        dry_run,
+        output,
+        reason,
+    }) = parse(line).expect("good").command
+    else {
+        panic!("weight set")
+    };
+    assert_eq!((service.as_str(), dry_run, reason), ("shop", true, None));
+    assert_eq!(output.output, Output::Json);
+    let map = by_version(weights).expect("two versions");
+    assert_eq!(
+        (map["canary"].as_str(), map["beta"].as_str()),
+        ("5%", "0.25%")
+    );
+
+    for (text, port) in [
+        ("10.0.0.1", None),
+        ("10.0.0.1:5", Some(5)),
+        ("[::1]:5", Some(5)),
+        ("::1", None),
+    ] {
+        let client: ClientAddress = text.parse().expect(text);
+        assert_eq!(client.port, port, "{text}");
+    }
+    parse("splitter explain shop [2001:db8::1]:5 --vip [2001:db8::2]:443/udp").expect("good");
+    parse("splitter status").expect("good");
+    parse("splitter status shop -o table").expect("good");
+    parse("splitter check splitter.toml").expect("good");
+    parse("splitter secret new --path /x").expect("good");
+    parse("splitter detach --pin-dir /x").expect("good");
+    parse("splitter service list").expect("good");
+}
+
+#[test]
+fn bad_usage_is_told_and_ends_with_2() {
+    for (line, fragment) in [
+        ("splitter weight set shop", "VERSION=WEIGHT"),
+        ("splitter weight set shop canary", "such as canary=5%"),
+        ("splitter weight set shop canary=120%", "over 100%"),
+        ("splitter weight set shop canary=many", "not a weight"),
+        ("splitter explain shop example.com", "write an IP address"),
+        (
+            "splitter explain shop 10.0.0.1 --vip 10.0.0.2:443",
+            "names no protocol",
+        ),
+        ("splitter status -o yaml", "possible values: table, json"),
+    ] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), Exit::Usage as i32);
+        assert!(error.to_string().contains(fragment), "{error}");
+    }
+    let twice = ["a=1%", "a=2%"]
+        .map(|text| text.parse().expect("good"))
+        .to_vec();
+    let error = anyhow::Error::new(by_version(twice).expect_err("twice"));
+    assert_eq!(Exit::of(&error), Exit::Usage);
+}
+
+#[test]
+fn exit_codes_are_stable() {
+    let path = PathBuf::from("/x");
+    let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let rows: [(anyhow::Error, u8); 14] = [
+        (anyhow::anyhow!("boom"), 1),
+        (Refusal::internal("x").into(), 1),
+        (ClientError::Timeout(path.clone()).into(), 1),
+        (Refusal::invalid("x").into(), 2),
+        (SecretError::Missing(path.clone()).into(), 2),
+        (
+            crate::config::parse_str("x", "").expect_err("bad").into(),
+            2,
+        ),
+        (ClientError::NoSocket(path.clone()).into(), 3),
+        (ClientError::NotListening(path.clone()).into(), 3),
+        (ClientError::Refused(Refusal::not_found("x")).into(), 4),
+        (Refusal::conflict("x").into(), 5),
+        (BindError::Taken(path.clone()).into(), 5),
+        (ClientError::Permission(path.clone()).into(), 6),
+        (Refusal::forbidden("x").into(), 6),
+        (
+            anyhow::Error::new(denied()).context("loading the program"),
+            6,
+        ),
+    ];
+    for (error, code) in rows {
+        assert_eq!(Exit::of(&error) as u8, code, "{error:#}");
+        assert_eq!(Exit::of(&error.context("while starting")) as u8, code);
+    }
+}
+
+#[test]
+fn complaints_carry_their_hint() {
+    let error = no_service("sohp", &["shop".to_owned()]);
+    assert_eq!(
+        complaint(&ClientError::Refused(error.clone()).into()),
+        "splitter: no service \"sohp\"\n  hint: did you mean \"shop\"?\n"
+    );
+    assert_eq!(Exit::of(&error.into()), Exit::NotFound);
+    let errors = crate::config::parse_str("a.toml", "x = 1").expect_err("bad");
+    assert!(complaint(&errors.into()).starts_with("a.toml:1:1: "));
+}
+
+#[test]
+fn check_says_what_there_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("s.toml");
+    let text = "[[interface]]\nname = \"eth0\"\n[service.a]\nvips = [\"10.9.0.1:1/tcp\"]\n\
+                version.v = { baseline = true, backends = [\"10.0.0.1\", \"10.0.0.2\"] }\n";
+    std::fs::write(&file, text).expect("written");
+    let answer = check(&file).expect("good");
+    assert!(answer.ends_with("s.toml: ok: 1 service, 1 VIP, 1 version, 2 backends, 1 interface\n"));
+}
+
+#[test]
+fn numbers_are_short() {
+    let briefs = [0, 99_999, 100_000, 999_949, 999_950, 12_345_678, u64::MAX].map(text::brief);
+    assert_eq!(
+        briefs,
+        ["0", "99999", "100.0k", "999.9k", "1.0M", "12.3M", "18.4E"]
+    );
+    assert_eq!(
+        [5.0, 0.0001, 100.0, 2.5].map(text::percent),
+        ["5%", "0.0001%", "100%", "2.5%"]
+    );
+    assert_eq!(
+        [9, 432, 7_500, 273_600].map(text::duration),
+        ["9s", "7m 12s", "2h 5m", "3d 4h"]
+    );
+}
+
+#[test]
+fn the_status_fits_80_columns_and_begins_with_what_is_wrong() {
+    let shown = status::table(&a_status());
+    let longest = shown.lines().map(|line| line.chars().count()).max();
+    assert!(longest <= Some(80), "{longest:?}\n{shown}");
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(
+        lines[0].starts_with("ATTENTION, 1 warning: 1 service, generation 12"),
+        "{shown}"
+    );
+    assert_eq!(lines[1], "  ! eth1 runs in generic mode");
+    for wanted in [
+        "set canary=5% by root (uid 0) at 2026-01-02T03:04:05Z: try",
+        "the file has other weights: canary 1%",
+        "2.4M",
+        "[2001:db8:2::11]:8443",
+        "flows adopted in the middle: stable 7, canary 7",
+        "52:54:00:12:34:56 via eth1",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}\n{shown}");
+    }
+    let at = |text: &str| shown.find(text).expect(text);
+    assert!(
+        at("no_frontend_port") < at("not_vip"),
+        "drops come first\n{shown}"
+    );
+}
+
+fn a_service() -> ServiceStatus {
+    let counters = Counters {
+        new_flows: 2_400_000,
+        handshakes: 2_399_000,
+        syns_begun: 2_400_000,
+        syns_answered: 2_399_500,
+        resets_by_client: 120_000,
+        resets_by_server: 99_999,
+        adopted: 7,
+        ..Counters::default()
+    };
+    let version =
+        |name: &str, baseline, weight_percent, file_weight_percent, address: &str| VersionStatus {
+            name: name.into(),
+            baseline,
+            weight_percent,
+            file_weight_percent,
+            share_flows: Some(weight_percent / 100.0),
+            new_flows_since: 123_456,
+            counters,
+            backends: vec![BackendStatus {
+                address: address.into(),
+                weight: 1,
+                next_hop: Some("52:54:00:12:34:56 via eth1".into()),
+                next_hop_state: "reachable".into(),
+                counters,
+            }],
+        };
+    ServiceStatus {
+        name: "shop".into(),
+        vips: vec![
+            "203.0.113.10:443/tcp".into(),
+            "[2001:db8::10]:443/tcp".into(),
+        ],
+        forward: "nat".into(),
+        key: "client".into(),
+        affinity: "flow".into(),
+        release: "1".into(),
+        generation: 11,
+        since: Some("2026-01-02T03:04:05Z".into()),
+        versions: vec![
+            version("stable", true, 94.9999, 94.9999, "10.0.1.11:8443"),
+            version("canary", false, 5.0, 1.0, "[2001:db8:2::11]:8443"),
+        ],
+        overlay: Some(Overlay {
+            weights: [("canary".to_owned(), "5%".to_owned())].into(),
+            by: "root (uid 0)".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+            reason: Some("try".into()),
+        }),
+    }
+}
+
+fn a_status() -> Status {
+    let interface = |name: &str, mode: &str| InterfaceStatus {
+        name: name.into(),
+        ifindex: 2,
+        mode: mode.into(),
+        wanted: "auto".into(),
+        frags: true,
+        mtu: 1_500,
+        note: None,
+    };
+    let reason = |reason: &str, verdict: &str, packets| ReasonCount {
+        reason: reason.into(),
+        verdict: verdict.into(),
+        packets,
+    };
+    Status {
+        version: "0.1.0".into(),
+        layout_version: 1,
+        generation: 12,
+        uptime_s: 273_600,
+        config_path: "/etc/splitter/splitter.toml".into(),
+        secret_digest: "1a2b3c4d".into(),
+        config_digest: "5e6f7a8b".into(),
+        hz: 250,
+        interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
+        services: vec![a_service()],
+        reasons: vec![
+            reason("not_vip", "pass", 9_999_999),
+            reason("no_frontend_port", "drop", 3),
+        ],
+        warnings: vec!["eth1 runs in generic mode".into()],
+    }
+}

@@ -1,0 +1,126 @@
+//! Owns the grammar of `[service.NAME]`.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::address::usable;
+use super::draft::ServiceDraft;
+use super::parse::check_name;
+use super::reader::{Node, Section};
+use super::version::version;
+use crate::model::{Affinity, ForwardMethod, Service, SplitKey, Vip};
+
+pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft {
+    section.only(&[
+        "vips",
+        "forward",
+        "key",
+        "affinity",
+        "release",
+        "salt_group",
+        "version",
+    ]);
+    let keys = [
+        ("client", SplitKey::Client),
+        ("client/24", SplitKey::Client24),
+        ("flow", SplitKey::Flow),
+    ];
+    let affinities = [("flow", Affinity::Flow), ("client", Affinity::Client)];
+    let label = |key: &str| {
+        let text = section.text(key)?;
+        check_name(section, &text, &format!("a `{key}`"));
+        Some((*text.get_ref()).to_owned())
+    };
+    let mut service = Service {
+        name: name.to_owned(),
+        vips: Vec::new(),
+        forward: forward(section),
+        key: section.choice("key", &keys).unwrap_or_default(),
+        affinity: section.choice("affinity", &affinities),
+        release: label("release").unwrap_or_else(|| "1".to_owned()),
+        salt_group: label("salt_group"),
+        versions: Vec::new(),
+    };
+    let mut vip_at = Vec::new();
+    let nodes = section.items("vips", "a list such as [\"203.0.113.10:443/tcp\"]");
+    for node in nodes.unwrap_or_default() {
+        if let Some(vip) = vip(section, node) {
+            service.vips.push(vip);
+            vip_at.push(section.reader.place(&node.span()));
+        }
+    }
+    let vips_whole = nodes.map_or(section.get("vips").is_none(), |n| n.len() == vip_at.len());
+    let mut version_at = Vec::new();
+    let versions = section.named("version", "version");
+    let versions_whole = section.get("version").is_none_or(|node| {
+        node.get_ref()
+            .as_table()
+            .is_some_and(|t| t.len() == versions.len())
+    });
+    for (name, section) in versions {
+        check_name(
+            &section,
+            &Spanned::new(section.span.clone(), name),
+            "a version's name",
+        );
+        let (version, places) = version(name, &section);
+        service.versions.push(version);
+        version_at.push(places);
+    }
+    let at = section.reader.place(&section.span);
+    ServiceDraft {
+        service,
+        at,
+        vip_at,
+        vips_whole,
+        version_at,
+        versions_whole,
+    }
+}
+
+fn forward(section: &Section<'_, '_, '_>) -> ForwardMethod {
+    // Known words that have no code behind them yet deserve a better answer than "write nat".
+    if let Some(text) = section.text("forward") {
+        let word = *text.get_ref();
+        match word {
+            "nat" => {}
+            "l2" | "ipip" | "gue" => {
+                let message = format!(
+                    "forward \"{word}\": l2, ipip and gue are not supported yet; write \"nat\""
+                );
+                section.error(&text.span(), message);
+            }
+            other => section.error(
+                &text.span(),
+                format_args!("`forward` is \"{other}\": write \"nat\""),
+            ),
+        }
+    }
+    ForwardMethod::Nat
+}
+
+fn vip(section: &Section<'_, '_, '_>, node: &Node<'_>) -> Option<Vip> {
+    let span = node.span();
+    let DeValue::String(text) = node.get_ref() else {
+        section.error(
+            &span,
+            "a VIP must be a string such as \"203.0.113.10:443/tcp\"",
+        );
+        return None;
+    };
+    let vip: Vip = match text.parse() {
+        Ok(vip) => vip,
+        Err(error) => {
+            section.error(&span, error);
+            return None;
+        }
+    };
+    if vip.port == 0 {
+        let message = format!(
+            "VIP {vip}: port 0 (every port) is not supported yet; write one VIP for each port"
+        );
+        section.error(&span, message);
+        return None;
+    }
+    usable(section, node, vip.address, "a VIP").then_some(vip)
+}

@@ -1,0 +1,142 @@
+//! Owns the daemon's one state: what is configured, what is in force, and the way from one to
+//! the other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    path::PathBuf,
+    time::{Instant, SystemTime},
+};
+
+use splitter_common::layout::Counter;
+use tokio::sync::Mutex;
+
+use crate::{
+    api::{Refusal, types},
+    config::nearest,
+    dataplane::DataPlane,
+    model::{Config, Service},
+    net::hops::HopState,
+    plan::{Image, Numbers},
+    secret::Secret,
+    state::{Since, State, StateDir},
+};
+
+/// The daemon, as the API sees it.
+pub struct Daemon {
+    pub(super) core: Mutex<Core>,
+}
+
+/// Everything behind the lock.
+pub(super) struct Core {
+    /// The configuration file.
+    pub(super) config_path: PathBuf,
+    /// What the file says.
+    pub(super) file: Config,
+    /// What is in force: the file with the overlays.
+    pub(super) config: Config,
+    /// What survives.
+    pub(super) state: State,
+    /// Where it survives.
+    pub(super) state_dir: StateDir,
+    /// The cluster secret.
+    pub(super) secret: Secret,
+    /// The kernel.
+    pub(super) plane: DataPlane,
+    /// Interfaces, as attached.
+    pub(super) interfaces: Vec<types::InterfaceStatus>,
+    /// Next hops, as last seen.
+    pub(super) hops: HashMap<IpAddr, HopState>,
+    /// What an operator should know.
+    pub(super) warnings: Vec<String>,
+    /// When the daemon began.
+    pub(super) began: Instant,
+}
+
+/// The time of day, RFC 3339 in UTC.
+pub(super) fn now_text() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+impl Core {
+    /// A service in force by name.
+    pub(super) fn service(&self, name: &str) -> Result<&Service, Refusal> {
+        let found = self
+            .config
+            .services
+            .iter()
+            .find(|service| service.name == name);
+        found.ok_or_else(|| {
+            let names = self
+                .config
+                .services
+                .iter()
+                .map(|service| service.name.as_str());
+            let hint = match nearest(name, names.clone()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("there are: {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            Refusal::not_found(format!("no service \"{name}\"")).with_hint(hint)
+        })
+    }
+
+    /// Puts `config` in force: numbers, disk, kernel, in this order. On an error before the disk
+    /// nothing has changed; after it the next start finishes what was begun.
+    pub(super) fn apply(&mut self, config: Config, mut state: State) -> anyhow::Result<()> {
+        let plane = &self.plane;
+        let next = state
+            .numbers
+            .next(&config, &self.secret, |number| plane.counters(number).cells)?;
+        let changed: Vec<String> = config
+            .services
+            .iter()
+            .filter(|service| {
+                let before = state.numbers.services.get(&service.name);
+                before.is_none_or(|before| before.applied.weights() != service.weights())
+            })
+            .map(|service| service.name.clone())
+            .collect();
+        let image = Image::build(&config, &next, &self.secret)?;
+        state.numbers = next;
+        for name in changed {
+            let since = Since {
+                at: now_text(),
+                new_flows: self.new_flows(&state.numbers, &name),
+            };
+            state.since.insert(name, since);
+        }
+        self.state_dir.save(&state)?;
+        self.state = state;
+        self.config = config;
+        let seed = self.secret.derive("directory", &[]);
+        tokio::task::block_in_place(|| self.plane.commit(&image, seed))?;
+        self.write_hops();
+        Ok(())
+    }
+
+    /// New flows by version, all backends that are or were.
+    pub(super) fn new_flows(&self, numbers: &Numbers, service: &str) -> BTreeMap<String, u64> {
+        let Some(given) = numbers.services.get(service) else {
+            return BTreeMap::new();
+        };
+        given
+            .versions
+            .iter()
+            .map(|(name, version)| {
+                let cell = Counter::NewFlows as usize;
+                let backends = given
+                    .backends
+                    .get(name)
+                    .into_iter()
+                    .flat_map(BTreeMap::values);
+                let live: u64 = backends
+                    .map(|backend| {
+                        let cells = self.plane.counters(backend.number).cells;
+                        cells[cell].saturating_sub(backend.base[cell])
+                    })
+                    .sum();
+                (name.clone(), live + version.retired[cell])
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,279 @@
+//! Owns `explain`: where a client goes and why, from the row that is in force in the kernel and
+//! by the code that the kernel runs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use splitter_common::{
+    address::{Address, Family},
+    capacity::PAGE_CELLS,
+    clock::Jiffies,
+    decide::{Decision, Question, decide},
+    flow::{Entry, Table, entry::state},
+    layout::{FlowKey, ServiceRow},
+    split::Cuts,
+    weight::{WHOLE_PPM, Weight},
+};
+
+use super::{core::Core, weights::intervals};
+use crate::{
+    api::{
+        Refusal,
+        types::{Cut, Explanation, LiveFlow},
+    },
+    model::{Affinity, Service, SplitKey, Vip},
+    plan::numbers::ServiceNumbers,
+};
+
+/// Explains a client's assignment.
+pub(super) fn explain(
+    core: &mut Core,
+    name: &str,
+    client: IpAddr,
+    port: Option<u16>,
+    vip: Option<Vip>,
+) -> Result<Explanation, Refusal> {
+    let service = core.service(name)?.clone();
+    let vip = pick_vip(&service, client, vip)?;
+    if service.key == SplitKey::Flow && port.is_none() {
+        return Err(
+            Refusal::invalid(format!("service \"{name}\" splits by flow"))
+                .with_hint("give the client's port too: CLIENT:PORT, [CLIENT]:PORT for IPv6"),
+        );
+    }
+    let given = core
+        .state
+        .numbers
+        .service(name)
+        .map_err(Refusal::internal)?
+        .clone();
+    let row = core.plane.maps().service_in_force(u32::from(given.number));
+    let question = Question {
+        client: Address::from(client),
+        client_port: port.unwrap_or(0),
+        port: vip.port,
+        protocol: vip.protocol.number(),
+    };
+    let decision = decide(&row, &question);
+    let (backend, backend_note) = backend(core, &service, &given, &vip, port, &decision);
+    let live_flow = match port {
+        Some(_) => live_flow(core, &given, &vip, &question)?,
+        None => None,
+    };
+    Ok(Explanation {
+        service: name.to_owned(),
+        vip: vip.to_string(),
+        client: port.map_or_else(
+            || client.to_string(),
+            |port| SocketAddr::new(client, port).to_string(),
+        ),
+        key: service.key.to_string(),
+        assignment: assignment(&service, client, port, &vip),
+        hash_hex: format!("{:#010x}", decision.u),
+        hash_fraction: f64::from(decision.u) / (1u64 << 32) as f64,
+        cuts: cuts(&row, &given),
+        version: version_name(&given, decision.version),
+        backend,
+        backend_note,
+        live_flow,
+        moves_at: moves_at(&service, decision.u),
+    })
+}
+
+fn version_name(given: &ServiceNumbers, index: usize) -> String {
+    given
+        .version_name(index as u8)
+        .unwrap_or("(unknown)")
+        .to_owned()
+}
+
+fn pick_vip(service: &Service, client: IpAddr, vip: Option<Vip>) -> Result<Vip, Refusal> {
+    let all = || {
+        let vips: Vec<String> = service.vips.iter().map(ToString::to_string).collect();
+        format!("service \"{}\" has: {}", service.name, vips.join(", "))
+    };
+    match vip {
+        Some(vip) if !service.vips.contains(&vip) => {
+            Err(Refusal::not_found(format!("no VIP {vip}")).with_hint(all()))
+        }
+        Some(vip) if vip.address.is_ipv4() != client.is_ipv4() => Err(Refusal::invalid(format!(
+            "client {client} cannot dial {vip}: another family"
+        ))
+        .with_hint(all())),
+        Some(vip) => Ok(vip),
+        None => {
+            let of_family = service
+                .vips
+                .iter()
+                .find(|vip| vip.address.is_ipv4() == client.is_ipv4());
+            of_family.copied().ok_or_else(|| {
+                Refusal::invalid(format!("no VIP of the family of {client}")).with_hint(all())
+            })
+        }
+    }
+}
+
+fn assignment(service: &Service, client: IpAddr, port: Option<u16>, vip: &Vip) -> String {
+    let address = Address::from(client);
+    let (v4, v6) = match service.key {
+        SplitKey::Client => (32, 64),
+        SplitKey::Client24 => (24, 48),
+        SplitKey::Flow => {
+            return format!("{client} port {} to port {}", port.unwrap_or(0), vip);
+        }
+    };
+    let bits = match address.family() {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    };
+    format!("{}/{bits}", IpAddr::from(address.prefix(v4, v6)))
+}
+
+fn cuts(row: &ServiceRow, given: &ServiceNumbers) -> Vec<Cut> {
+    let whole = (1u64 << 32) as f64 / 100.0;
+    row.cuts
+        .intervals()
+        .map(|(version, first, last)| Cut {
+            version: version_name(given, version),
+            from_percent: f64::from(first) / whole,
+            to_percent: (f64::from(last) + 1.0) / whole,
+        })
+        .collect()
+}
+
+/// The backend of a new flow, or why it cannot be told.
+fn backend(
+    core: &Core,
+    service: &Service,
+    given: &ServiceNumbers,
+    vip: &Vip,
+    port: Option<u16>,
+    decision: &Decision,
+) -> (Option<String>, Option<String>) {
+    if decision.table.cells == 0 {
+        return (
+            None,
+            Some("the version has no backend for this family".to_owned()),
+        );
+    }
+    if service.affinity_for(vip.protocol) == Affinity::Flow && port.is_none() {
+        let note = "each flow draws its own backend: give CLIENT:PORT to see one";
+        return (None, Some(note.to_owned()));
+    }
+    let page = decision.table.page + decision.cell / PAGE_CELLS as u32;
+    let cells = core.plane.maps().pages.read(page).cells;
+    let number = u32::from(cells[decision.cell as usize % PAGE_CELLS]);
+    match given.backend_name(number) {
+        Some((_, address)) => (Some(address.to_owned()), None),
+        None => (
+            None,
+            Some(format!(
+                "the table names backend number {number}, which is unknown"
+            )),
+        ),
+    }
+}
+
+fn live_flow(
+    core: &mut Core,
+    given: &ServiceNumbers,
+    vip: &Vip,
+    question: &Question,
+) -> Result<Option<LiveFlow>, Refusal> {
+    let frontend = given.frontend(vip).map_err(Refusal::internal)?;
+    let key = FlowKey {
+        client: question.client,
+        client_port: question.client_port,
+        frontend: frontend.number,
+        port: question.port,
+        zero: 0,
+    };
+    let now = Jiffies(core.plane.jiffies().map_err(Refusal::internal)?).low();
+    for (table, name) in [
+        (Table::Established, "established"),
+        (Table::Pending, "pending"),
+    ] {
+        let Some(entry) = core.plane.flow(table, &key) else {
+            continue;
+        };
+        let Some(entry) = Entry::unpack(&entry, key.tag()) else {
+            continue;
+        };
+        let row = core.plane.maps().backends.read(entry.backend);
+        if entry.generation < row.born || entry.generation < frontend.born {
+            continue;
+        }
+        let closing = entry.state & (state::RST | state::FIN) != 0;
+        let backend = given
+            .backend_name(entry.backend)
+            .map(|(_, address)| address.to_owned());
+        return Ok(Some(LiveFlow {
+            state: if closing { "closing" } else { name }.to_owned(),
+            version: version_name(given, usize::from(entry.version)),
+            backend: backend.unwrap_or_else(|| "(unknown)".to_owned()),
+            generation: u64::from(entry.generation),
+            idle_s: f64::from(now.since(entry.seen)) / f64::from(core.plane.hz().max(1)),
+        }));
+    }
+    Ok(None)
+}
+
+/// The smallest weight at which the client belongs to each version, all other weights as they
+/// are. Membership only grows with a version's own weight, so a bisection finds it.
+fn moves_at(service: &Service, u: u32) -> Option<String> {
+    let ppm: Vec<u32> = service
+        .versions
+        .iter()
+        .map(|version| version.weight.ppm())
+        .collect();
+    let baseline = service
+        .versions
+        .iter()
+        .position(|version| version.baseline)?;
+    let taken: u32 = ppm
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != baseline)
+        .map(|(_, ppm)| ppm)
+        .sum();
+    let mut sentences = Vec::new();
+    for (index, version) in service
+        .versions
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != baseline)
+    {
+        let holds = |weight: u32| {
+            let mut weights = ppm.clone();
+            weights[index] = weight;
+            Cuts::new(&weights, baseline).is_ok_and(|cuts| cuts.version_of(u) == index)
+        };
+        let most = WHOLE_PPM - (taken - ppm[index]);
+        if !holds(most) {
+            continue;
+        }
+        let (mut below, mut from) = (0, most);
+        while below < from {
+            let middle = below + (from - below) / 2;
+            if holds(middle) {
+                from = middle;
+            } else {
+                below = middle + 1;
+            }
+        }
+        let weight = Weight::from_ppm(from)?;
+        sentences.push(format!("in {} from {weight} on", version.name));
+    }
+    let here = intervals(service)
+        .into_iter()
+        .find(|(_, first, last)| (*first..=*last).contains(&u));
+    let here = here.map(|(name, _, _)| name)?;
+    if sentences.is_empty() {
+        return Some(format!(
+            "stays in {here} at every weight of one other version"
+        ));
+    }
+    Some(format!(
+        "now in {here}; {} (other weights as they are)",
+        sentences.join(", ")
+    ))
+}

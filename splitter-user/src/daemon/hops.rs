@@ -1,0 +1,131 @@
+//! Owns freshness: next hops of all backends, looked up at start, after every change that the
+//! kernel tells of, while any is unresolved, and now and then in any case.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+
+use splitter_common::flow::Hop;
+use tokio::sync::mpsc;
+
+use super::core::{Core, Daemon};
+use crate::net::{Net, hops::HopState, watch};
+
+/// While a next hop is unknown.
+const EAGER: Duration = Duration::from_secs(1);
+/// Otherwise.
+const CALM: Duration = Duration::from_secs(30);
+/// Changes come in swarms; one look serves a swarm.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Keeps the next hops fresh until it is aborted.
+pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<()> {
+    let (tell, mut changes) = mpsc::channel(1_024);
+    let watcher = tokio::spawn(watch::changes(tell));
+    loop {
+        let pause = if daemon.core.lock().await.all_resolved() {
+            CALM
+        } else {
+            EAGER
+        };
+        let changed = tokio::time::timeout(pause, changes.recv()).await;
+        let told = match changed {
+            Ok(Some(_)) => {
+                tokio::time::sleep(SETTLE).await;
+                while changes.try_recv().is_ok() {}
+                true
+            }
+            Ok(None) => {
+                log::error!(
+                    "changes of routes and neighbours are no longer told; looking every second"
+                );
+                tokio::time::sleep(EAGER).await;
+                false
+            }
+            Err(_) => false,
+        };
+        let mut core = daemon.core.lock().await;
+        if told {
+            core.plane.raise_route_epoch();
+        }
+        if let Err(error) = refresh(&mut core, &net).await {
+            log::error!("cannot read routes and neighbours: {error:#}");
+        }
+        if watcher.is_finished() && !told {
+            tokio::time::sleep(EAGER).await;
+        }
+    }
+}
+
+/// Looks all next hops up and writes what changed.
+pub(super) async fn refresh(core: &mut Core, net: &Net) -> anyhow::Result<()> {
+    let addresses: Vec<IpAddr> = core.backend_addresses().into_iter().collect();
+    let hops = net.next_hops(&addresses).await?;
+    let fresh = hops
+        .iter()
+        .filter(|(address, _)| !core.hops.contains_key(*address));
+    let unresolved = hops
+        .iter()
+        .filter(|(_, hop)| matches!(hop, HopState::Unresolved { .. }));
+    let asked: BTreeSet<IpAddr> = fresh
+        .chain(unresolved)
+        .map(|(address, _)| *address)
+        .collect();
+    net.keep_resolved(&hops, &asked).await;
+    core.hops = hops;
+    core.write_hops();
+    Ok(())
+}
+
+impl Core {
+    fn backend_addresses(&self) -> BTreeSet<IpAddr> {
+        let versions = self
+            .config
+            .services
+            .iter()
+            .flat_map(|service| &service.versions);
+        versions
+            .flat_map(|version| &version.backends)
+            .map(|backend| backend.address)
+            .collect()
+    }
+
+    fn all_resolved(&self) -> bool {
+        let resolved = |address| matches!(self.hops.get(address), Some(HopState::Resolved { .. }));
+        self.backend_addresses().iter().all(resolved)
+    }
+
+    /// Writes the next hops known to the rows of their backends, where they differ.
+    pub(super) fn write_hops(&mut self) {
+        for service in &self.config.services {
+            let Ok(given) = self.state.numbers.service(&service.name) else {
+                continue;
+            };
+            for version in &service.versions {
+                for backend in &version.backends {
+                    let Ok(number) = given.backend(&version.name, backend) else {
+                        continue;
+                    };
+                    let hop = self.hops.get(&backend.address).and_then(hop);
+                    if self.plane.next_hop(number.number) != hop {
+                        self.plane.set_next_hop(number.number, hop);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn hop(state: &HopState) -> Option<Hop> {
+    match state {
+        HopState::Resolved {
+            mac,
+            source_mac,
+            ifindex,
+            ..
+        } => Some(Hop {
+            destination: Hop::mac_word(*mac),
+            source: Hop::mac_word(*source_mac),
+            ifindex: *ifindex,
+        }),
+        HopState::Unresolved { .. } | HopState::Local | HopState::NoRoute => None,
+    }
+}

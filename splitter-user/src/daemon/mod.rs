@@ -1,0 +1,135 @@
+//! Owns the daemon: start, the loops that keep next hops and the lease fresh, and the end.
+//!
+//! Invariant: nothing here decides about packets; the daemon may die at any moment and the data
+//! plane goes on with what was last committed.
+
+mod core;
+mod explain;
+mod hops;
+mod start;
+mod status;
+mod weights;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Mutex,
+    task::JoinSet,
+};
+
+use self::core::Core;
+pub use self::core::Daemon;
+use crate::{
+    api::{self, Control, Refusal, types},
+    model::{ServeOptions, Vip},
+    net::Net,
+};
+
+/// How long the next hops are vouched for; renewed every second.
+const LEASE_S: u32 = 30;
+/// How long they are after a clean stop: time for a restart or an upgrade.
+const RESTART_GRACE_S: u32 = 120;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let env = env_logger::Env::default().default_filter_or("info");
+    let _already_set = env_logger::Builder::from_env(env).try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(run(options))
+}
+
+async fn run(options: ServeOptions) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    // Taken first: a second daemon must not touch what the first one runs.
+    let listener = api::bind(&options.socket)?;
+    let net = Net::connect().context("cannot talk to the kernel's routing tables")?;
+    let mut core = start::start(&options, &net).await?;
+    let logger = start::kernel_log(&mut core);
+    let daemon = Arc::new(Daemon::new(core));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
+        let _closed = stopped.await;
+    }));
+    let mut loops = JoinSet::new();
+    loops.spawn(lease_loop(Arc::clone(&daemon)));
+    loops.spawn(hops::keep_fresh(Arc::clone(&daemon), net));
+    loops.spawn(start::forward_kernel_log(logger));
+    // Without a service manager there is nobody to tell.
+    let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    log::info!(
+        "ready; status: splitter --socket {} status",
+        options.socket.display()
+    );
+    tokio::select! {
+        _ = terminate.recv() => log::info!("SIGTERM: stopping; traffic goes on"),
+        _ = interrupt.recv() => log::info!("SIGINT: stopping; traffic goes on"),
+    }
+    let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _server_gone = stop.send(());
+    loops.shutdown().await;
+    let _finished = tokio::time::timeout(Duration::from_secs(5), server).await;
+    daemon
+        .core
+        .lock()
+        .await
+        .plane
+        .renew_lease(RESTART_GRACE_S)?;
+    // A socket that is gone already is what we want.
+    let _gone = std::fs::remove_file(&options.socket);
+    Ok(())
+}
+
+async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        if let Err(error) = daemon.core.lock().await.plane.renew_lease(LEASE_S) {
+            log::error!("cannot renew the lease: {error}");
+        }
+    }
+}
+
+impl Daemon {
+    fn new(core: Core) -> Self {
+        Self {
+            core: Mutex::new(core),
+        }
+    }
+}
+
+impl Control for Daemon {
+    async fn status(&self) -> Result<types::Status, Refusal> {
+        Ok(status::status(&*self.core.lock().await))
+    }
+
+    async fn service_list(&self) -> Result<Vec<types::ServiceSummary>, Refusal> {
+        Ok(status::summaries(&*self.core.lock().await))
+    }
+
+    async fn set_weights(
+        &self,
+        service: String,
+        change: types::WeightSet,
+        actor: api::Actor,
+    ) -> Result<types::WeightChange, Refusal> {
+        weights::set(&mut *self.core.lock().await, &service, &change, &actor)
+    }
+
+    async fn explain(
+        &self,
+        service: String,
+        client: std::net::IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> Result<types::Explanation, Refusal> {
+        let mut core = self.core.lock().await;
+        explain::explain(&mut core, &service, client, port, vip)
+    }
+}

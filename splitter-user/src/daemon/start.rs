@@ -1,0 +1,246 @@
+//! Owns the start: read, check, lock, open, commit, resolve, attach - in this order, so that the
+//! program never sees a packet before its tables stand.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use aya_log::EbpfLogger;
+
+use super::{LEASE_S, core::Core, hops};
+use crate::{
+    api::{Refusal, types::InterfaceStatus},
+    config,
+    dataplane::{self, DataPlane, DataPlaneError, Options, Target},
+    model::{Config, Interface, ServeOptions},
+    net::{Net, link::AttachedMode, sysctl},
+    secret::{self, Secret},
+    state::StateDir,
+};
+
+type KernelLog = EbpfLogger<&'static dyn log::Log>;
+
+/// Brings the data plane up, or takes over the one that runs.
+pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
+    let file = config::load(&options.config)?;
+    let secret = the_secret(options)?;
+    let state_dir = StateDir::lock(&options.state_dir)?;
+    let mut state = state_dir.load()?;
+    let opening = Options {
+        pin_dir: Some(options.pin_dir.clone()),
+        limits: file.limits,
+    };
+    let targets = targets(net, &file).await?;
+    let plane = tokio::task::block_in_place(|| DataPlane::open(&opening)).map_err(refusal)?;
+    let adopted = plane.adopted();
+    let begun = begin(&plane, &mut state, adopted);
+    let mut core = Core {
+        config_path: options.config.clone(),
+        file: file.clone(),
+        config: file.clone(),
+        state: state.clone(),
+        state_dir,
+        secret,
+        plane,
+        interfaces: Vec::new(),
+        hops: Default::default(),
+        warnings: begun,
+        began: Instant::now(),
+    };
+    if let Err(error) = bring_up(&mut core, net, &file, &targets).await {
+        if !adopted {
+            drop(core.plane);
+            // Nothing was attached for good: leave no memory behind.
+            let _best_effort = dataplane::detach(&options.pin_dir);
+        }
+        return Err(error);
+    }
+    Ok(core)
+}
+
+async fn bring_up(
+    core: &mut Core,
+    net: &Net,
+    file: &Config,
+    targets: &[Target],
+) -> anyhow::Result<()> {
+    check_sysctls(core, file)?;
+    let mut state = core.state.clone();
+    let (config, told) = state.effective(file);
+    for line in &told {
+        log::warn!("{line}");
+    }
+    core.warnings.extend(told);
+    core.apply(config, state)?;
+    hops::refresh(core, net).await?;
+    core.plane.renew_lease(LEASE_S)?;
+    attach(core, file, targets)
+}
+
+/// Takes up where the kernel is. Without our state file the numbers in the kernel mean nothing
+/// to us: they are given anew under a later generation.
+fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if adopted {
+        log::info!(
+            "taking over the data plane, generation {}",
+            plane.generation()
+        );
+        if state.numbers.services.is_empty() && plane.generation() > 0 {
+            warnings.push(
+                "the state file was lost while the data plane ran: open flows were decided anew"
+                    .to_owned(),
+            );
+        }
+    }
+    state.numbers.generation = state.numbers.generation.max(plane.generation());
+    warnings
+}
+
+fn the_secret(options: &ServeOptions) -> anyhow::Result<Secret> {
+    if options.new_secret && !Path::new(&options.secret).exists() {
+        let made = secret::create(&options.secret)?;
+        log::info!(
+            "made a cluster secret, digest {}: copy it to every host",
+            made.digest()
+        );
+        return Ok(made);
+    }
+    Ok(secret::load(&options.secret)?)
+}
+
+/// The interfaces as they are before anything is touched.
+async fn targets(net: &Net, file: &Config) -> anyhow::Result<Vec<Target>> {
+    let mut targets = Vec::new();
+    for Interface { name, xdp } in &file.interfaces {
+        let Some(link) = net.link(name).await? else {
+            let all = net.links().await?;
+            let names: Vec<&str> = all.iter().map(|link| link.name.as_str()).collect();
+            return Err(
+                Refusal::not_found(format!("interface \"{name}\" does not exist"))
+                    .with_hint(format!("there are: {}", names.join(", ")))
+                    .into(),
+            );
+        };
+        let present = link
+            .xdp
+            .as_ref()
+            .map(|xdp| (xdp.program_id, matches!(xdp.mode, AttachedMode::Native)));
+        let (name, ifindex) = (name.clone(), link.ifindex);
+        targets.push(Target {
+            name,
+            ifindex,
+            mtu: link.mtu,
+            choice: *xdp,
+            present,
+        });
+    }
+    Ok(targets)
+}
+
+/// The kind of a data plane's error, which decides the exit code.
+fn refusal(error: DataPlaneError) -> Refusal {
+    match error {
+        DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
+        DataPlaneError::Interface { .. } | DataPlaneError::Pins(_) => Refusal::conflict(error),
+        DataPlaneError::OldKernel { .. }
+        | DataPlaneError::Load(_)
+        | DataPlaneError::Map { .. }
+        | DataPlaneError::PagesFull { .. }
+        | DataPlaneError::ReadBack(_)
+        | DataPlaneError::Plan(_) => Refusal::internal(error),
+    }
+}
+
+fn check_sysctls(core: &mut Core, file: &Config) -> anyhow::Result<()> {
+    let names: Vec<String> = file
+        .interfaces
+        .iter()
+        .map(|each| each.name.clone())
+        .collect();
+    let vips = || file.services.iter().flat_map(|service| &service.vips);
+    let v4 = vips().any(|vip| vip.address.is_ipv4());
+    let v6 = vips().any(|vip| vip.address.is_ipv6());
+    let mut fatal = Vec::new();
+    for problem in sysctl::problems(&names, v4, v6) {
+        let line = format!("{}: {}", problem.sentence, problem.fix);
+        // A data plane that runs already is never refused its daemon.
+        if problem.severity == sysctl::Severity::Fatal && !core.plane.adopted() {
+            fatal.push(line);
+        } else {
+            log::warn!("{line}");
+            core.warnings.push(line);
+        }
+    }
+    if !fatal.is_empty() {
+        return Err(Refusal::conflict("this host would not forward packets")
+            .with_hint(fatal.join("\n        "))
+            .into());
+    }
+    Ok(())
+}
+
+fn attach(core: &mut Core, file: &Config, targets: &[Target]) -> anyhow::Result<()> {
+    let mut made: Vec<String> = Vec::new();
+    for target in targets {
+        let attached = match core.plane.attach(target) {
+            Ok(attached) => attached,
+            Err(error) => {
+                // All or nothing: half an attached host forwards requests and loses replies.
+                core.plane.release(&made);
+                return Err(refusal(error).into());
+            }
+        };
+        let mode = if attached.native { "native" } else { "generic" };
+        if attached.adopted {
+            log::info!("{}: program replaced under its link ({mode})", target.name);
+        } else {
+            made.push(target.name.clone());
+            log::info!("{}: program attached ({mode})", target.name);
+        }
+        let slow = !attached.native && target.choice == crate::model::XdpChoice::Auto;
+        core.interfaces.push(InterfaceStatus {
+            name: target.name.clone(),
+            ifindex: target.ifindex,
+            mode: mode.to_owned(),
+            wanted: target.choice.to_string(),
+            frags: attached.frags,
+            mtu: target.mtu,
+            note: slow.then(|| "its driver refuses native XDP: slower".to_owned()),
+        });
+    }
+    let wanted: BTreeSet<String> = file
+        .interfaces
+        .iter()
+        .map(|each| each.name.clone())
+        .collect();
+    for gone in core.plane.detach_others(&wanted) {
+        log::info!("{gone}: no longer configured, program taken off");
+    }
+    Ok(())
+}
+
+/// The program's own log, where the object has one.
+pub(super) fn kernel_log(core: &mut Core) -> Option<KernelLog> {
+    match EbpfLogger::init(core.plane.ebpf_mut()) {
+        Ok(logger) => Some(logger),
+        Err(error) => {
+            log::warn!("the program's log cannot be read: {error}");
+            None
+        }
+    }
+}
+
+/// Copies the program's rare lines into the daemon's log, once a second.
+pub(super) async fn forward_kernel_log(logger: Option<KernelLog>) -> anyhow::Result<()> {
+    let Some(mut logger) = logger else {
+        return Ok(());
+    };
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        logger.flush();
+    }
+}

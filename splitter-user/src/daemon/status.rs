@@ -1,0 +1,257 @@
+//! Owns `status`: what is in force beside what was measured.
+
+use std::collections::BTreeMap;
+
+use splitter_common::{
+    hash::{HashKey, siphash13},
+    layout::{Counter, LAYOUT_VERSION},
+};
+
+use super::core::Core;
+use crate::{
+    api::types::{
+        BackendStatus, Counters, Overlay, ReasonCount, ServiceStatus, ServiceSummary, Status,
+        VersionStatus, VersionWeight,
+    },
+    model::{Backend, Service, Version},
+    net::hops::HopState,
+    plan::numbers::ServiceNumbers,
+    state::weights,
+};
+
+/// Everything.
+pub(super) fn status(core: &Core) -> Status {
+    let services = core
+        .config
+        .services
+        .iter()
+        .filter_map(|service| service_status(core, service));
+    let reasons = core
+        .plane
+        .maps()
+        .reasons()
+        .into_iter()
+        .map(|(reason, verdict, packets)| ReasonCount {
+            reason: reason.name().into(),
+            verdict: verdict.name().into(),
+            packets,
+        });
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        layout_version: LAYOUT_VERSION,
+        generation: u64::from(core.plane.generation()),
+        uptime_s: core.began.elapsed().as_secs(),
+        config_path: core.config_path.display().to_string(),
+        secret_digest: core.secret.digest(),
+        config_digest: config_digest(core),
+        hz: core.plane.hz(),
+        interfaces: core.interfaces.clone(),
+        services: services.collect(),
+        reasons: reasons.collect(),
+        warnings: warnings(core),
+    }
+}
+
+/// Every service in brief.
+pub(super) fn summaries(core: &Core) -> Vec<ServiceSummary> {
+    let summary = |service: &Service| {
+        let weights = service.weights();
+        let version = |version: &Version| VersionWeight {
+            name: version.name.clone(),
+            baseline: version.baseline,
+            weight: weights[&version.name].to_string(),
+        };
+        ServiceSummary {
+            name: service.name.clone(),
+            vips: service.vips.iter().map(ToString::to_string).collect(),
+            versions: service.versions.iter().map(version).collect(),
+        }
+    };
+    core.config.services.iter().map(summary).collect()
+}
+
+/// Two hosts with the same services in force, weights included, and the same secret show the
+/// same digest.
+fn config_digest(core: &Core) -> String {
+    let text = serde_json::to_vec(&core.config.services).unwrap_or_default();
+    format!("{:016x}", siphash13(HashKey::default(), &text))
+}
+
+fn warnings(core: &Core) -> Vec<String> {
+    let mut warnings = core.warnings.clone();
+    let mut unresolved: Vec<String> = Vec::new();
+    for service in &core.config.services {
+        for backend in service
+            .versions
+            .iter()
+            .flat_map(|version| &version.backends)
+        {
+            match core.hops.get(&backend.address) {
+                Some(HopState::Resolved { .. }) => {}
+                Some(HopState::Local) => unresolved.push(format!(
+                    "{backend} is an address of this host: a nat backend must be another host"
+                )),
+                Some(HopState::NoRoute) => unresolved.push(format!("no route to {backend}")),
+                Some(HopState::Unresolved { .. }) | None => {
+                    unresolved.push(format!("the next hop to {backend} does not answer"));
+                }
+            }
+        }
+    }
+    unresolved.sort();
+    unresolved.dedup();
+    warnings.extend(unresolved);
+    warnings
+}
+
+fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
+    let given = core.state.numbers.services.get(&service.name)?;
+    let since = core.state.since.get(&service.name);
+    let mut flows = core.new_flows(&core.state.numbers, &service.name);
+    for (version, base) in since.iter().flat_map(|since| &since.new_flows) {
+        if let Some(count) = flows.get_mut(version) {
+            *count = count.saturating_sub(*base);
+        }
+    }
+    let overlay = core
+        .state
+        .overlays
+        .get(&service.name)
+        .map(|record| Overlay {
+            weights: weights(&record.weights_ppm)
+                .into_iter()
+                .map(|(name, weight)| (name, weight.to_string()))
+                .collect(),
+            by: record.by.clone(),
+            at: record.at.clone(),
+            reason: record.reason.clone(),
+        });
+    let versions = service.versions.iter();
+    Some(ServiceStatus {
+        name: service.name.clone(),
+        vips: service.vips.iter().map(ToString::to_string).collect(),
+        forward: service.forward.to_string(),
+        key: service.key.to_string(),
+        affinity: affinity(service),
+        release: service.release.clone(),
+        generation: u64::from(given.generation),
+        since: since.map(|since| since.at.clone()),
+        versions: versions
+            .map(|version| version_status(core, service, version, given, &flows))
+            .collect(),
+        overlay,
+    })
+}
+
+fn affinity(service: &Service) -> String {
+    let mut kinds: Vec<String> = service
+        .vips
+        .iter()
+        .map(|vip| format!("{} {}", vip.protocol, service.affinity_for(vip.protocol)))
+        .collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds.join(", ")
+}
+
+fn version_status(
+    core: &Core,
+    service: &Service,
+    version: &Version,
+    given: &ServiceNumbers,
+    flows: &BTreeMap<String, u64>,
+) -> VersionStatus {
+    let file = core
+        .file
+        .services
+        .iter()
+        .find(|file| file.name == service.name);
+    let percent = |service: &Service| {
+        let weights = service.weights();
+        weights
+            .get(&version.name)
+            .map_or(0.0, |weight| f64::from(weight.ppm()) / 10_000.0)
+    };
+    let all: u64 = flows.values().sum();
+    let own = flows.get(&version.name).copied().unwrap_or(0);
+    let retired = given
+        .versions
+        .get(&version.name)
+        .map_or([0; 16], |number| number.retired);
+    let mut sum = retired;
+    let mut backends = Vec::new();
+    for backend in &version.backends {
+        let cells = backend_cells(core, version, backend, given);
+        for (total, cell) in sum.iter_mut().zip(cells) {
+            *total += cell;
+        }
+        let (next_hop, next_hop_state) = next_hop(core, backend);
+        backends.push(BackendStatus {
+            address: backend.to_string(),
+            weight: backend.weight,
+            next_hop,
+            next_hop_state,
+            counters: counters(&cells),
+        });
+    }
+    VersionStatus {
+        name: version.name.clone(),
+        baseline: version.baseline,
+        weight_percent: percent(service),
+        file_weight_percent: file.map_or(0.0, percent),
+        share_flows: (all > 0).then(|| own as f64 / all as f64),
+        new_flows_since: own,
+        counters: counters(&sum),
+        backends,
+    }
+}
+
+/// What a backend has counted since it was given its number.
+fn backend_cells(
+    core: &Core,
+    version: &Version,
+    backend: &Backend,
+    given: &ServiceNumbers,
+) -> [u64; 16] {
+    let Ok(number) = given.backend(&version.name, backend) else {
+        return [0; 16];
+    };
+    let mut cells = core.plane.counters(number.number).cells;
+    for (cell, base) in cells.iter_mut().zip(number.base) {
+        *cell = cell.saturating_sub(base);
+    }
+    cells
+}
+
+fn next_hop(core: &Core, backend: &Backend) -> (Option<String>, String) {
+    match core.hops.get(&backend.address) {
+        Some(HopState::Resolved { mac, ifname, .. }) => {
+            let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            (
+                Some(format!("{} via {ifname}", mac.join(":"))),
+                "resolved".to_owned(),
+            )
+        }
+        Some(HopState::Unresolved { ifname, .. }) => (None, format!("unresolved on {ifname}")),
+        Some(HopState::Local) => (None, "local".to_owned()),
+        Some(HopState::NoRoute) => (None, "no route".to_owned()),
+        None => (None, "not looked up yet".to_owned()),
+    }
+}
+
+fn counters(cells: &[u64; 16]) -> Counters {
+    let cell = |counter: Counter| cells[counter as usize];
+    Counters {
+        packets_in: cell(Counter::PacketsIn),
+        bytes_in: cell(Counter::BytesIn),
+        packets_out: cell(Counter::PacketsOut),
+        bytes_out: cell(Counter::BytesOut),
+        new_flows: cell(Counter::NewFlows),
+        handshakes: cell(Counter::Handshakes),
+        syns_begun: cell(Counter::SynsBegun),
+        syns_answered: cell(Counter::SynsAnswered),
+        resets_by_client: cell(Counter::ResetsByClient),
+        resets_by_server: cell(Counter::ResetsByServer),
+        adopted: cell(Counter::Adopted),
+    }
+}

@@ -1,0 +1,149 @@
+//! Owns `weight set`: check, journal, commit, and who would move.
+
+use std::collections::BTreeMap;
+
+use splitter_common::{split::Cuts, weight::Weight};
+
+use super::core::{Core, now_text};
+use crate::{
+    api::{
+        Actor, Refusal,
+        types::{Move, WeightChange, WeightSet},
+    },
+    config::{WeightsError, apply_weights},
+    model::Service,
+    state::{OverlayRecord, own_ppm},
+};
+
+/// Carries a weight change out, or says what it would do.
+pub(super) fn set(
+    core: &mut Core,
+    name: &str,
+    change: &WeightSet,
+    actor: &Actor,
+) -> Result<WeightChange, Refusal> {
+    let before = core.service(name)?.clone();
+    if change.weights.is_empty() {
+        return Err(Refusal::invalid("no weight given")
+            .with_hint(format!("splitter weight set {name} VERSION=5%")));
+    }
+    let asked = parse(&change.weights)?;
+    let after = apply_weights(&before, &asked).map_err(|error| match error {
+        WeightsError::NoSuchVersion { .. } => Refusal::not_found(error),
+        WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
+    })?;
+    if !change.dry_run {
+        put_in_force(core, &after, change, actor)?;
+    }
+    Ok(WeightChange {
+        service: name.to_owned(),
+        generation: u64::from(core.state.numbers.generation),
+        before: texts(&before),
+        after: texts(&after),
+        dry_run: change.dry_run,
+        moves: moves(&before, &after),
+    })
+}
+
+fn parse(weights: &BTreeMap<String, String>) -> Result<BTreeMap<String, Weight>, Refusal> {
+    weights
+        .iter()
+        .map(|(version, text)| {
+            let weight = Weight::parse(text)
+                .map_err(|error| Refusal::invalid(format!("{version}={text}: {error}")))?;
+            Ok((version.clone(), weight))
+        })
+        .collect()
+}
+
+fn put_in_force(
+    core: &mut Core,
+    after: &Service,
+    change: &WeightSet,
+    actor: &Actor,
+) -> Result<(), Refusal> {
+    let mut config = core.config.clone();
+    for service in &mut config.services {
+        if service.name == after.name {
+            *service = after.clone();
+        }
+    }
+    let mut state = core.state.clone();
+    let file = core
+        .file
+        .services
+        .iter()
+        .find(|service| service.name == after.name);
+    let of_file = file.map(own_ppm).unwrap_or_default();
+    let weights_ppm: BTreeMap<String, u32> = own_ppm(after)
+        .into_iter()
+        .filter(|(name, ppm)| of_file.get(name) != Some(ppm))
+        .collect();
+    if weights_ppm.is_empty() {
+        state.overlays.remove(&after.name);
+    } else {
+        let record = OverlayRecord {
+            weights_ppm,
+            by: actor.to_string(),
+            at: now_text(),
+            reason: change.reason.clone(),
+        };
+        state.overlays.insert(after.name.clone(), record);
+    }
+    core.apply(config, state).map_err(|error| {
+        Refusal::internal(format!("{error:#}"))
+            .with_hint("the change is on disk if the state could be written; see `splitter status`")
+    })?;
+    log::info!(
+        "service {}: weights {:?} by {actor}",
+        after.name,
+        texts(after)
+    );
+    Ok(())
+}
+
+fn texts(service: &Service) -> BTreeMap<String, String> {
+    let weights = service.weights();
+    weights
+        .into_iter()
+        .map(|(name, weight)| (name, weight.to_string()))
+        .collect()
+}
+
+/// Intervals of the hash space with the version's name, by the law that the kernel runs.
+pub(super) fn intervals(service: &Service) -> Vec<(String, u32, u32)> {
+    let weights: Vec<u32> = service
+        .versions
+        .iter()
+        .map(|version| version.weight.ppm())
+        .collect();
+    let baseline = service.versions.iter().position(|version| version.baseline);
+    let cuts = Cuts::new(&weights, baseline.unwrap_or(usize::MAX));
+    let Ok(cuts) = cuts else { return Vec::new() };
+    let named = |(version, first, last): (usize, u32, u32)| {
+        (service.versions[version].name.clone(), first, last)
+    };
+    cuts.intervals().map(named).collect()
+}
+
+/// The parts of the hash space that change hands.
+fn moves(before: &Service, after: &Service) -> Vec<Move> {
+    let mut parts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let after = intervals(after);
+    for (from, first, last) in intervals(before) {
+        for (to, start, end) in &after {
+            let (low, high) = (first.max(*start), last.min(*end));
+            if from != *to && low <= high {
+                *parts.entry((from.clone(), to.clone())).or_default() += u64::from(high - low) + 1;
+            }
+        }
+    }
+    parts
+        .into_iter()
+        .map(|((from, to), width)| Move {
+            from,
+            to,
+            percent_of_clients: width as f64 / (1u64 << 32) as f64 * 100.0,
+        })
+        .collect()
+}

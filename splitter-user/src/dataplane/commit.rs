@@ -1,0 +1,290 @@
+//! Owns commits: an image goes into the kernel beside what is in force and is switched by one
+//! store per service, then one for the directory.
+//!
+//! Order: rows that nothing names yet; tables into unused pages, read back; each changed
+//! service's resting row, then its word. The directory goes last when services or VIPs appear,
+//! first when they go. A commit is idempotent: after a crash the same image finishes it.
+
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    thread,
+    time::{Duration, Instant},
+};
+
+use splitter_common::{
+    capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS, PAGE_CELLS},
+    hash::HashKey,
+    layout::{
+        BackendRow, Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Page, ServiceRow,
+        TableRef, Word,
+    },
+    maglev,
+};
+
+use super::{DataPlane, DataPlaneError};
+use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
+
+/// A resting side is rewritten no sooner than this after the switch away from it: a program that
+/// still reads it has long ended.
+const REST: Duration = Duration::from_millis(10);
+
+impl DataPlane {
+    /// Puts an image in force. `seed` draws this host's directory multipliers.
+    pub fn commit(&mut self, image: &Image, seed: HashKey) -> Result<(), DataPlaneError> {
+        let present = self.endpoints_in_force();
+        let wanted: BTreeSet<Key> = image.endpoints.iter().map(key).collect();
+        let staying: Vec<Endpoint> = present
+            .iter()
+            .filter(|endpoint| wanted.contains(&key(endpoint)))
+            .copied()
+            .collect();
+        if staying.len() < present.len() {
+            self.switch_directory(&staying, image.generation, seed)?;
+        }
+        self.write_new_rows(image);
+        for (number, service) in &image.services {
+            self.commit_service(*number, service)?;
+        }
+        let complete = staying.len() == image.endpoints.len();
+        if !complete || self.generation() == 0 {
+            self.switch_directory(&image.endpoints, image.generation, seed)?;
+        } else {
+            self.store_generation(image.generation);
+        }
+        self.retire_backends(image);
+        self.retire_services(image);
+        Ok(())
+    }
+
+    /// Rows of frontends and backends are written once, before anything names them.
+    fn write_new_rows(&mut self, image: &Image) {
+        for (number, row) in &image.frontends {
+            self.maps.frontends.write(*number, row);
+        }
+        for (number, row) in &image.backends {
+            if self.maps.backends.read(*number) != *row {
+                self.maps.next_hops.write(*number, &Default::default());
+                self.maps.backends.write(*number, row);
+            }
+        }
+    }
+
+    /// Flows of backends that are gone become misses: their rows are born later than they are.
+    fn retire_backends(&self, image: &Image) {
+        for number in 1..self.maps.backends.len() {
+            let row = self.maps.backends.read(number);
+            let used = row.address.0 != [0; 2] && row.retired == 0;
+            if used && !image.backends.contains_key(&number) {
+                let gone = BackendRow {
+                    born: image.generation,
+                    retired: 1,
+                    ..row
+                };
+                self.maps.backends.write(number, &gone);
+            }
+        }
+    }
+
+    /// Services that are gone give their pages back; nothing names them any more.
+    fn retire_services(&mut self, image: &Image) {
+        for number in 0..self.maps.service_words.len() {
+            let used = self.maps.service_word(number).generation != 0;
+            if used && !image.services.contains_key(&number) {
+                let row = self.maps.service_in_force(number);
+                self.maps.service_words.store_word(number, 0);
+                self.flipped.insert(number, Instant::now());
+                for run in runs(&row) {
+                    self.pages.free(run);
+                }
+            }
+        }
+    }
+
+    /// Marks the pages of all rows in force, so that none is taken for a new table.
+    pub(super) fn occupy_pages(&mut self) {
+        for number in 0..self.maps.service_words.len() {
+            if self.maps.service_word(number).generation != 0 {
+                for run in runs(&self.maps.service_in_force(number)) {
+                    self.pages.occupy(run);
+                }
+            }
+        }
+    }
+
+    fn commit_service(
+        &mut self,
+        number: u32,
+        service: &ServiceImage,
+    ) -> Result<(), DataPlaneError> {
+        let word = self.maps.service_word(number);
+        let in_force = (word.generation != 0).then(|| self.maps.service_in_force(number));
+        let mut row = service.row;
+        for ((version, family), cells) in &service.tables {
+            let kept = in_force
+                .as_ref()
+                .map(|row| row.versions[*version].tables[*family]);
+            let kept = kept.filter(|table| self.holds(*table, cells));
+            let page = match kept {
+                Some(table) => table.page,
+                None => self.write_table(cells)?,
+            };
+            row.versions[*version].tables[*family].page = page;
+        }
+        if in_force == Some(row) {
+            return Ok(());
+        }
+        self.switch_service(number, word, &row)?;
+        let old = in_force.iter().flat_map(runs);
+        let new: BTreeSet<u32> = runs(&row).map(|run| run.start).collect();
+        for unused in old
+            .filter(|run| !new.contains(&run.start))
+            .collect::<Vec<_>>()
+        {
+            self.pages.free(unused);
+        }
+        Ok(())
+    }
+
+    fn switch_service(
+        &mut self,
+        number: u32,
+        word: Word,
+        row: &ServiceRow,
+    ) -> Result<(), DataPlaneError> {
+        rest(self.flipped.get(&number).copied());
+        let next = Word {
+            generation: row.generation,
+            side: word.side ^ 1,
+        };
+        let index = 2 * number + next.side;
+        self.maps.services.write(index, row);
+        if self.maps.services.read(index) != *row {
+            return Err(DataPlaneError::ReadBack("a service row"));
+        }
+        self.maps.service_words.store_word(number, next.pack());
+        self.flipped.insert(number, Instant::now());
+        Ok(())
+    }
+
+    /// Whether a table in force has exactly these cells.
+    fn holds(&self, table: TableRef, cells: &[u16]) -> bool {
+        table.cells as usize == cells.len()
+            && cells.chunks(PAGE_CELLS).enumerate().all(|(index, chunk)| {
+                self.maps.pages.read(table.page + index as u32).cells[..chunk.len()] == *chunk
+            })
+    }
+
+    fn write_table(&mut self, cells: &[u16]) -> Result<u32, DataPlaneError> {
+        let start = self.pages.take(maglev::pages_for(cells.len() as u32))?;
+        for (index, chunk) in cells.chunks(PAGE_CELLS).enumerate() {
+            let mut page = Page {
+                cells: [0; PAGE_CELLS],
+            };
+            page.cells[..chunk.len()].copy_from_slice(chunk);
+            self.maps.pages.write(start + index as u32, &page);
+        }
+        let table = TableRef {
+            page: start,
+            cells: cells.len() as u32,
+        };
+        if self.holds(table, cells) {
+            Ok(start)
+        } else {
+            Err(DataPlaneError::ReadBack("a table"))
+        }
+    }
+
+    fn switch_directory(
+        &mut self,
+        endpoints: &[Endpoint],
+        generation: u32,
+        seed: HashKey,
+    ) -> Result<(), DataPlaneError> {
+        let image = DirectoryImage::build(endpoints, seed)?;
+        rest(self.directory_flipped);
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        let side = word.side ^ 1;
+        for bucket in 0..DIRECTORY_BUCKETS {
+            let entries = image.buckets.get(&bucket).copied().unwrap_or_default();
+            self.maps
+                .buckets
+                .write(side * DIRECTORY_BUCKETS + bucket, &entries);
+        }
+        for (index, filter) in image.filter.iter().enumerate() {
+            self.maps
+                .filter
+                .write(side * FILTER_WORDS + index as u32, filter);
+        }
+        self.maps.directory.write(
+            side,
+            &DirectoryRow {
+                multiplier: image.multiplier,
+            },
+        );
+        let next = Word { generation, side };
+        self.maps
+            .control
+            .store_word(Control::Directory as u32, next.pack());
+        self.directory_flipped = Some(Instant::now());
+        Ok(())
+    }
+
+    fn store_generation(&mut self, generation: u32) {
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        let next = Word { generation, ..word };
+        self.maps
+            .control
+            .store_word(Control::Directory as u32, next.pack());
+    }
+
+    fn endpoints_in_force(&self) -> Vec<Endpoint> {
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        if word.generation == 0 {
+            return Vec::new();
+        }
+        let side = word.side * DIRECTORY_BUCKETS;
+        let buckets = (0..DIRECTORY_BUCKETS).map(|bucket| self.maps.buckets.read(side + bucket));
+        buckets
+            .flat_map(|bucket: Bucket| -> [Endpoint; BUCKET_ENTRIES] { bucket.entries })
+            .filter(|endpoint| endpoint.kind != EndpointKind::Empty as u8)
+            .collect()
+    }
+}
+
+/// Everything of an endpoint, in an order.
+type Key = ([u64; 2], u16, u8, u8, u16, u32, u32);
+
+fn key(endpoint: &Endpoint) -> Key {
+    (
+        endpoint.address.0,
+        endpoint.port,
+        endpoint.protocol,
+        endpoint.kind,
+        endpoint.frontend,
+        endpoint.number,
+        endpoint.born,
+    )
+}
+
+fn run(table: TableRef) -> Range<u32> {
+    table.page..table.page + maglev::pages_for(table.cells)
+}
+
+/// The page runs that a row names.
+fn runs(row: &ServiceRow) -> impl Iterator<Item = Range<u32>> + use<> {
+    let tables = row.versions.map(|version| version.tables);
+    tables
+        .into_iter()
+        .flatten()
+        .filter(|table| table.cells != 0)
+        .map(run)
+}
+
+fn rest(flipped: Option<Instant>) {
+    if let Some(since) = flipped.map(|at| at.elapsed())
+        && since < REST
+    {
+        thread::sleep(REST - since);
+    }
+}

@@ -1,0 +1,212 @@
+//! Owns the links: the program on its interfaces, adopted without a gap where an earlier process
+//! left one.
+
+use std::{collections::BTreeSet, fs};
+
+use aya::programs::{
+    Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::XdpLink,
+};
+
+use super::{DataPlane, DataPlaneError, load, pins};
+use crate::model::XdpChoice;
+
+/// Frames of a larger MTU do not fit the one buffer of a page (4096 less headroom 256, less
+/// `skb_shared_info` 320, less the Ethernet header and two VLAN tags).
+const LINEAR_MTU: u32 = 3_498;
+
+/// An interface that carries the program now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its name.
+    pub interface: String,
+    /// Native rather than generic.
+    pub native: bool,
+    /// The program for frames in several buffers.
+    pub frags: bool,
+    /// An earlier process's link was taken over.
+    pub adopted: bool,
+}
+
+/// An interface to attach to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its MTU.
+    pub mtu: u32,
+    /// The mode wanted.
+    pub choice: XdpChoice,
+    /// Its number.
+    pub ifindex: u32,
+    /// The XDP program it carries now, and whether natively.
+    pub present: Option<(u32, bool)>,
+}
+
+impl DataPlane {
+    /// Puts the program on an interface: takes over the pinned link if there is one, else makes
+    /// one and pins it.
+    pub fn attach(&mut self, target: &Target) -> Result<Attached, DataPlaneError> {
+        let frags = target.mtu > LINEAR_MTU;
+        let name = if frags { load::FRAGS } else { load::LINEAR };
+        self.ensure_loaded(name)?;
+        if let Some(attached) = self.adopt(target, name, frags)? {
+            return Ok(attached);
+        }
+        let attempts: &[(XdpMode, bool)] = match target.choice {
+            XdpChoice::Native => &[(XdpMode::Driver, true)],
+            XdpChoice::Generic => &[(XdpMode::Skb, false)],
+            XdpChoice::Auto => &[(XdpMode::Driver, true), (XdpMode::Skb, false)],
+        };
+        let mut why = String::new();
+        for (mode, native) in attempts {
+            match self.attach_new(target, name, *mode) {
+                Ok(()) => {
+                    let interface = target.name.clone();
+                    return Ok(Attached {
+                        interface,
+                        native: *native,
+                        frags,
+                        adopted: false,
+                    });
+                }
+                Err(error) => why = error,
+            }
+        }
+        Err(DataPlaneError::Interface {
+            interface: target.name.clone(),
+            why: refusal(target, &why),
+        })
+    }
+
+    /// Takes the program off interfaces that are no longer wanted.
+    pub fn detach_others(&mut self, wanted: &BTreeSet<String>) -> Vec<String> {
+        let Some(dir) = &self.pin_dir else {
+            return Vec::new();
+        };
+        let gone: Vec<String> = pins::linked(dir)
+            .into_iter()
+            .filter(|name| !wanted.contains(name))
+            .collect();
+        for name in &gone {
+            let _already_gone = fs::remove_file(pins::link_path(dir, name));
+        }
+        gone
+    }
+
+    /// Takes the program off again after a start that failed half-way.
+    pub fn release(&mut self, interfaces: &[String]) {
+        for name in interfaces {
+            if let Some(dir) = &self.pin_dir {
+                let _already_gone = fs::remove_file(pins::link_path(dir, name));
+            }
+        }
+    }
+
+    fn ensure_loaded(&mut self, name: &'static str) -> Result<(), DataPlaneError> {
+        let pin = self
+            .pin_dir
+            .as_ref()
+            .map(|dir| pins::program_path(dir, name));
+        let program = self.program(name)?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| DataPlaneError::Load(load::explain(name, &error)))?;
+        }
+        if let Some(path) = pin {
+            // The pin is for people and tools; the links hold the program.
+            let _absent = fs::remove_file(&path);
+            program
+                .pin(&path)
+                .map_err(|error| DataPlaneError::Pins(format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the program under a pinned link (`bpf_link_update`): no packet sees a gap.
+    fn adopt(
+        &mut self,
+        target: &Target,
+        name: &str,
+        frags: bool,
+    ) -> Result<Option<Attached>, DataPlaneError> {
+        let Some(dir) = &self.pin_dir else {
+            return Ok(None);
+        };
+        let path = pins::link_path(dir, &target.name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let fits = match (target.choice, target.present) {
+            (_, None) => false,
+            (XdpChoice::Auto, Some(_)) => true,
+            (XdpChoice::Native, Some((_, native))) => native,
+            (XdpChoice::Generic, Some((_, native))) => !native,
+        };
+        let updated = fits && self.update(&path, name).is_ok();
+        if !updated {
+            log::info!(
+                "{}: the pinned link is dead or of another mode; attaching anew",
+                target.name
+            );
+            let _already_gone = fs::remove_file(&path);
+            return Ok(None);
+        }
+        let native = target.present.is_some_and(|(_, native)| native);
+        Ok(Some(Attached {
+            interface: target.name.clone(),
+            native,
+            frags,
+            adopted: true,
+        }))
+    }
+
+    fn update(&mut self, path: &std::path::Path, name: &str) -> Result<(), String> {
+        let pinned = PinnedLink::from_pin(path).map_err(|error| load::chain(&error))?;
+        let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| load::chain(&error))?;
+        let program = self.program(name).map_err(|error| error.to_string())?;
+        let id = program
+            .attach_to_link(link)
+            .map_err(|error| load::chain(&error))?;
+        // The pin holds the link; this process need not.
+        program
+            .take_link(id)
+            .map(drop)
+            .map_err(|error| load::chain(&error))
+    }
+
+    fn attach_new(&mut self, target: &Target, name: &str, mode: XdpMode) -> Result<(), String> {
+        let pin = self
+            .pin_dir
+            .as_ref()
+            .map(|dir| pins::link_path(dir, &target.name));
+        let program: &mut Xdp = self.program(name).map_err(|error| error.to_string())?;
+        let id = program
+            .attach(&target.name, mode)
+            .map_err(|error| load::chain(&error))?;
+        let Some(path) = pin else { return Ok(()) };
+        let link = program.take_link(id).map_err(|error| load::chain(&error))?;
+        let link = FdLink::try_from(link).map_err(|error| load::chain(&error))?;
+        link.pin(&path)
+            .map(drop)
+            .map_err(|error| load::chain(&error))
+    }
+}
+
+fn refusal(target: &Target, why: &str) -> String {
+    if let Some((id, _)) = target.present {
+        return format!(
+            "it carries another XDP program already (id {id}); find its owner with `bpftool prog \
+             show id {id}` and stop that, or take it off with `ip link set dev {} xdp off`",
+            target.name
+        );
+    }
+    match target.choice {
+        XdpChoice::Native => format!(
+            "its driver refuses native XDP ({why}); set xdp = \"generic\" (slower) or \"auto\""
+        ),
+        XdpChoice::Generic | XdpChoice::Auto => format!("cannot attach: {why}"),
+    }
+}

@@ -1,0 +1,147 @@
+//! Owns loading: the embedded object, the maps (new or adopted), the programs.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use rustix::thread::CapabilitySet;
+
+use super::{DataPlane, DataPlaneError, maps::Maps, pages::Pages, pins};
+use crate::model::Limits;
+
+/// The eBPF object, as `cargo xtask build` made it.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/splitter.o"));
+
+/// The program for frames in one buffer.
+pub(super) const LINEAR: &str = "splitter";
+/// The program for frames in several buffers.
+pub(super) const FRAGS: &str = "splitter_frags";
+/// The program that reads clocks.
+pub(super) const CLOCK: &str = "clock";
+
+/// The oldest kernel: fetch-or on map values came with 5.12, this is the long-term series after.
+const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// How to open the data plane.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to pin; `None` keeps everything in this process.
+    pub pin_dir: Option<PathBuf>,
+    /// Sizes of the flow tables.
+    pub limits: Limits,
+}
+
+impl DataPlane {
+    /// Loads the object, over the pinned maps of an earlier process where there are any. Nothing
+    /// is attached yet.
+    pub fn open(options: &Options) -> Result<Self, DataPlaneError> {
+        check_kernel()?;
+        check_capabilities()?;
+        let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
+        let mut adopted = false;
+        if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
+            pins::prepare(root)?;
+            adopted = pins::adoptable(dir, &options.limits)?;
+        }
+        let mut ebpf = load(options, pin_dir.as_deref())?;
+        let maps = Maps::take(&mut ebpf)?;
+        let mut plane = Self {
+            ebpf,
+            maps,
+            pages: Pages::new(),
+            flipped: HashMap::new(),
+            directory_flipped: None,
+            adopted,
+            pin_dir,
+            hz: 0,
+            stamp: 0,
+        };
+        for name in [CLOCK, LINEAR] {
+            let loaded = plane.program(name)?.load();
+            loaded.map_err(|error| DataPlaneError::Load(explain(name, &error)))?;
+        }
+        plane.calibrate()?;
+        plane.occupy_pages();
+        // Entries kept by an earlier process may name a way that has changed since.
+        plane.raise_route_epoch();
+        Ok(plane)
+    }
+}
+
+fn load(options: &Options, pin_dir: Option<&Path>) -> Result<Ebpf, DataPlaneError> {
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries("ESTABLISHED", options.limits.flows);
+    loader.map_max_entries("PENDING", options.limits.pending);
+    if let Some(dir) = pin_dir {
+        for name in super::maps::NAMES {
+            loader.map_pin_path(name, pins::map_path(dir, name));
+        }
+    }
+    loader
+        .load(OBJECT)
+        .map_err(|error| DataPlaneError::Load(chain(&error)))
+}
+
+/// The verifier's last lines are what tells.
+pub(super) fn explain(program: &str, error: &aya::programs::ProgramError) -> String {
+    let text = chain(error);
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = &lines[lines.len().saturating_sub(12)..];
+    format!("{program}: {}", tail.join("\n"))
+}
+
+/// An error with its causes, each said once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn check_kernel() -> Result<(), DataPlaneError> {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < OLDEST_KERNEL {
+        return Err(DataPlaneError::OldKernel {
+            found: release.into_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The verifier asks for BPF, NET_ADMIN (XDP) and PERFMON (pointer comparisons); SYS_ADMIN holds
+/// the first and last.
+fn check_capabilities() -> Result<(), DataPlaneError> {
+    let sets = rustix::thread::capabilities(None)
+        .map_err(|error| DataPlaneError::NoPermission(format!("capabilities: {error}")))?;
+    let has = |wanted| sets.effective.contains(wanted);
+    let admin = has(CapabilitySet::SYS_ADMIN);
+    let missing: Vec<&str> = [
+        ("CAP_BPF", admin || has(CapabilitySet::BPF)),
+        ("CAP_PERFMON", admin || has(CapabilitySet::PERFMON)),
+        ("CAP_NET_ADMIN", has(CapabilitySet::NET_ADMIN)),
+    ]
+    .into_iter()
+    .filter_map(|(name, held)| (!held).then_some(name))
+    .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(DataPlaneError::NoPermission(format!(
+        "splitter lacks {}: run it as root, or give its service \
+         AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN",
+        missing.join(", ")
+    )))
+}

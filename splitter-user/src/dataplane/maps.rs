@@ -1,0 +1,223 @@
+//! Owns the maps by name and type.
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, Map, MapData, PerCpuArray},
+};
+use splitter_common::{
+    flow::Table,
+    layout::{
+        BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
+        FrontendRow, NextHop, Page, ServiceRow, Word,
+    },
+    reason::{self, Reason, Verdict},
+};
+
+use super::{DataPlaneError, mapped::Mapped, pod::Raw};
+
+type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
+
+/// Every map of the object but the log's.
+pub struct Maps {
+    /// See [`Control`].
+    pub control: Mapped<u64>,
+    /// Both sides.
+    pub directory: Mapped<DirectoryRow>,
+    /// Both sides.
+    pub filter: Mapped<u64>,
+    /// Both sides.
+    pub buckets: Mapped<Bucket>,
+    /// By frontend number.
+    pub frontends: Mapped<FrontendRow>,
+    /// By backend number.
+    pub backends: Mapped<BackendRow>,
+    /// By service number.
+    pub service_words: Mapped<u64>,
+    /// `2 * service + side`.
+    pub services: Mapped<ServiceRow>,
+    /// Table pages.
+    pub pages: Mapped<Page>,
+    /// By backend number.
+    pub next_hops: Mapped<NextHop>,
+    pending: Flows,
+    established: Flows,
+    counters: PerCpuArray<MapData, Raw<BackendCounters>>,
+    reasons: PerCpuArray<MapData, u64>,
+}
+
+/// The names, as the object has them.
+pub(super) const NAMES: [&str; 14] = [
+    "CONTROL",
+    "DIRECTORY",
+    "FILTER",
+    "BUCKETS",
+    "FRONTENDS",
+    "BACKENDS",
+    "SERVICE_WORDS",
+    "SERVICES",
+    "PAGES",
+    "NEXT_HOPS",
+    "PENDING",
+    "ESTABLISHED",
+    "COUNTERS",
+    "REASONS",
+];
+
+impl Maps {
+    /// Takes the maps out of the loaded object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
+        Ok(Self {
+            control: mapped(ebpf, "CONTROL")?,
+            directory: mapped(ebpf, "DIRECTORY")?,
+            filter: mapped(ebpf, "FILTER")?,
+            buckets: mapped(ebpf, "BUCKETS")?,
+            frontends: mapped(ebpf, "FRONTENDS")?,
+            backends: mapped(ebpf, "BACKENDS")?,
+            service_words: mapped(ebpf, "SERVICE_WORDS")?,
+            services: mapped(ebpf, "SERVICES")?,
+            pages: mapped(ebpf, "PAGES")?,
+            next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            pending: typed(ebpf, "PENDING")?,
+            established: typed(ebpf, "ESTABLISHED")?,
+            counters: typed(ebpf, "COUNTERS")?,
+            reasons: typed(ebpf, "REASONS")?,
+        })
+    }
+
+    /// The generation in force.
+    pub fn generation(&self) -> u32 {
+        Word::unpack(self.control.load_word(Control::Directory as u32)).generation
+    }
+
+    /// The word of a service.
+    pub fn service_word(&self, service: u32) -> Word {
+        Word::unpack(self.service_words.load_word(service))
+    }
+
+    /// The row of a service that is in force.
+    pub fn service_in_force(&self, service: u32) -> ServiceRow {
+        self.services
+            .read(2 * service + self.service_word(service).side)
+    }
+
+    /// A live flow.
+    pub fn flow(&self, table: Table, key: &FlowKey) -> Option<FlowEntry> {
+        self.flows(table)
+            .get(&Raw(*key), 0)
+            .ok()
+            .map(|entry| entry.0)
+    }
+
+    /// All keys of a flow table; an estimate while traffic runs.
+    pub fn flow_keys(&self, table: Table) -> Vec<FlowKey> {
+        self.flows(table)
+            .keys()
+            .filter_map(|key| key.ok().map(|key| key.0))
+            .collect()
+    }
+
+    /// Enters or replaces a flow; for tests.
+    pub fn put_flow(
+        &mut self,
+        table: Table,
+        key: &FlowKey,
+        entry: &FlowEntry,
+    ) -> Result<(), DataPlaneError> {
+        self.flows_mut(table)
+            .insert(Raw(*key), Raw(*entry), 0)
+            .map_err(|error| map_error(table, error))
+    }
+
+    /// Removes a flow; for tests.
+    pub fn remove_flow(&mut self, table: Table, key: &FlowKey) -> Result<(), DataPlaneError> {
+        self.flows_mut(table)
+            .remove(&Raw(*key))
+            .map_err(|error| map_error(table, error))
+    }
+
+    /// What a backend number has counted, summed over CPUs.
+    pub fn counters(&self, backend: u32) -> BackendCounters {
+        let mut sum = BackendCounters::default();
+        if let Ok(rows) = self.counters.get(&backend, 0) {
+            for row in rows.iter() {
+                for (total, cell) in sum.cells.iter_mut().zip(row.0.cells) {
+                    *total += cell;
+                }
+            }
+        }
+        sum
+    }
+
+    /// Packets by reason and verdict, summed over CPUs; only those above 0.
+    pub fn reasons(&self) -> Vec<(Reason, Verdict, u64)> {
+        let mut counts = Vec::new();
+        for reason in Reason::ALL {
+            for verdict in Verdict::ALL {
+                let cell = reason::cell(*reason, verdict);
+                let packets = self
+                    .reasons
+                    .get(&cell, 0)
+                    .map_or(0, |cpus| cpus.iter().sum());
+                if packets > 0 {
+                    counts.push((*reason, verdict, packets));
+                }
+            }
+        }
+        counts
+    }
+
+    fn flows(&self, table: Table) -> &Flows {
+        match table {
+            Table::Pending => &self.pending,
+            Table::Established => &self.established,
+        }
+    }
+
+    fn flows_mut(&mut self, table: Table) -> &mut Flows {
+        match table {
+            Table::Pending => &mut self.pending,
+            Table::Established => &mut self.established,
+        }
+    }
+}
+
+fn map_error(table: Table, error: aya::maps::MapError) -> DataPlaneError {
+    let map = match table {
+        Table::Pending => "PENDING",
+        Table::Established => "ESTABLISHED",
+    };
+    DataPlaneError::Map {
+        map,
+        why: error.to_string(),
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DataPlaneError> {
+    ebpf.take_map(name).ok_or_else(|| DataPlaneError::Map {
+        map: name,
+        why: "not in the object".to_owned(),
+    })
+}
+
+fn mapped<T: bytemuck::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<Mapped<T>, DataPlaneError> {
+    match take(ebpf, name)? {
+        Map::Array(data) => Mapped::new(name, data),
+        _ => Err(DataPlaneError::Map {
+            map: name,
+            why: "not an array".to_owned(),
+        }),
+    }
+}
+
+fn typed<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DataPlaneError>
+where
+    M: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    M::try_from(take(ebpf, name)?).map_err(|error| DataPlaneError::Map {
+        map: name,
+        why: error.to_string(),
+    })
+}

@@ -1,0 +1,192 @@
+//! Owns the seam to the kernel: the object, its maps, programs, pins and links. Everything above
+//! speaks of images; everything below is bytes.
+//!
+//! Invariants: nothing live is edited in place ([`commit`]); the data plane outlives the daemon
+//! ([`pins`]); `unsafe` stands in [`mapped`] and [`pod`] alone.
+
+mod clock;
+mod commit;
+mod links;
+mod load;
+mod mapped;
+mod maps;
+mod pages;
+mod pins;
+pub mod pod;
+
+use std::{collections::HashMap, path::PathBuf, time::Instant};
+
+use aya::{Ebpf, programs::Xdp};
+use splitter_common::{
+    flow::{Hop, Table},
+    layout::{BackendCounters, Control, FlowEntry, FlowKey},
+};
+use thiserror::Error;
+
+pub use links::{Attached, Target};
+pub use load::Options;
+pub use maps::Maps;
+pub use pins::{DetachReport, detach};
+
+/// Why the kernel did not do what was asked.
+#[derive(Debug, Error)]
+pub enum DataPlaneError {
+    /// The process may not.
+    #[error("not permitted: {0}")]
+    NoPermission(String),
+    /// The kernel is too old.
+    #[error("kernel {found} is too old: splitter needs 5.15 or later")]
+    OldKernel {
+        /// What runs.
+        found: String,
+    },
+    /// Pins that this binary cannot use.
+    #[error("{0}")]
+    Pins(String),
+    /// The object or a program was refused.
+    #[error("cannot load the XDP program: {0}")]
+    Load(String),
+    /// A map or its memory cannot be reached.
+    #[error("map {map}: {why}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What happened.
+        why: String,
+    },
+    /// The table pages are used up.
+    #[error(
+        "no room for a table of {pages} pages: all {} are in use; configure fewer versions or \
+         fewer backends per version",
+        splitter_common::capacity::TABLE_PAGES
+    )]
+    PagesFull {
+        /// Pages asked for.
+        pages: u32,
+    },
+    /// What was written does not read back.
+    #[error("{0} did not read back as written")]
+    ReadBack(&'static str),
+    /// The directory cannot be built.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    /// An interface cannot carry the program.
+    #[error("interface {interface}: {why}")]
+    Interface {
+        /// The interface.
+        interface: String,
+        /// What happened, and the way out.
+        why: String,
+    },
+}
+
+/// The running data plane.
+pub struct DataPlane {
+    ebpf: Ebpf,
+    maps: Maps,
+    pages: pages::Pages,
+    flipped: HashMap<u32, Instant>,
+    directory_flipped: Option<Instant>,
+    adopted: bool,
+    pin_dir: Option<PathBuf>,
+    hz: u32,
+    stamp: u16,
+}
+
+impl DataPlane {
+    /// Whether pinned maps of an earlier process were taken over.
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The maps.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// The maps, for tests that age or clear flows.
+    pub fn maps_mut(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// The object, for the log reader.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Jiffies per second.
+    pub fn hz(&self) -> u32 {
+        self.hz
+    }
+
+    /// The newest committed generation that the kernel holds; 0 before the first.
+    pub fn generation(&self) -> u32 {
+        self.maps.generation()
+    }
+
+    /// Says that the next hops written are vouched for until `seconds` from now.
+    pub fn renew_lease(&mut self, seconds: u32) -> Result<(), DataPlaneError> {
+        let now = self.read_clock()?;
+        let until = now + u64::from(seconds) * u64::from(self.hz);
+        self.maps
+            .control
+            .store_word(Control::LeaseUntil as u32, until);
+        Ok(())
+    }
+
+    /// Makes every flow ask for its way back to the client anew.
+    pub fn raise_route_epoch(&mut self) {
+        let epoch = self.maps.control.load_word(Control::RouteEpoch as u32) as u16;
+        let next = u64::from(epoch.wrapping_add(1).max(1));
+        self.maps
+            .control
+            .store_word(Control::RouteEpoch as u32, next);
+    }
+
+    /// Writes the next hop to a backend; `None` when it is not known.
+    pub fn set_next_hop(&mut self, backend: u32, hop: Option<Hop>) {
+        self.stamp = self.stamp.wrapping_add(1).max(1);
+        let packed = hop.map_or_else(Default::default, |hop| hop.pack(self.stamp));
+        self.maps.next_hops.write(backend, &packed);
+    }
+
+    /// The next hop to a backend, as the program sees it.
+    pub fn next_hop(&self, backend: u32) -> Option<Hop> {
+        Hop::unpack(self.maps.next_hops.read(backend).words).map(|(hop, _)| hop)
+    }
+
+    /// What a backend number has counted, summed over CPUs.
+    pub fn counters(&self, backend: u32) -> BackendCounters {
+        self.maps.counters(backend)
+    }
+
+    /// A live flow.
+    pub fn flow(&self, table: Table, key: &FlowKey) -> Option<FlowEntry> {
+        self.maps.flow(table, key)
+    }
+
+    /// Jiffies of the kernel, now.
+    pub fn jiffies(&mut self) -> Result<u64, DataPlaneError> {
+        self.read_clock()
+    }
+
+    /// Runs the program on a packet through BPF_PROG_TEST_RUN in the calling thread's network
+    /// namespace: the action, with the packet after it in `out`. For tests.
+    pub fn run(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Result<u32, DataPlaneError> {
+        out.resize(packet.len().max(64) + 64, 0);
+        let program = self.program(load::LINEAR)?;
+        let (action, length) = clock::test_run(program, packet, out)?;
+        out.truncate(length);
+        Ok(action)
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or_else(|| DataPlaneError::Load(format!("the object has no program {name}")))?;
+        program
+            .try_into()
+            .map_err(|error| DataPlaneError::Load(format!("{name}: {error}")))
+    }
+}

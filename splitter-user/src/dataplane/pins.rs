@@ -1,0 +1,262 @@
+//! Owns the pins: where they stand, whether those of an earlier process fit this binary, and how
+//! they go.
+//!
+//! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use aya::maps::MapInfo;
+use rustix::{
+    fs::statfs,
+    mount::{MountFlags, mount},
+};
+use splitter_common::{
+    capacity::{
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES,
+        REASON_CELLS, TABLE_PAGES,
+    },
+    layout::{
+        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
+        LAYOUT_VERSION, NextHop, Page, ServiceRow,
+    },
+};
+
+use super::{DataPlaneError, maps::NAMES};
+use crate::model::Limits;
+
+/// include/uapi/linux/magic.h
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+const BPF_FS: &str = "/sys/fs/bpf";
+
+/// What `splitter detach` took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetachReport {
+    /// Interfaces that carried the program.
+    pub links: Vec<String>,
+    /// Pins removed, links among them.
+    pub pins: usize,
+}
+
+impl fmt::Display for DetachReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pins == 0 {
+            return f.write_str("nothing was attached\n");
+        }
+        let from = if self.links.is_empty() {
+            "no interface"
+        } else {
+            &self.links.join(", ")
+        };
+        writeln!(
+            f,
+            "detached from {from}; {} pins removed, all flows forgotten",
+            self.pins
+        )
+    }
+}
+
+/// The directory of this layout.
+pub(super) fn layout_dir(root: &Path) -> PathBuf {
+    root.join(format!("v{LAYOUT_VERSION}"))
+}
+
+/// The pin of a map.
+pub(super) fn map_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("map_{name}"))
+}
+
+/// The pin of a program.
+pub(super) fn program_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("prog_{name}"))
+}
+
+/// The pin of the link on an interface.
+pub(super) fn link_path(dir: &Path, interface: &str) -> PathBuf {
+    dir.join(format!("link_{interface}"))
+}
+
+/// The interfaces that have a link pin.
+pub(super) fn linked(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter_map(|name| name.strip_prefix("link_").map(str::to_owned))
+        .collect()
+}
+
+fn fault(path: &Path, what: &str, error: &dyn fmt::Display) -> DataPlaneError {
+    DataPlaneError::Pins(format!("{}: {what}: {error}", path.display()))
+}
+
+/// Makes the directories, on a BPF file system; mounts the usual one where it is missing.
+/// Refuses pins of another layout.
+pub(super) fn prepare(root: &Path) -> Result<(), DataPlaneError> {
+    if root.starts_with(BPF_FS) && !is_bpf_fs(Path::new(BPF_FS)) {
+        log::info!("mounting the BPF file system at {BPF_FS}");
+        mount("bpf", BPF_FS, "bpf", MountFlags::empty(), None).map_err(|error| {
+            DataPlaneError::Pins(format!(
+                "{BPF_FS} is no BPF file system and cannot be made one ({error}); \
+                 mount it: mount -t bpf bpf {BPF_FS}"
+            ))
+        })?;
+    }
+    let dir = layout_dir(root);
+    fs::create_dir_all(&dir).map_err(|error| fault(&dir, "cannot be made", &error))?;
+    if !is_bpf_fs(&dir) {
+        return Err(DataPlaneError::Pins(format!(
+            "{} is not on a BPF file system, so nothing can be pinned there; take a directory \
+             below {BPF_FS}, or mount one: mount -t bpf bpf DIR",
+            root.display()
+        )));
+    }
+    refuse_other_layouts(root)
+}
+
+fn refuse_other_layouts(root: &Path) -> Result<(), DataPlaneError> {
+    let entries = fs::read_dir(root).map_err(|error| fault(root, "cannot be read", &error))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let other = path != layout_dir(root)
+            && fs::read_dir(&path).is_ok_and(|mut pins| pins.next().is_some());
+        if other {
+            return Err(DataPlaneError::Pins(format!(
+                "{} holds pins of another layout of splitter, whose flows this binary cannot \
+                 read; stop that version with `splitter detach --pin-dir {}` (its flows are \
+                 then decided anew), or run it instead",
+                path.display(),
+                root.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_bpf_fs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|info| info.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
+}
+
+/// Whether the pins in `dir` are a whole set of this layout. Half a set, left by a crash before
+/// anything was attached, is removed.
+pub(super) fn adoptable(dir: &Path, limits: &Limits) -> Result<bool, DataPlaneError> {
+    let present = NAMES
+        .iter()
+        .filter(|name| map_path(dir, name).exists())
+        .count();
+    if present == 0 {
+        return Ok(false);
+    }
+    if present < NAMES.len() {
+        if !linked(dir).is_empty() {
+            return Err(DataPlaneError::Pins(format!(
+                "{} has links but only {present} of {} maps: someone removed pins; take the \
+                 rest away with `splitter detach` and start again",
+                dir.display(),
+                NAMES.len()
+            )));
+        }
+        log::warn!("removing {present} map pins that an interrupted start left behind");
+        remove_all(dir).map_err(|error| fault(dir, "cannot be cleared", &error))?;
+        fs::create_dir_all(dir).map_err(|error| fault(dir, "cannot be made", &error))?;
+        return Ok(false);
+    }
+    for name in NAMES {
+        let path = map_path(dir, name);
+        let info =
+            MapInfo::from_pin(&path).map_err(|error| fault(&path, "cannot be read", &error))?;
+        let found = (info.key_size(), info.value_size(), info.max_entries());
+        let wanted = shape(name, limits);
+        if found != wanted {
+            return Err(DataPlaneError::Pins(format!(
+                "{}: has (key bytes, value bytes, entries) {found:?}, this configuration wants \
+                 {wanted:?}; take [limits] back, or start anew with `splitter detach` (flows are \
+                 then decided anew)",
+                path.display()
+            )));
+        }
+    }
+    Ok(true)
+}
+
+/// Key bytes, value bytes and entries of a map.
+fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
+    fn row<T>(entries: u32) -> (u32, u32, u32) {
+        (4, size_of::<T>() as u32, entries)
+    }
+    let flow = |entries| {
+        (
+            size_of::<FlowKey>() as u32,
+            size_of::<FlowEntry>() as u32,
+            entries,
+        )
+    };
+    match name {
+        "CONTROL" => row::<u64>(CONTROL_WORDS),
+        "DIRECTORY" => row::<DirectoryRow>(2),
+        "FILTER" => row::<u64>(2 * FILTER_WORDS),
+        "BUCKETS" => row::<Bucket>(2 * DIRECTORY_BUCKETS),
+        "FRONTENDS" => row::<FrontendRow>(MAX_FRONTENDS),
+        "BACKENDS" => row::<BackendRow>(MAX_BACKENDS),
+        "SERVICE_WORDS" => row::<u64>(MAX_SERVICES),
+        "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
+        "PAGES" => row::<Page>(TABLE_PAGES),
+        "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
+        "COUNTERS" => row::<BackendCounters>(MAX_BACKENDS),
+        "REASONS" => row::<u64>(REASON_CELLS),
+        "PENDING" => flow(limits.pending),
+        "ESTABLISHED" => flow(limits.flows),
+        _ => (0, 0, 0),
+    }
+}
+
+/// Takes the programs off their interfaces and forgets all flows: removes every pin below
+/// `root`, of every layout. A pin directory that is not there has nothing attached.
+pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
+    let mut report = DetachReport::default();
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+        Err(error) => return Err(fault(root, "cannot be read", &error)),
+    };
+    if !is_bpf_fs(root) {
+        return Err(DataPlaneError::Pins(format!(
+            "{} is not on a BPF file system: nothing of splitter's is pinned there",
+            root.display()
+        )));
+    }
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let of_layout = entry.file_name().to_string_lossy().starts_with('v') && path.is_dir();
+        if of_layout {
+            report.links.extend(linked(&path));
+            report.pins += remove_all(&path).map_err(|error| fault(&path, "stays", &error))?;
+        }
+    }
+    fs::remove_dir(root).map_err(|error| fault(root, "stays", &error))?;
+    report.links.sort();
+    Ok(report)
+}
+
+/// Removes the pins in `dir`, links first, then the directory.
+fn remove_all(dir: &Path) -> io::Result<usize> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    let is_link = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("link_"))
+    };
+    paths.sort_by_key(|path| !is_link(path));
+    for path in &paths {
+        fs::remove_file(path)?;
+    }
+    fs::remove_dir(dir)?;
+    Ok(paths.len())
+}

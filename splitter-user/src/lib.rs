@@ -1,0 +1,12 @@
+//! The daemon and the command line of splitter.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod dataplane;
+pub mod model;
+pub mod net;
+pub mod plan;
+pub mod secret;
+pub mod state;

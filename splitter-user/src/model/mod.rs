@@ -1,0 +1,219 @@
+//! Owns the desired state: what an operator wants, as plain values.
+//!
+//! Invariant: a [`Config`] that came out of [`crate::config`] has been checked whole; the types
+//! here can hold nonsense, and nobody else builds them. Versions stand in the order of the file,
+//! because the split law hands out the hash space in that order. Weights are parts per million
+//! inside [`Weight`]; table sizes are entries.
+
+mod choices;
+mod options;
+mod vip;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use splitter_common::weight::{WHOLE_PPM, Weight};
+
+pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
+pub use options::{
+    DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
+    ServeOptions,
+};
+pub use vip::{Protocol, Vip, VipError};
+
+/// Everything that the configuration file and its `conf.d` ask for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The interfaces that carry the XDP program, in the order of the file.
+    pub interfaces: Vec<Interface>,
+    /// Sizes of the kernel tables.
+    pub limits: Limits,
+    /// The services, in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// A network interface that the XDP program is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// The kernel's name for it, `eth0`.
+    pub name: String,
+    /// How the program is attached.
+    pub xdp: XdpChoice,
+}
+
+/// Sizes of the flow tables, in entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Established flows.
+    pub flows: u32,
+    /// Handshakes begun and not completed.
+    pub pending: u32,
+}
+
+impl Limits {
+    /// What either table may hold, in entries.
+    pub const RANGE: RangeInclusive<u32> = 1_024..=16_777_216;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows: 1_048_576,
+            pending: 262_144,
+        }
+    }
+}
+
+/// A service: the owner of VIPs and of a split among versions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name, unique.
+    pub name: String,
+    /// What clients dial; at least one.
+    pub vips: Vec<Vip>,
+    /// How packets reach the backends.
+    pub forward: ForwardMethod,
+    /// What the split law hashes.
+    pub key: SplitKey,
+    /// What a backend is chosen by inside its version; `None` is the protocol's own default.
+    pub affinity: Option<Affinity>,
+    /// Name of the release: a part of the salt, so that every release draws its clients anew.
+    pub release: String,
+    /// Services of one group share the salt, so that a client is in the canary of all of them.
+    pub salt_group: Option<String>,
+    /// The versions, in the order of the file; exactly one is the baseline.
+    pub versions: Vec<Version>,
+}
+
+impl Service {
+    /// The version that takes what the others leave. `None` only in a service that was not
+    /// checked.
+    pub fn baseline(&self) -> Option<&Version> {
+        self.versions.iter().find(|version| version.baseline)
+    }
+
+    /// The version of that name.
+    pub fn version(&self, name: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.name == name)
+    }
+
+    /// What the baseline gets: the whole less every other version's weight.
+    pub fn rest(&self) -> Weight {
+        let taken: u32 = self
+            .versions
+            .iter()
+            .map(|version| version.own_weight().ppm())
+            .sum();
+        Weight::from_ppm(WHOLE_PPM.saturating_sub(taken)).unwrap_or(Weight::ZERO)
+    }
+
+    /// Every version's weight by name, the baseline's being the rest.
+    pub fn weights(&self) -> BTreeMap<String, Weight> {
+        let rest = self.rest();
+        let weight = |version: &Version| {
+            if version.baseline {
+                rest
+            } else {
+                version.weight
+            }
+        };
+        self.versions
+            .iter()
+            .map(|version| (version.name.clone(), weight(version)))
+            .collect()
+    }
+
+    /// What a backend is chosen by for flows of `protocol`: per client for UDP, so that a QUIC
+    /// client keeps its server when its port changes.
+    pub fn affinity_for(&self, protocol: Protocol) -> Affinity {
+        self.affinity.unwrap_or(match protocol {
+            Protocol::Tcp => Affinity::Flow,
+            Protocol::Udp => Affinity::Client,
+        })
+    }
+}
+
+/// A named group of backends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its name, unique in the service.
+    pub name: String,
+    /// Whether it takes what the others leave.
+    pub baseline: bool,
+    /// Its weight; zero for the baseline, whose share is [`Service::rest`].
+    #[serde(with = "weight_text")]
+    pub weight: Weight,
+    /// Its servers, in the order of the file; at least one.
+    pub backends: Vec<Backend>,
+}
+
+impl Version {
+    /// The weight that this version takes from the whole; a baseline takes none.
+    fn own_weight(&self) -> Weight {
+        if self.baseline {
+            Weight::ZERO
+        } else {
+            self.weight
+        }
+    }
+}
+
+/// One server of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port; `None` keeps the port that the client dialled.
+    pub port: Option<u16>,
+    /// Its part of the version's flows, beside the other backends'; 0 takes no new flows.
+    pub weight: u16,
+}
+
+impl Backend {
+    /// The largest backend weight.
+    pub const MAX_WEIGHT: u16 = 1_000;
+}
+
+impl fmt::Display for Backend {
+    /// `10.0.1.11:8443`, `[2001:db8::1]:8443`, or the bare address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.address, port).fmt(f),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// The longest name of a service, version, release or salt group, in bytes.
+pub const NAME_MAX: usize = 63;
+
+/// Whether `name` can name a service, a version, a release or a salt group:
+/// `[a-z0-9][a-z0-9_-]{0,62}`.
+pub fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut bytes = name.bytes();
+    name.len() <= NAME_MAX
+        && bytes.next().is_some_and(plain)
+        && bytes.all(|byte| plain(byte) || byte == b'_' || byte == b'-')
+}
+
+/// Weights as the text that operators write, since [`Weight`] itself knows no serde.
+mod weight_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use splitter_common::weight::Weight;
+
+    pub(super) fn serialize<S: Serializer>(weight: &Weight, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(weight)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weight, D::Error> {
+        Weight::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

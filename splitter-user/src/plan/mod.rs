@@ -1,0 +1,13 @@
+//! Owns the plan: desired state -> numbers -> the tables of one commit. Pure; nothing here knows
+//! the kernel.
+//!
+//! Invariants: a number (service, frontend, version, backend) that is given to a new owner is
+//! born in the commit that gives it; a service that changes in any way is written anew with that
+//! commit's generation, because flows are stamped with it.
+
+pub mod directory;
+pub mod image;
+pub mod numbers;
+
+pub use image::{Image, ServiceImage};
+pub use numbers::{Numbers, PlanError};

@@ -1,0 +1,285 @@
+//! Owns the program under test: `splitter serve` in the load balancer's namespace, and its CLI.
+//!
+//! Invariant: each daemon has a socket, a state directory and a pin directory of its own; when the
+//! value is dropped the process, the pins (and with them the XDP programs) and the files are gone.
+//! When the test process is killed instead, the daemon dies with it and the next test sweeps the
+//! pins away.
+
+mod api;
+mod bpffs;
+mod cli;
+
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+pub use cli::CliOutput;
+
+use crate::netns::Netns;
+
+/// How long a daemon may take until it answers, and until it has stopped.
+const SERVE_LIMIT: Duration = Duration::from_secs(20);
+/// How often a wait looks again.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A daemon, running or not, and the directories that are its own.
+#[derive(Debug)]
+pub struct Daemon {
+    binary: PathBuf,
+    netns: Netns,
+    directory: TempDir,
+    pin_dir: PathBuf,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Starts a daemon with a configuration and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// With the daemon's own words when it does not come up.
+    pub fn start(lb: &Netns, config: &str) -> Result<Self> {
+        let mut daemon = Self::prepare(lb, config)?;
+        daemon.serve()?;
+        Ok(daemon)
+    }
+
+    /// Makes the directories and the configuration file, and starts nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the binary is not built or bpffs cannot be mounted.
+    pub fn prepare(lb: &Netns, config: &str) -> Result<Self> {
+        let binary = find_binary()?;
+        bpffs::mount()?;
+        bpffs::sweep();
+        let directory = tempfile::Builder::new()
+            .prefix(&bpffs::own_prefix())
+            .tempdir()
+            .context("cannot make a temporary directory")?;
+        let daemon = Self {
+            binary,
+            netns: lb.clone(),
+            directory,
+            pin_dir: bpffs::new_pin_dir(),
+            child: None,
+        };
+        daemon.write_config(config)?;
+        Ok(daemon)
+    }
+
+    /// Starts the daemon, anew after [`Self::kill9`] or [`Self::stop`], and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// With the daemon's own words when it does not come up.
+    pub fn serve(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "the daemon is running");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("stderr"))?;
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["serve", "--config"])
+            .arg(self.config_path())
+            .arg("--socket")
+            .arg(self.socket_path())
+            .arg("--state-dir")
+            .arg(self.path("state"))
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
+            .arg("--secret")
+            .arg(self.path("secret"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for the test to handle, in its own order.
+            .process_group(0);
+        if !self.path("secret").exists() {
+            command.arg("--new-secret");
+        }
+        self.child = Some(self.netns.spawn(command)?);
+        self.wait_until_it_answers()
+            .map_err(|error| anyhow!("{error:#}; it said:\n{}", self.log()))
+    }
+
+    /// Kills the daemon without warning. The data plane stays.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn kill9(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the daemon is not running")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the daemon to stop and waits for it. The data plane stays.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running or does not stop.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        let mut child = self.child.take().context("the daemon is not running")?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        let begin = Instant::now();
+        while begin.elapsed() < SERVE_LIMIT {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        child.kill()?;
+        child.wait()?;
+        bail!("the daemon did not stop at SIGTERM:\n{}", self.log())
+    }
+
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Runs a command of the CLI against this daemon: `cli(&["weight", "set", "shop",
+    /// "canary=10%"])`.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be run or does not end. One that fails is no error here.
+    pub fn cli(&self, arguments: &[&str]) -> Result<CliOutput> {
+        let mut command = Command::new(&self.binary);
+        command.arg("--socket").arg(self.socket_path());
+        cli::run(&self.netns, command, arguments)
+    }
+
+    /// Runs a command of the CLI that needs no daemon: `check FILE`, `detach --pin-dir DIR`.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be run or does not end. One that fails is no error here.
+    pub fn cli_offline(&self, arguments: &[&str]) -> Result<CliOutput> {
+        cli::run(&self.netns, Command::new(&self.binary), arguments)
+    }
+
+    /// Like [`Self::cli`], but a command that fails is an error; returns its standard output.
+    ///
+    /// # Errors
+    ///
+    /// With what the command said.
+    pub fn cli_ok(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.cli(arguments)?;
+        ensure!(
+            output.code == Some(0),
+            "`splitter {}` failed with exit code {:?}: {}{}",
+            arguments.join(" "),
+            output.code,
+            output.stderr,
+            output.stdout
+        );
+        Ok(output.stdout)
+    }
+
+    /// What `splitter status -o json` says.
+    ///
+    /// # Errors
+    ///
+    /// When it fails or prints no JSON.
+    pub fn status_json(&self) -> Result<serde_json::Value> {
+        let text = self.cli_ok(&["status", "-o", "json"])?;
+        serde_json::from_str(&text).with_context(|| format!("status printed no JSON: {text}"))
+    }
+
+    /// Asks the daemon's API directly, without a process: `/v1/services/shop/explain?client=..`.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not 200 with JSON.
+    pub fn api_get(&self, path: &str) -> Result<serde_json::Value> {
+        api::get(&self.socket_path(), path)
+    }
+
+    /// Replaces the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        std::fs::write(self.config_path(), config).context("cannot write the configuration")
+    }
+
+    /// The configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.path("splitter.toml")
+    }
+
+    /// The unix socket.
+    pub fn socket_path(&self) -> PathBuf {
+        self.path("socket")
+    }
+
+    /// Where programs, links and maps are pinned.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    /// Everything that the daemon has written to standard output and error.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.path("stderr")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let child = self.child.as_mut().context("the daemon is not running")?;
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                bail!("the daemon ended at once: {status}");
+            }
+            match self.api_get("/v1/status") {
+                Ok(_) => return Ok(()),
+                Err(error) if begin.elapsed() > SERVE_LIMIT => {
+                    return Err(error).context("the daemon does not answer");
+                }
+                Err(_) => std::thread::sleep(POLL_INTERVAL),
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            // Best effort: whatever is left, the next test sweeps away.
+            let _ = self.kill9();
+        }
+        bpffs::remove(&self.pin_dir);
+        if std::thread::panicking() {
+            eprintln!("--- the daemon said:\n{}---", self.log());
+        }
+    }
+}
+
+fn find_binary() -> Result<PathBuf> {
+    let binary = match std::env::var_os("SPLITTER_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/splitter"),
+    };
+    ensure!(
+        binary.is_file(),
+        "there is no {}: run `cargo xtask build` first, or set SPLITTER_BIN",
+        binary.display()
+    );
+    Ok(binary)
+}

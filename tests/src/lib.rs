@@ -1,0 +1,12 @@
+//! Owns what tests and the demo share: network namespaces, servers, clients, load, and the daemon
+//! under test.
+
+pub mod client;
+pub mod daemon;
+pub mod demo;
+pub mod ethtool;
+pub mod load;
+pub mod netns;
+pub mod server;
+mod sys;
+pub mod topology;

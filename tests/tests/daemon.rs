@@ -1,0 +1,418 @@
+//! The real daemon over real packets, sockets and servers. Needs root.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use splitter_tests::{
+    client::{AskError, Client, Reply},
+    daemon::Daemon,
+    load::{Load, LoadMode, LoadOptions, Report, cpu::CpuMeter},
+    server::Server,
+    topology::{Topology, TopologyOptions, vip_for},
+};
+
+const PORT: u16 = 8080;
+
+/// The service of the default topology: TCP and UDP, IPv4 and IPv6.
+fn config(topology: &Topology, canary_weight: &str) -> String {
+    let mut text = String::from("[limits]\nflows = 65536\npending = 16384\n");
+    for interface in &topology.lb_interfaces {
+        text += &format!("[[interface]]\nname = \"{interface}\"\nxdp = \"native\"\n");
+    }
+    text += &format!(
+        "[service.shop]\nvips = [\"203.0.113.10:{PORT}/tcp\", \"203.0.113.10:{PORT}/udp\", \
+         \"[2001:db8::10]:{PORT}/tcp\", \"[2001:db8::10]:{PORT}/udp\"]\n"
+    );
+    for version in ["stable", "canary"] {
+        let addresses: Vec<String> = topology
+            .backends_of(version)
+            .flat_map(|backend| {
+                let (v4, v6) = (IpAddr::V4(backend.v4), IpAddr::V6(backend.v6));
+                [SocketAddr::new(v4, PORT), SocketAddr::new(v6, PORT)]
+            })
+            .map(|address| format!("\"{address}\""))
+            .collect();
+        let role = match version {
+            "stable" => "baseline = true".to_owned(),
+            _ => format!("weight = \"{canary_weight}\""),
+        };
+        text += &format!(
+            "[service.shop.version.{version}]\n{role}\nbackends = [{}]\n",
+            addresses.join(", ")
+        );
+    }
+    text
+}
+
+struct Scene {
+    daemon: Daemon,
+    servers: Vec<Server>,
+    topology: Topology,
+}
+
+fn scene(same_interface: bool, canary_weight: &str) -> Scene {
+    let options = TopologyOptions {
+        same_interface,
+        ..TopologyOptions::default()
+    };
+    let topology = Topology::build(&options).expect("a topology");
+    let servers = Server::start_all(&topology, PORT).expect("servers");
+    let daemon = Daemon::start(&topology.lb, &config(&topology, canary_weight)).expect("a daemon");
+    Scene {
+        daemon,
+        servers,
+        topology,
+    }
+}
+
+impl Scene {
+    fn clients(&self) -> Vec<IpAddr> {
+        self.topology.clients()
+    }
+
+    /// The version that `explain` names.
+    fn explained(&self, client: IpAddr) -> String {
+        let path = format!("/v1/services/shop/explain?client={client}");
+        let answer = self.daemon.api_get(&path).expect("explained");
+        answer["version"].as_str().expect("a version").to_owned()
+    }
+
+    /// Every client asks over TCP and UDP and gets the version that `explain` names.
+    fn everyone_gets_what_explain_says(&self) {
+        let client = Client::new(&self.topology.client).expect("a client");
+        for source in self.clients() {
+            let expected = self.explained(source);
+            let target = vip_for(source, PORT);
+            let answered = |reply: Result<Reply, AskError>| {
+                reply.unwrap_or_else(|error| panic!("{source}: {error}\n{}", self.told()))
+            };
+            let tcp = answered(client.get(source, target));
+            let udp = answered(client.udp_ask(source, target));
+            assert_eq!(
+                (&tcp.version, &udp.version),
+                (&expected, &expected),
+                "{source}"
+            );
+            assert_eq!(
+                tcp.client, source,
+                "the backend sees the client's own address"
+            );
+        }
+    }
+
+    /// What the daemon says of itself, for failures.
+    fn told(&self) -> String {
+        self.daemon
+            .cli_ok(&["status"])
+            .unwrap_or_else(|error| error.to_string())
+    }
+
+    fn load(&self, mode: LoadMode) -> Load {
+        let clients = self.clients();
+        let options = LoadOptions {
+            targets: vec![
+                vip_for(clients[0], PORT),
+                vip_for(clients[clients.len() - 1], PORT),
+            ],
+            clients,
+            requests_per_s: 400,
+            duration: Duration::from_secs(60),
+            concurrency: 16,
+            mode,
+        };
+        Load::start(&self.topology.client, options).expect("a load")
+    }
+
+    /// Counters of a version, by name, from `status`.
+    fn counter(&self, version: &str, counter: &str) -> u64 {
+        let status = self.daemon.status_json().expect("a status");
+        let versions = status["services"][0]["versions"]
+            .as_array()
+            .expect("versions");
+        let found = versions
+            .iter()
+            .find(|each| each["name"] == version)
+            .expect("the version");
+        found["counters"][counter].as_u64().expect("a counter")
+    }
+
+    /// Resets of both versions by both sides, as the program counted them.
+    fn resets(&self) -> u64 {
+        ["stable", "canary"]
+            .iter()
+            .flat_map(|version| {
+                ["resets_by_client", "resets_by_server"].map(|side| self.counter(version, side))
+            })
+            .sum()
+    }
+
+    /// Packets dropped, as the program counted them.
+    fn drops(&self) -> u64 {
+        let status = self.daemon.status_json().expect("a status");
+        let reasons = status["reasons"].as_array().expect("reasons");
+        let dropped = reasons.iter().filter(|each| each["verdict"] == "drop");
+        dropped
+            .map(|each| each["packets"].as_u64().expect("a number"))
+            .sum()
+    }
+
+    fn unharmed(&self, report: &Report) {
+        assert!(report.requests > 100, "{report:?}");
+        assert_eq!((report.failed, report.resets), (0, 0), "{report:?}");
+        assert_eq!(
+            (self.resets(), self.drops()),
+            (0, 0),
+            "as the program counted"
+        );
+    }
+}
+
+#[test]
+fn splits_tcp_and_udp_of_both_families_over_two_interfaces() {
+    let scene = scene(false, "50%");
+    scene.everyone_gets_what_explain_says();
+    for version in ["stable", "canary"] {
+        assert!(scene.counter(version, "handshakes") > 0, "{version}");
+        let begun = scene.counter(version, "syns_begun");
+        assert_eq!(begun, scene.counter(version, "syns_answered"), "{version}");
+        assert_eq!(begun, scene.counter(version, "handshakes"), "{version}");
+    }
+    let answered: u64 = scene.servers.iter().map(Server::datagrams_answered).sum();
+    let tcp: u64 = scene.servers.iter().map(Server::connections_accepted).sum();
+    let flows = scene.counter("stable", "new_flows") + scene.counter("canary", "new_flows");
+    assert_eq!(flows, answered + tcp, "every flow reached a server once");
+}
+
+#[test]
+fn splits_on_a_single_interface() {
+    let scene = scene(true, "50%");
+    scene.everyone_gets_what_explain_says();
+}
+
+#[test]
+fn a_weight_change_under_load_hurts_nobody() {
+    for mode in [LoadMode::NewConnection, LoadMode::KeepAlive] {
+        let scene = scene(false, "0%");
+        let load = scene.load(mode);
+        let cpu = CpuMeter::start().expect("a meter");
+        for weight in ["10%", "50%", "100%", "10%", "0.0001%"] {
+            thread::sleep(Duration::from_millis(400));
+            scene
+                .daemon
+                .cli_ok(&["weight", "set", "shop", &format!("canary={weight}")])
+                .expect("set");
+        }
+        thread::sleep(Duration::from_millis(400));
+        let busy = cpu.busy_fraction().expect("a fraction");
+        let report = load.stop();
+        scene.unharmed(&report);
+        assert!(busy < 0.7, "the load must leave room: {busy}");
+    }
+}
+
+#[test]
+fn kill_9_and_restart_under_load_hurt_nobody() {
+    let mut scene = scene(false, "10%");
+    scene
+        .daemon
+        .cli_ok(&["weight", "set", "shop", "canary=30%"])
+        .expect("set");
+    let (new, kept) = (
+        scene.load(LoadMode::NewConnection),
+        scene.load(LoadMode::KeepAlive),
+    );
+    thread::sleep(Duration::from_millis(700));
+    scene.daemon.kill9().expect("killed");
+    let before = new.report().requests;
+    thread::sleep(Duration::from_millis(1_000));
+    assert!(
+        new.report().requests > before + 100,
+        "traffic goes on without the daemon"
+    );
+    scene.daemon.serve().expect("restarted");
+    thread::sleep(Duration::from_millis(700));
+    let (new, kept) = (new.stop(), kept.stop());
+    scene.unharmed(&new);
+    scene.unharmed(&kept);
+    let status = scene.daemon.status_json().expect("a status");
+    let canary = &status["services"][0]["versions"][1];
+    assert_eq!(
+        canary["weight_percent"], 30.0,
+        "the weight set at run time is kept"
+    );
+    assert_eq!(canary["file_weight_percent"], 10.0);
+    scene.everyone_gets_what_explain_says();
+}
+
+#[test]
+fn a_changed_file_wins_over_the_weight_set_at_run_time() {
+    let mut scene = scene(false, "10%");
+    scene
+        .daemon
+        .cli_ok(&["weight", "set", "shop", "canary=30%"])
+        .expect("set");
+    scene.daemon.stop().expect("stopped");
+    scene
+        .daemon
+        .write_config(&config(&scene.topology, "20%"))
+        .expect("written");
+    scene.daemon.serve().expect("restarted");
+    let status = scene.daemon.status_json().expect("a status");
+    assert_eq!(status["services"][0]["versions"][1]["weight_percent"], 20.0);
+    assert!(
+        status["warnings"].to_string().contains("dropped"),
+        "{}",
+        status["warnings"]
+    );
+    scene.everyone_gets_what_explain_says();
+}
+
+#[test]
+fn the_first_syn_to_an_unresolved_neighbour_reaches_the_backend() {
+    let scene = scene(false, "0%");
+    // The daemon is gone and so are the neighbours: the kernel must resolve the first packet.
+    let mut scene = scene;
+    scene.daemon.kill9().expect("killed");
+    let lb = &scene.topology.lb;
+    lb.ip(&["neigh", "flush", "dev", "srv0"]).expect("flushed");
+    scene.daemon.serve().expect("restarted");
+    let client = Client::new(&scene.topology.client).expect("a client");
+    for source in [
+        scene.topology.clients_v4[0].into(),
+        scene.topology.clients_v6[0].into(),
+    ] {
+        let source: IpAddr = source;
+        let reply = client
+            .get(source, vip_for(source, PORT))
+            .expect("answered at once");
+        assert_eq!(reply.version, "stable");
+    }
+}
+
+#[test]
+fn other_traffic_through_and_to_the_host_passes() {
+    let scene = scene(false, "50%");
+    let client = Client::new(&scene.topology.client).expect("a client");
+    let source = scene.topology.clients_v4[0].into();
+    let backend = &scene.topology.backends[0];
+    let direct = SocketAddr::new(backend.v4.into(), PORT);
+    let reply = client.get(source, direct).expect("routed past the VIP");
+    assert_eq!(
+        reply.server,
+        IpAddr::V4(backend.v4),
+        "the reply keeps the backend's address"
+    );
+}
+
+#[test]
+fn the_command_line_says_what_is_wrong_and_what_to_do() {
+    let mut scene = scene(false, "10%");
+    for (arguments, code, says) in [
+        (&["weight", "set", "shoop", "canary=5%"][..], 4, "shop"),
+        (&["weight", "set", "shop", "canry=5%"], 4, "canary"),
+        (&["weight", "set", "shop", "canary=120%"], 2, "100%"),
+        (&["weight", "set", "shop", "stable=10%"], 2, "rest"),
+        (&["explain", "shop", "not-an-address"], 2, "not-an-address"),
+    ] {
+        let output = scene.daemon.cli(arguments).expect("ran");
+        assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(says), "{arguments:?}: {output:?}");
+    }
+    scene.daemon.stop().expect("stopped");
+    let output = scene.daemon.cli(&["status"]).expect("ran");
+    assert_eq!(output.code, Some(3), "{output:?}");
+    assert!(output.stderr.contains("splitter serve"), "{output:?}");
+}
+
+#[test]
+fn a_release_changes_only_while_nobody_is_in_the_canary() {
+    let mut scene = scene(false, "10%");
+    scene.daemon.stop().expect("stopped");
+    let renamed = config(&scene.topology, "10%")
+        .replace("[service.shop]\n", "[service.shop]\nrelease = \"2\"\n");
+    scene.daemon.write_config(&renamed).expect("written");
+    let error = scene.daemon.serve().expect_err("refused");
+    let told = format!("{error:#}\n{}", scene.daemon.log());
+    assert!(
+        told.contains("the release has changed") && told.contains("canary"),
+        "{told}"
+    );
+    let zero = renamed.replace("weight = \"10%\"", "weight = \"0%\"");
+    scene.daemon.write_config(&zero).expect("written");
+    scene
+        .daemon
+        .serve()
+        .expect("a salt that nobody depends on may change");
+}
+
+#[test]
+fn a_foreign_program_and_an_absent_interface_are_named() {
+    let topology = Topology::build(&TopologyOptions::default()).expect("a topology");
+    let good = config(&topology, "10%");
+    let absent = good.replace("name = \"srv0\"", "name = \"srv7\"");
+    let mut daemon = Daemon::prepare(&topology.lb, &absent).expect("prepared");
+    assert!(daemon.serve().is_err());
+    assert!(
+        daemon.log().contains("srv7") && daemon.log().contains("srv0"),
+        "{}",
+        daemon.log()
+    );
+
+    let first = Daemon::start(&topology.lb, &good).expect("started");
+    daemon.write_config(&good).expect("written");
+    assert!(daemon.serve().is_err());
+    assert!(
+        daemon.log().contains("another XDP program"),
+        "{}",
+        daemon.log()
+    );
+    drop(first);
+}
+
+#[test]
+fn detach_takes_the_program_off_and_the_maps_are_readable_before() {
+    let mut scene = scene(false, "10%");
+    scene.everyone_gets_what_explain_says();
+    let pin = scene.daemon.pin_dir().join(format!(
+        "v{}/map_BACKENDS",
+        splitter_common::layout::LAYOUT_VERSION
+    ));
+    let dump = Command::new("bpftool")
+        .args(["map", "dump", "pinned"])
+        .arg(&pin)
+        .output();
+    let dump = dump.expect("bpftool, which `cargo xtask setup` installs");
+    let text = String::from_utf8_lossy(&dump.stdout);
+    assert!(
+        text.contains("\"address\"") && text.contains("\"born\""),
+        "field names are printed"
+    );
+
+    let pin_dir = scene.daemon.pin_dir().to_str().expect("UTF-8").to_owned();
+    let running = scene
+        .daemon
+        .cli(&["detach", "--pin-dir", &pin_dir])
+        .expect("ran");
+    assert_eq!(
+        running.code,
+        Some(5),
+        "a running daemon is not robbed: {running:?}"
+    );
+    scene.daemon.stop().expect("stopped");
+    let text = scene
+        .daemon
+        .cli_ok(&["detach", "--pin-dir", &pin_dir])
+        .expect("detached");
+    assert!(text.contains("cli0") && text.contains("srv0"), "{text}");
+    assert!(!scene.daemon.pin_dir().exists());
+    let client = Client::new(&scene.topology.client).expect("a client");
+    let source = scene.topology.clients_v4[0].into();
+    assert!(
+        client.get(source, vip_for(source, PORT)).is_err(),
+        "nobody answers for the VIP"
+    );
+}
