@@ -7,6 +7,8 @@ pub mod demo;
 pub mod ethtool;
 pub mod load;
 pub mod netns;
+pub mod packet;
 pub mod server;
+pub mod spec;
 mod sys;
 pub mod topology;

@@ -150,8 +150,18 @@ impl Netns {
         NetnsRuntime::new(self)
     }
 
+    /// The number of an interface of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface.
+    pub fn ifindex(&self, interface: &str) -> Result<u32> {
+        self.run(|| sys::ifindex(interface))
+            .with_context(|| format!("no interface {interface} in {}", self.label))
+    }
+
     /// Moves the calling thread into the namespace, for good.
-    fn enter(&self) {
+    pub fn enter(&self) {
         move_into_link_name_space(self.descriptor.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("whoever may make a network namespace may enter it");
     }

@@ -126,12 +126,7 @@ pub(crate) fn attach_xdp_pass(interface: &str) -> io::Result<OwnedFd> {
     const XDP_FLAGS_DRV_MODE: u64 = 4;
     /// `r0 = XDP_PASS; exit`, as `struct bpf_insn`.
     static PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
-    let name = std::ffi::CString::new(interface)?;
-    // SAFETY: `name` is a C string that outlives the call.
-    let ifindex = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    if ifindex == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let ifindex = ifindex(interface)?;
     // `union bpf_attr`: prog_type and insn_cnt, insns, license.
     let license = c"GPL";
     let load = [
@@ -152,6 +147,20 @@ pub(crate) fn attach_xdp_pass(interface: &str) -> io::Result<OwnedFd> {
             BPF_XDP | XDP_FLAGS_DRV_MODE << 32,
         ],
     )
+}
+
+/// The number of an interface of the calling thread's network namespace.
+///
+/// # Errors
+///
+/// When there is no such interface.
+pub(crate) fn ifindex(interface: &str) -> io::Result<u32> {
+    let name = std::ffi::CString::new(interface)?;
+    // SAFETY: `name` is a C string that outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        ifindex => Ok(ifindex),
+    }
 }
 
 /// A `bpf` command that makes a file descriptor.

@@ -1,0 +1,171 @@
+//! Owns the kernel's executor: the real object through BPF_PROG_TEST_RUN, in a network namespace
+//! in which the way to clients is known.
+//!
+//! The calling thread enters the namespace for good: `bpf_fib_lookup` sees the namespace of the
+//! thread that runs the program.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use splitter_common::{
+    flow::{Hop, Table},
+    hash::HashKey,
+    layout::BackendCounters,
+    reason::{Reason, Verdict},
+};
+use splitter_user::{
+    dataplane::{DataPlane, Options},
+    model::Limits,
+    plan::Image,
+};
+
+use super::run::{CLIENT_HOP, Executor};
+use crate::netns::Netns;
+
+/// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
+const INGRESS: u32 = 1;
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
+
+/// The kernel's executor.
+pub struct Kernel {
+    plane: DataPlane,
+    other_ifindex: u32,
+    generation: u32,
+    _netns: Netns,
+}
+
+impl Kernel {
+    /// Enters a namespace of its own and loads the object there.
+    pub fn new() -> Result<Self> {
+        let netns = Netns::new("spec")?;
+        let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+        let (client_mac, own_mac) = (text(CLIENT_HOP.0), text(CLIENT_HOP.1));
+        netns.ip_batch(&format!(
+            "link set lo up\n\
+             link add c0 address {own_mac} type veth peer name c1\n\
+             link set c0 up\nlink set c1 up\n\
+             address add 10.1.0.1/24 dev c0\naddress add fd01::1/64 dev c0 nodad\n\
+             neigh add 10.1.0.2 lladdr {client_mac} dev c0 nud permanent\n\
+             neigh add fd01::2 lladdr {client_mac} dev c0 nud permanent\n\
+             route add 10.100.0.0/16 via 10.1.0.2\nroute add fd64::/16 via fd01::2\n"
+        ))?;
+        for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            netns.sysctl(name, "1")?;
+        }
+        netns.enter();
+        let other_ifindex = netns.ifindex("c0")?;
+        Ok(Self {
+            plane: open()?,
+            other_ifindex,
+            generation: 0,
+            _netns: netns,
+        })
+    }
+
+    fn reason_counts(&self) -> Vec<(Reason, Verdict, u64)> {
+        self.plane.maps().reasons()
+    }
+}
+
+fn open() -> Result<DataPlane> {
+    let limits = Limits {
+        flows: 4_096,
+        pending: 4_096,
+    };
+    let mut plane = DataPlane::open(&Options {
+        pin_dir: None,
+        limits,
+    })?;
+    plane.renew_lease(3_600)?;
+    Ok(plane)
+}
+
+impl Executor for Kernel {
+    fn ingress_ifindex(&self) -> u32 {
+        INGRESS
+    }
+
+    fn other_ifindex(&self) -> u32 {
+        self.other_ifindex
+    }
+
+    fn begin(&mut self, committed: bool) -> Result<u32> {
+        if !committed && self.generation > 0 {
+            // Only a fresh data plane has never been committed to.
+            self.plane = open()?;
+            self.generation = 0;
+        }
+        for table in [Table::Pending, Table::Established] {
+            for key in self.plane.maps().flow_keys(table) {
+                self.plane.maps_mut().remove_flow(table, &key)?;
+            }
+        }
+        Ok(self.generation)
+    }
+
+    fn commit(&mut self, image: &Image, seed: HashKey) -> Result<()> {
+        self.generation = image.generation;
+        Ok(self.plane.commit(image, seed)?)
+    }
+
+    fn set_hop(&mut self, backend: u32, hop: Option<Hop>) {
+        self.plane.set_next_hop(backend, hop);
+    }
+
+    fn packet(&mut self, frame: &[u8]) -> Result<(Verdict, Reason, Vec<u8>)> {
+        let before = self.reason_counts();
+        let mut out = Vec::new();
+        let action = self.plane.run(frame, &mut out)?;
+        let after = self.reason_counts();
+        let count = |counts: &[(Reason, Verdict, u64)], reason, verdict| {
+            let found = counts
+                .iter()
+                .find(|(r, v, _)| (*r, *v) == (reason, verdict));
+            found.map_or(0, |(_, _, packets)| *packets)
+        };
+        let mut grown = after
+            .iter()
+            .filter(|(reason, verdict, packets)| *packets > count(&before, *reason, *verdict));
+        let (reason, verdict, packets) = grown.next().context("the packet was not counted")?;
+        ensure!(
+            grown.next().is_none(),
+            "the packet was counted under two reasons"
+        );
+        ensure!(
+            *packets == count(&before, *reason, *verdict) + 1,
+            "it was counted more than once"
+        );
+        let expected = match verdict {
+            Verdict::Pass | Verdict::Resolve => XDP_PASS,
+            Verdict::Drop => XDP_DROP,
+            Verdict::Tx => XDP_TX,
+            Verdict::Redirect => XDP_REDIRECT,
+        };
+        if action != expected {
+            bail!("XDP action {action} for verdict {}", verdict.name());
+        }
+        Ok((*verdict, *reason, out))
+    }
+
+    fn age(&mut self, seconds: u32) -> Result<()> {
+        let jiffies = seconds * self.plane.hz();
+        for table in [Table::Pending, Table::Established] {
+            for key in self.plane.maps().flow_keys(table) {
+                let mut entry = self
+                    .plane
+                    .flow(table, &key)
+                    .context("a flow that was listed")?;
+                let (seen, began) = (entry.words[2] as u32, (entry.words[2] >> 32) as u32);
+                let older = |time: u32| u64::from(time.wrapping_sub(jiffies));
+                entry.words[2] = older(seen) | older(began) << 32;
+                self.plane.maps_mut().put_flow(table, &key, &entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn counters(&self, backend: u32) -> BackendCounters {
+        self.plane.counters(backend)
+    }
+}
