@@ -17,7 +17,7 @@ use splitter_user::{
     plan::Image,
 };
 
-use super::run::{CLIENT_HOP, Executor};
+use super::run::{CLIENT_MACS, Executor, Ran};
 use crate::netns::Netns;
 
 /// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
@@ -40,7 +40,7 @@ impl Kernel {
     pub fn new() -> Result<Self> {
         let netns = Netns::new("spec")?;
         let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
-        let (client_mac, own_mac) = (text(CLIENT_HOP.0), text(CLIENT_HOP.1));
+        let (own_mac, client_mac) = (text(CLIENT_MACS.0), text(CLIENT_MACS.1));
         netns.ip_batch(&format!(
             "link set lo up\n\
              link add c0 address {own_mac} type veth peer name c1\n\
@@ -113,7 +113,7 @@ impl Executor for Kernel {
         self.plane.set_next_hop(backend, hop);
     }
 
-    fn packet(&mut self, frame: &[u8]) -> Result<(Verdict, Reason, Vec<u8>)> {
+    fn packet(&mut self, frame: &[u8]) -> Result<Ran> {
         let before = self.reason_counts();
         let mut out = Vec::new();
         let action = self.plane.run(frame, &mut out)?;
@@ -145,7 +145,13 @@ impl Executor for Kernel {
         if action != expected {
             bail!("XDP action {action} for verdict {}", verdict.name());
         }
-        Ok((*verdict, *reason, out))
+        Ok(Ran {
+            verdict: *verdict,
+            reason: *reason,
+            frame: out,
+            // bpf_redirect keeps it where BPF_PROG_TEST_RUN does not look.
+            ifindex: None,
+        })
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {

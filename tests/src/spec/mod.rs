@@ -6,13 +6,16 @@
 //! ```text
 //! > FRAME                     a packet comes in
 //! = VERDICT REASON            what must become of it
-//! < FRAME                     what must leave: the whole frame is compared; without this line a
-//!                             passed frame must be untouched
+//! < FRAME                     what must leave: the whole frame is compared. Unless told: the
+//!                             time to live lowered by one, the MACs of the next hop
 //! age SECONDS                 all flows grow older
 //! weights VERSION=WEIGHT ...  a commit
 //! config NAME                 a commit of another configuration
+//! reuse NAME                  the same, and freed backend numbers are given to new backends
 //! count VERSION COUNTER N     what the version has counted since the row began
 //! ```
+//! What holds for every packet ([`run`]) is checked without a line.
+//!
 //! Ends of frames: `vip` and `vip6` with a port, an address, `stable` or `canary` (a client that
 //! belongs there, `canary6` by IPv6, `canary/2` another one), `stable.b` (a backend of that
 //! version: whichever takes the first packet; the same one from then on).
@@ -21,9 +24,9 @@ pub mod host;
 pub mod kernel;
 pub mod run;
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 /// One row.
@@ -84,6 +87,11 @@ pub fn rows() -> Result<Vec<Row>> {
         let text = fs::read_to_string(&path)?;
         let file: File = toml::from_str(&text).with_context(|| path.display().to_string())?;
         rows.extend(file.row);
+    }
+    let mut names = BTreeSet::new();
+    for row in &rows {
+        // Names are what reports and filters know a row by.
+        ensure!(names.insert(&row.name), "two rows are named: {}", row.name);
     }
     Ok(rows)
 }

@@ -1,82 +1,32 @@
 //! Owns the host's executor: `splitter_common::engine` over memory, with a clock that obeys.
 
-use std::{
-    cell::{Cell as StdCell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-};
+mod memory;
+
+use std::{cell::RefCell, collections::HashMap};
 
 use anyhow::Result;
 use splitter_common::{
     address::Address,
-    capacity::{DIRECTORY_BUCKETS, FILTER_WORDS, PAGE_CELLS},
+    capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
     engine::{self, Env, Fault},
-    flow::{Cell, Hop, Table},
+    flow::{Hop, Table},
     hash::HashKey,
     layout::{
         BackendCounters, BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
         FrontendRow, ServiceRow, Word,
     },
-    maglev,
-    packet::{Network, Packet},
-    reason::{Reason, Verdict},
+    packet::Network,
 };
-use splitter_user::plan::{Image, directory::DirectoryImage};
+use splitter_user::plan::Image;
 
-use super::run::{CLIENT_HOP, Executor, LAB_PREFIXES, OTHER_IFINDEX_HOST};
+use self::memory::{Bytes, Element, Tables};
+use super::run::{CLIENT_MACS, Executor, LAB_PREFIXES, Ran};
 
 const INGRESS: u32 = 1;
+/// The interface toward clients.
+const OTHER: u32 = 7;
 const HZ: u64 = 250;
-
-/// A flow element whose words change under those who hold it.
-#[derive(Clone)]
-pub struct Element(Rc<StdCell<[u64; 8]>>);
-
-impl Cell for Element {
-    fn word(&self, index: usize) -> u64 {
-        self.0.get()[index]
-    }
-
-    fn set_word(&self, index: usize, word: u64) {
-        let mut words = self.0.get();
-        words[index] = word;
-        self.0.set(words);
-    }
-}
-
-struct Bytes(Vec<u8>);
-
-impl Packet for Bytes {
-    fn length(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
-        let bytes = self.0.get(offset..offset + 2 * N)?;
-        let mut halfwords = [0; N];
-        for (to, from) in halfwords.iter_mut().zip(bytes.chunks_exact(2)) {
-            *to = u16::from_ne_bytes([from[0], from[1]]);
-        }
-        Some(halfwords)
-    }
-
-    fn write<const N: usize>(&mut self, offset: usize, halfwords: [u16; N]) -> Option<()> {
-        let bytes = self.0.get_mut(offset..offset + 2 * N)?;
-        for (to, from) in bytes.chunks_exact_mut(2).zip(halfwords) {
-            to.copy_from_slice(&from.to_ne_bytes());
-        }
-        Some(())
-    }
-}
-
-/// The tables of one commit, in memory.
-struct Tables {
-    image: Image,
-    directory: DirectoryImage,
-    rows: HashMap<u32, ServiceRow>,
-    pages: Vec<[u16; PAGE_CELLS]>,
-}
 
 /// The host's executor.
 #[derive(Default)]
@@ -87,36 +37,6 @@ pub struct Host {
     hops: HashMap<u32, Hop>,
     retired: HashMap<u32, BackendRow>,
     jiffies: u64,
-}
-
-impl Tables {
-    fn new(image: &Image, seed: HashKey) -> Result<Self> {
-        let directory = DirectoryImage::build(&image.endpoints, seed)?;
-        let mut pages = Vec::new();
-        let mut rows = HashMap::new();
-        for (number, service) in &image.services {
-            let mut row = service.row;
-            for ((version, family), cells) in &service.tables {
-                row.versions[*version].tables[*family].page = pages.len() as u32;
-                for chunk in cells.chunks(PAGE_CELLS) {
-                    let mut page = [0; PAGE_CELLS];
-                    page[..chunk.len()].copy_from_slice(chunk);
-                    pages.push(page);
-                }
-                assert_eq!(
-                    cells.len().div_ceil(PAGE_CELLS) as u32,
-                    maglev::pages_for(cells.len() as u32)
-                );
-            }
-            rows.insert(*number, row);
-        }
-        Ok(Self {
-            image: image.clone(),
-            directory,
-            rows,
-            pages,
-        })
-    }
 }
 
 impl Env for Host {
@@ -213,7 +133,7 @@ impl Env for Host {
     }
 
     fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
-        let element = Element(Rc::new(StdCell::new(entry.words)));
+        let element = Element::new(entry.words);
         self.flows
             .borrow_mut()
             .insert((table == Table::Established, *key), element);
@@ -247,11 +167,11 @@ impl Env for Host {
             let prefix = Address::from(prefix.parse::<std::net::IpAddr>().expect("an address"));
             prefix.family() == destination.family() && destination.prefix(*v4, *v6) == prefix
         });
-        let (destination, source) = CLIENT_HOP;
+        let (source, destination) = CLIENT_MACS;
         inside.then(|| Hop {
             destination: Hop::mac_word(destination),
             source: Hop::mac_word(source),
-            ifindex: OTHER_IFINDEX_HOST,
+            ifindex: OTHER,
         })
     }
 
@@ -266,7 +186,7 @@ impl Executor for Host {
     }
 
     fn other_ifindex(&self) -> u32 {
-        OTHER_IFINDEX_HOST
+        OTHER
     }
 
     fn begin(&mut self, _committed: bool) -> Result<u32> {
@@ -304,10 +224,15 @@ impl Executor for Host {
         };
     }
 
-    fn packet(&mut self, frame: &[u8]) -> Result<(Verdict, Reason, Vec<u8>)> {
+    fn packet(&mut self, frame: &[u8]) -> Result<Ran> {
         let mut packet = Bytes(frame.to_vec());
         let outcome = engine::process(&mut packet, self);
-        Ok((outcome.verdict, outcome.reason, packet.0))
+        Ok(Ran {
+            verdict: outcome.verdict,
+            reason: outcome.reason,
+            frame: packet.0,
+            ifindex: Some(outcome.ifindex),
+        })
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {

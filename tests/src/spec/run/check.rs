@@ -1,0 +1,144 @@
+//! Owns the checks: what a row wants, and what holds for every packet.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use splitter_common::{
+    layout::Counter,
+    reason::{Reason, Verdict},
+};
+
+use super::{BACKEND_MACS, CLIENT_MACS, Executor, Ran, Stage};
+use crate::packet::{self, Frame, INGRESS_MACS};
+
+impl<E: Executor> Stage<'_, E> {
+    /// What holds for every packet, see the module above.
+    pub(super) fn check_always(&self, before: &[u8], ran: &Ran) -> Result<()> {
+        let name = ran.verdict.name();
+        let leaves_by = match ran.verdict {
+            Verdict::Pass => {
+                ensure!(before == ran.frame, "{}", touched(before, &ran.frame));
+                return Ok(());
+            }
+            Verdict::Drop => return Ok(()),
+            Verdict::Resolve => None,
+            Verdict::Tx => Some(self.executor.ingress_ifindex()),
+            Verdict::Redirect => Some(self.executor.other_ifindex()),
+        };
+        if let (Some(wanted), Some(got)) = (leaves_by, ran.ifindex) {
+            ensure!(
+                wanted == got,
+                "{name} by interface {got} instead of {wanted}"
+            );
+        }
+        let shown = describe(&ran.frame);
+        ensure!(
+            before.len() == ran.frame.len(),
+            "{name}: {} bytes became {}: {shown}",
+            before.len(),
+            ran.frame.len()
+        );
+        let faults = packet::faults(&ran.frame);
+        ensure!(
+            faults.is_empty(),
+            "{name}: a wrong frame: {}\n  {shown}",
+            faults.join("; ")
+        );
+        let bare = |bytes: &[u8]| packet::read(bytes).is_some_and(|read| read.is_bare());
+        ensure!(
+            bare(before) == bare(&ran.frame),
+            "{name}: the UDP checksum came or went: {shown}"
+        );
+        Ok(())
+    }
+
+    pub(super) fn check(&self, text: &str) -> Result<()> {
+        let last = self.last.as_ref().context("no packet ran")?;
+        let got = format!("{} {}", last.ran.verdict.name(), last.ran.reason.name());
+        ensure!(
+            got == text,
+            "\n  wanted {text}\n  got    {got}\n  sent   {}\n  left   {}",
+            describe(&last.before),
+            describe(&last.ran.frame)
+        );
+        Ok(())
+    }
+
+    pub(super) fn check_frame(&mut self, text: &str) -> Result<()> {
+        let ran = self.last.as_ref().context("no packet ran")?.ran.clone();
+        self.bind(text, &ran.frame)?;
+        let mut wanted = Frame::parse(text, |end| self.end(end))?;
+        let to_backend = ran.reason != Reason::Reply;
+        let (ttl, macs) = match ran.verdict {
+            Verdict::Tx | Verdict::Redirect if to_backend => (63, BACKEND_MACS),
+            Verdict::Tx | Verdict::Redirect => (63, CLIENT_MACS),
+            Verdict::Resolve => (64, INGRESS_MACS),
+            Verdict::Pass | Verdict::Drop => bail!(
+                "nothing leaves: {} {}",
+                ran.verdict.name(),
+                ran.reason.name()
+            ),
+        };
+        wanted.ttl = wanted.ttl.or(Some(ttl));
+        wanted.macs = wanted.macs.or(Some(macs));
+        let bytes = wanted.bytes();
+        ensure!(
+            bytes == ran.frame,
+            "\n  wanted {wanted}\n  got    {}\n  {}",
+            describe(&ran.frame),
+            packet::difference(&bytes, &ran.frame).join("; ")
+        );
+        Ok(())
+    }
+
+    pub(super) fn check_count(&self, text: &str) -> Result<()> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [version, counter, wanted] = words[..] else {
+            bail!("VERSION COUNTER N")
+        };
+        let cell = counter_of(counter)? as usize;
+        let given = self.numbers.service(&self.service()?.name)?;
+        let live: u64 = given
+            .backends
+            .get(version)
+            .context("no such version")?
+            .values()
+            .map(|number| self.executor.counters(number.number).cells[cell] - number.base[cell])
+            .sum();
+        let got = live + given.version(version)?.retired[cell];
+        ensure!(got == wanted.parse::<u64>()?, "got {got}");
+        Ok(())
+    }
+}
+
+/// A frame in the packet language, or its bytes.
+fn describe(bytes: &[u8]) -> String {
+    match packet::read(bytes) {
+        Some(frame) => frame.to_string(),
+        None => format!("{bytes:02x?}"),
+    }
+}
+
+fn touched(before: &[u8], after: &[u8]) -> String {
+    format!(
+        "a passed frame was touched: {}\n  before {}\n  after  {}",
+        packet::difference(before, after).join("; "),
+        describe(before),
+        describe(after)
+    )
+}
+
+fn counter_of(name: &str) -> Result<Counter> {
+    Ok(match name {
+        "packets_in" => Counter::PacketsIn,
+        "bytes_in" => Counter::BytesIn,
+        "packets_out" => Counter::PacketsOut,
+        "bytes_out" => Counter::BytesOut,
+        "new_flows" => Counter::NewFlows,
+        "handshakes" => Counter::Handshakes,
+        "syns_begun" => Counter::SynsBegun,
+        "syns_answered" => Counter::SynsAnswered,
+        "resets_by_client" => Counter::ResetsByClient,
+        "resets_by_server" => Counter::ResetsByServer,
+        "adopted" => Counter::Adopted,
+        other => bail!("{other} is no counter"),
+    })
+}

@@ -1,0 +1,109 @@
+//! Properties of numbers: what hosts share, what a version keeps, and when the salt may change.
+
+use std::net::IpAddr;
+
+use splitter_common::layout::Counter;
+use splitter_tests::spec::run::fixed_secret;
+use splitter_user::{
+    model::Backend,
+    plan::{Numbers, PlanError},
+};
+
+use crate::lab::{config, decision, plan};
+
+#[test]
+fn hosts_of_different_history_decide_alike() {
+    let secret = fixed_secret().expect("a secret");
+    let wanted = config("30%", &[11, 12, 13], &[21, 22]);
+    let (fresh, image) = plan(&wanted, &Numbers::default(), &secret);
+    let mut old = Numbers::default();
+    for past in [
+        config("0%", &[1, 2, 3, 13], &[4]),
+        config("0%", &[22], &[11, 5, 6]),
+    ] {
+        old = plan(&past, &old, &secret).0;
+    }
+    let (old, other) = plan(&wanted, &old, &secret);
+    assert_ne!(
+        fresh.services["shop"].backends, old.services["shop"].backends,
+        "other numbers"
+    );
+    for client in 0..20_000 {
+        assert_eq!(
+            decision(&image, &fresh, client),
+            decision(&other, &old, client)
+        );
+    }
+}
+
+#[test]
+fn the_salt_changes_only_while_the_baseline_has_everybody() {
+    let secret = fixed_secret().expect("a secret");
+    let (numbers, _) = plan(&config("5%", &[11], &[21]), &Numbers::default(), &secret);
+    let renamed = |weight: &str| {
+        let mut config = config(weight, &[11], &[21]);
+        config.services[0].release = "2".to_owned();
+        config
+    };
+    let refused = numbers.next(&renamed("5%"), &secret, |_| [0; 16]);
+    assert!(
+        matches!(
+            refused,
+            Err(PlanError::SaltInUse {
+                what: "the release",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert!(numbers.next(&renamed("0%"), &secret, |_| [0; 16]).is_ok());
+}
+
+#[test]
+fn totals_of_a_version_outlive_its_backends() {
+    let secret = fixed_secret().expect("a secret");
+    let (first, _) = plan(&config("5%", &[11], &[21]), &Numbers::default(), &secret);
+    let gone = first.services["shop"].backends["canary"]["10.2.1.21:80"].number;
+    // The kernel's cells are never cleared; a number's next owner begins where they stand.
+    let cells = |number: u32| if number == gone { [7; 16] } else { [0; 16] };
+    let second = first
+        .next(&config("5%", &[11], &[22]), &secret, cells)
+        .expect("numbers");
+    let canary = second.services["shop"].versions["canary"];
+    assert_eq!(canary.retired[Counter::NewFlows as usize], 7);
+    let unchanged = second
+        .next(&config("5%", &[11], &[22]), &secret, cells)
+        .expect("numbers");
+    assert_eq!(unchanged, second, "the same configuration is no commit");
+}
+
+#[test]
+fn a_backend_keeps_its_number_and_a_new_one_gets_another() {
+    let secret = fixed_secret().expect("a secret");
+    let (first, _) = plan(
+        &config("5%", &[11, 12], &[21]),
+        &Numbers::default(),
+        &secret,
+    );
+    let (second, _) = plan(&config("5%", &[12, 13], &[21]), &first, &secret);
+    let stable = |numbers: &Numbers| numbers.services["shop"].backends["stable"].clone();
+    assert_eq!(
+        stable(&first)["10.2.0.12:80"],
+        stable(&second)["10.2.0.12:80"]
+    );
+    let (old, new) = (
+        stable(&first)["10.2.0.11:80"],
+        stable(&second)["10.2.0.13:80"],
+    );
+    assert!(new.number != old.number && new.born == second.generation);
+    let portless = Backend {
+        address: IpAddr::from([10, 0, 0, 1]),
+        port: None,
+        weight: 1,
+    };
+    assert!(
+        second.services["shop"]
+            .backend("stable", &portless)
+            .is_err()
+    );
+}
