@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,8 @@ use crate::sys;
 
 /// The payload of a UDP question, which must come back.
 const UDP_PAYLOAD: &[u8] = b"who is there?";
+/// The ports that questions by UDP come from.
+const UDP_PORTS: Range<u16> = 10_000..60_000;
 /// More than the longest answer head and naming line, in bytes.
 const HEAD_MAX: usize = 4_096;
 
@@ -88,16 +91,33 @@ pub async fn udp_ask(source: IpAddr, target: SocketAddr) -> Result<Reply, AskErr
 
 /// A UDP socket that sends to one target and takes answers from nobody else.
 ///
+/// Its port is the next in turn: the kernel's choice is random, and a port that comes back within
+/// the life of its flow is that flow, with the version it had.
+///
 /// # Errors
 ///
 /// When the source address is not there.
 pub async fn udp_socket(source: IpAddr, target: SocketAddr) -> Result<UdpSocket, AskError> {
     let open = async {
-        let socket = UdpSocket::bind(SocketAddr::new(source, 0)).await?;
+        let socket = bind_next_port(source).await?;
         socket.connect(target).await?;
         Ok(socket)
     };
     open.await.map_err(|error: io::Error| classify(&error))
+}
+
+/// Binds to the next port that nobody holds.
+async fn bind_next_port(source: IpAddr) -> io::Result<UdpSocket> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    for _ in 0..UDP_PORTS.len() {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed) % UDP_PORTS.len();
+        let port = UDP_PORTS.start + turn as u16;
+        match UdpSocket::bind(SocketAddr::new(source, port)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// Asks by one datagram from an open socket: the same flow every time.
