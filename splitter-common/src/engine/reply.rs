@@ -72,27 +72,32 @@ struct Flow<C> {
 /// SYN-ACK for the handshake beside it, or the flow is another backend's by now.
 #[inline(always)]
 fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Option<Flow<E::Cell>> {
-    let established = find(env, Table::Established, key, backend.born);
-    if let Some(found) = &established {
+    // Read again rather than kept across the next look-up, as in `request::tcp`.
+    let mut live = false;
+    if let Some(found) = find(env, Table::Established, key, backend.born) {
         let mine = found.entry.backend == backend.number;
         let beside = flags == SYN | ACK && found.entry.state & state::BESIDE != 0;
         if mine && !beside {
-            return established.map(|found| Flow {
+            return Some(Flow {
                 table: Table::Established,
                 found,
             });
         }
+        live = true;
     }
-    match find(env, Table::Pending, key, backend.born) {
-        Some(found) => Some(Flow {
+    if let Some(found) = find(env, Table::Pending, key, backend.born) {
+        return Some(Flow {
             table: Table::Pending,
             found,
-        }),
-        None => established.map(|found| Flow {
-            table: Table::Established,
-            found,
-        }),
+        });
     }
+    if !live {
+        return None;
+    }
+    find(env, Table::Established, key, backend.born).map(|found| Flow {
+        table: Table::Established,
+        found,
+    })
 }
 
 #[inline(always)]

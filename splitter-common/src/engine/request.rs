@@ -56,8 +56,9 @@ pub(super) fn process<P: Packet, E: Env>(
 #[inline(always)]
 fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
     let segment = &parsed.transport.segment;
-    let mut live = None;
-    let mut beside_syn = false;
+    // The live entry is not kept across the next look-up but read again in the rare case that
+    // needs it: kernels before 6.3 refuse to read spilled registers that only some paths set.
+    let (mut live, mut beside_syn) = (false, false);
     if let Some(found) = find(env, Table::Established, key, vip.born) {
         match law::established(found.entry, segment, parsed.now) {
             Established::Use { entry, write } => {
@@ -65,19 +66,16 @@ fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> O
                 if !marked {
                     return Some(use_established(env, &found, &entry, write));
                 }
-                live = Some((found, entry, write));
+                live = true;
             }
-            Established::Beside(entry) => {
-                beside_syn = true;
-                live = Some((found, entry, true));
-            }
+            Established::Beside(_) => (live, beside_syn) = (true, true),
             Established::Miss => {}
         }
     }
     if let Some(found) = find(env, Table::Pending, key, vip.born) {
         match law::pending(found.entry, segment, parsed.now) {
             // Beside a live flow only the completing ACK counts, or the SYN sent once more.
-            Pending::Use(entry) if live.is_none() || beside_syn => {
+            Pending::Use(entry) if !live || beside_syn => {
                 count_reset(env, found.entry.state, &entry);
                 entry.store_state(&found.cell);
                 return Some(Target {
@@ -96,10 +94,17 @@ fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> O
             Pending::Use(_) | Pending::Miss => {}
         }
     }
-    let (found, mut entry, write) = live?;
-    if !beside_syn {
-        return Some(use_established(env, &found, &entry, write));
+    if !live {
+        return None;
     }
+    let found = find(env, Table::Established, key, vip.born)?;
+    let mut entry = match law::established(found.entry, segment, parsed.now) {
+        Established::Use { entry, write } => {
+            return Some(use_established(env, &found, &entry, write));
+        }
+        Established::Beside(entry) => entry,
+        Established::Miss => return None,
+    };
     entry.state |= state::BESIDE;
     entry.store_state(&found.cell);
     let pending = Entry {
