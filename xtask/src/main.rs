@@ -17,6 +17,7 @@ mod setup;
 mod spec;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,6 +64,15 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Test kernels of distributions in virtual machines; the last line adds up
+    Vm {
+        /// A kernel of the matrix: 5.10, 6.1, 6.12, newest; may be given several times
+        #[arg(long = "kernel", conflicts_with = "all")]
+        kernels: Vec<String>,
+        /// The whole matrix; without --kernel and --all: the part that `test` runs
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +82,7 @@ fn main() -> ExitCode {
         Command::Test { filter } => Ok(test::run(filter.as_deref())),
         Command::Demo { args } => demo::run(&args),
         Command::Spec { list } => spec::run(list),
+        Command::Vm { kernels, all } => vm::run(&kernels, all),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

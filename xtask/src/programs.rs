@@ -110,6 +110,22 @@ fn programs_in(messages: &str, workspace: &Path) -> Result<Vec<Program>> {
 }
 
 impl Program {
+    /// cargo's name of the target: `spec`.
+    pub(crate) fn target(&self) -> &str {
+        let (_, target) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
+        target
+    }
+
+    /// The folder of its package.
+    pub(crate) fn package_dir(&self) -> &Path {
+        &self.package_dir
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs it, with a test name filter.
     pub(crate) fn run(&self, filter: Option<&str>) -> Result<Report> {
         let mut variables = variables();

@@ -2,6 +2,7 @@
 //!
 //! Unit and property tests run as the user. The programs of the tests crate lay networks and load
 //! eBPF programs: they run as root, one test at a time. A failing program does not stop the others.
+//! The virtual machines come last, and not when a filter asks for single tests.
 
 use std::env;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use anyhow::{Result, bail};
 
 use crate::libtest::Report;
 use crate::toolchain::Scope;
-use crate::{build, child, programs};
+use crate::{build, child, programs, vm};
 
 /// Every crate with tests that cargo can build for the host.
 const PACKAGES: &[&str] = &[
@@ -44,6 +45,9 @@ fn run_all(filter: Option<&str>, report: &mut Report) -> Result<()> {
     report.add(run_doc_tests(filter)?);
     for program in &as_root {
         report.add(program.run(filter)?);
+    }
+    if filter.is_none() {
+        report.add(vm::usual(&as_root)?);
     }
     if *report == Report::default() {
         bail!(
