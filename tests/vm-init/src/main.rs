@@ -46,13 +46,15 @@ fn main() {
 }
 
 fn prepare() -> Result<()> {
+    // Nothing over /tmp: the initramfs is in memory as it is, and files of a workspace may lie there.
+    for place in ["/tmp", "/run"] {
+        fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
+    }
     for (kind, place) in [
         ("devtmpfs", "/dev"),
         ("proc", "/proc"),
         ("sysfs", "/sys"),
         ("bpf", "/sys/fs/bpf"),
-        ("tmpfs", "/tmp"),
-        ("tmpfs", "/run"),
     ] {
         if !place.starts_with("/sys/") {
             fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
