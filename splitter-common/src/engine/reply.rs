@@ -55,7 +55,7 @@ pub(super) fn process<P: Packet, E: Env>(
         Table::Pending => on_pending(env, parsed, &found.found),
     };
     let vip = (frontend.address, frontend.port);
-    let hop = way_back(env, parsed, &found.found, vip.0);
+    let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
     if promote {
         establish(env, &key, &found.found, &entry);
     }
@@ -143,9 +143,10 @@ fn way_back<E: Env>(
     env: &E,
     parsed: &Parsed<'_>,
     found: &Found<E::Cell>,
+    tag: u32,
     vip: Address,
 ) -> Option<Hop> {
-    let (hop, learned) = send::client_hop(env, parsed, vip, load_hop(&found.cell));
+    let (hop, learned) = send::client_hop(env, parsed, vip, tag, load_hop(&found.cell));
     if let Some(words) = learned {
         store_hop(&found.cell, words);
     }

@@ -5,7 +5,7 @@ use super::{Env, Fault, Outcome, Parsed};
 use crate::{
     address::Address,
     edit::{End, Rewrite, address_frame, lower_ttl, rewrite},
-    flow::Hop,
+    flow::{Hop, entry::hop_stamp},
     layout::{Control, NextHop},
     packet::Packet,
     reason::{Reason, Verdict},
@@ -59,16 +59,17 @@ pub(super) fn client_hop<E: Env>(
     env: &E,
     parsed: &Parsed<'_>,
     vip: Address,
+    tag: u32,
     kept: [u64; 3],
 ) -> (Option<Hop>, Option<NextHop>) {
-    let epoch = env.control(Control::RouteEpoch) as u16;
+    let wanted = hop_stamp(env.control(Control::RouteEpoch) as u16, tag);
     if let Some((hop, stamp)) = Hop::unpack(kept)
-        && stamp == epoch
+        && stamp == wanted
     {
         return (Some(hop), None);
     }
     let hop = env.route(parsed.network, vip, parsed.network.destination);
-    (hop, hop.map(|hop| hop.pack(epoch)))
+    (hop, hop.map(|hop| hop.pack(wanted)))
 }
 
 /// Sends a reply to its client, with the VIP as its source.

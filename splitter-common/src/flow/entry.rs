@@ -2,7 +2,9 @@
 //!
 //! LRU elements are recycled under readers, so an entry carries a tag of its key in the word that
 //! the kernel writes first and a reader reads last: a mismatch is a miss. Single words are read
-//! and written whole; concurrent writers of one word may lose a mark, never tear it.
+//! and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
+//! say whose flow it is and where it goes (0, 1) are never written after the insert: an element
+//! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp.
 
 use crate::{
     clock::Jiffies32,
@@ -148,7 +150,7 @@ impl Entry {
                 hop[0],
                 hop[1],
                 hop[2],
-                0,
+                self.state as u64,
             ],
         }
     }
@@ -158,23 +160,24 @@ impl Entry {
     pub fn load<C: Cell>(cell: &C, tag: u32) -> Option<Self> {
         // The tag is read last: see the module.
         let (identity, time, seqs) = (cell.word(1), cell.word(2), cell.word(3));
-        Self::from_words([cell.word(0), identity, time, seqs], tag)
+        let state = cell.word(7);
+        Self::from_words([cell.word(0), identity, time, seqs, state], tag)
     }
 
     /// From a copy of an element; `None` when it belongs to another key.
     pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
-        let [head, identity, time, seqs, ..] = entry.words;
-        Self::from_words([head, identity, time, seqs], tag)
+        let [head, identity, time, seqs, .., state] = entry.words;
+        Self::from_words([head, identity, time, seqs, state], tag)
     }
 
     #[inline(always)]
-    fn from_words([head, identity, time, seqs]: [u64; 4], tag: u32) -> Option<Self> {
+    fn from_words([head, identity, time, seqs, state]: [u64; 5], tag: u32) -> Option<Self> {
         (head as u32 == tag).then_some(Self {
             generation: (head >> 32) as u32,
             backend: identity as u32,
             service: (identity >> 32) as u16,
             version: (identity >> 48) as u8,
-            state: (identity >> 56) as u8,
+            state: state as u8,
             seen: Jiffies32(time as u32),
             began: Jiffies32((time >> 32) as u32),
             client_seq: seqs as u32,
@@ -185,7 +188,7 @@ impl Entry {
     /// Writes state and time back.
     #[inline(always)]
     pub fn store_state<C: Cell>(&self, cell: &C) {
-        cell.set_word(1, self.identity_word());
+        cell.set_word(7, self.state as u64);
         cell.set_word(2, self.time_word());
     }
 
@@ -197,16 +200,21 @@ impl Entry {
 
     #[inline(always)]
     const fn identity_word(&self) -> u64 {
-        self.backend as u64
-            | (self.service as u64) << 32
-            | (self.version as u64) << 48
-            | (self.state as u64) << 56
+        self.backend as u64 | (self.service as u64) << 32 | (self.version as u64) << 48
     }
 
     #[inline(always)]
     const fn time_word(&self) -> u64 {
         self.seen.0 as u64 | (self.began.0 as u64) << 32
     }
+}
+
+/// The stamp of a way back: of its route epoch and its flow, so that one that was written into an
+/// element which had just become another flow's is unknown there. Never 0, which is no hop.
+#[inline(always)]
+pub const fn hop_stamp(epoch: u16, tag: u32) -> u16 {
+    let stamp = epoch ^ (tag >> 16) as u16;
+    if stamp == 0 { 1 } else { stamp }
 }
 
 /// The way back to the client, as a flow keeps it.
@@ -260,11 +268,27 @@ mod tests {
         let element = Element(entry.pack(key.tag(), [1, 2, 3]).words.into());
         assert_eq!(Entry::load(&element, key.tag()), Some(entry));
         assert_eq!(load_hop(&element), [1, 2, 3]);
+        // What a late writer can still reach is never where the flow goes.
+        let late = Entry {
+            backend: 9,
+            generation: 9,
+            ..entry
+        };
+        late.store_state(&element);
+        late.store_seqs(&element);
+        assert_eq!(Entry::load(&element, key.tag()), Some(entry));
         let other = FlowKey {
             client_port: 2,
             ..FlowKey::default()
         };
         assert_eq!(Entry::load(&element, other.tag()), None);
+    }
+
+    #[test]
+    fn a_hop_of_another_flow_is_told_by_its_stamp() {
+        assert_ne!(hop_stamp(1, 0x1234_0001), hop_stamp(1, 0x1235_0001));
+        assert_ne!(hop_stamp(1, 0x1234_0001), hop_stamp(2, 0x1234_0001));
+        assert_ne!(hop_stamp(7, 7 << 16), 0);
     }
 
     #[test]
