@@ -41,7 +41,7 @@ pub enum SplitKey {
     #[default]
     #[serde(rename = "client")]
     Client,
-    /// One IPv4 /24 or one IPv6 /64.
+    /// One IPv4 /24 or one IPv6 /48.
     #[serde(rename = "client/24")]
     Client24,
     /// Every flow for itself.

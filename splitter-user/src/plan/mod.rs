@@ -6,6 +6,7 @@
 //! commit's generation, because flows are stamped with it.
 
 pub mod directory;
+mod guard;
 pub mod image;
 pub mod numbers;
 

@@ -1,9 +1,9 @@
 //! Owns the numbers: which service, frontend, version and backend has which, since when. They are
 //! kept on disk, so that flows in the kernel keep their meaning across restarts.
 //!
-//! Invariants: a number keeps its owner as long as the owner is configured; a freed number goes
-//! to the end of the line (`cursor`), so that it is not given away at once; backend number 0 is
-//! never given, it marks an empty table cell.
+//! Invariants: a number keeps its owner as long as the owner is configured; a freed
+//! backend number goes to the end of the line (`cursor`), so that it is not given away at once;
+//! backend number 0 is never given, it marks an empty table cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,7 @@ use splitter_common::{
 };
 use thiserror::Error;
 
+use super::guard;
 use crate::{
     model::{Backend, Config, Service, Vip},
     secret::Secret,
@@ -47,8 +48,25 @@ pub enum PlanError {
     SaltInUse {
         /// The service.
         service: String,
-        /// What changed: the release, the salt group or the cluster secret.
+        /// What changed: the release, the salt group, the cluster secret or the key.
         what: &'static str,
+        /// A version with weight.
+        version: String,
+        /// Its weight.
+        weight: String,
+    },
+    /// A version would get another part of the hash space while clients are in it.
+    #[error(
+        "service \"{service}\": {what}, which would move clients between versions, but \
+         \"{version}\" has weight {weight}; leave the versions in their order (one that is no \
+         longer wanted stays, at weight 0%), or set every weight but the baseline's to 0% first \
+         (splitter weight set {service} {version}=0%)"
+    )]
+    PlaceInUse {
+        /// The service.
+        service: String,
+        /// What changed.
+        what: String,
         /// A version with weight.
         version: String,
         /// Its weight.
@@ -281,8 +299,8 @@ impl<'a, C: Fn(u32) -> [u64; 16]> Giver<'a, C> {
         secret: &Secret,
     ) -> Result<ServiceNumbers, PlanError> {
         let salt_digest = super::image::salt(service, secret).k0;
-        if let Some(old) = old.filter(|old| old.salt_digest != salt_digest) {
-            check_salt_free(service, &old.applied)?;
+        if let Some(old) = old {
+            guard::check(service, &old.applied, old.salt_digest != salt_digest)?;
         }
         let (number, born) = match old {
             Some(old) => (old.number, old.born),
@@ -432,25 +450,4 @@ fn lowest_free(used: &mut BTreeSet<u16>, limit: u16, what: &'static str) -> Resu
     let number = free.ok_or_else(|| PlanError::Missing(format!("free {what} number")))?;
     used.insert(number);
     Ok(number)
-}
-
-/// The salt may change only in a commit in which every non-baseline weight is 0.
-fn check_salt_free(service: &Service, old: &Service) -> Result<(), PlanError> {
-    let others = service.versions.iter().filter(|version| !version.baseline);
-    let Some(version) = others.into_iter().find(|version| version.weight.ppm() > 0) else {
-        return Ok(());
-    };
-    let what = if service.release != old.release {
-        "the release"
-    } else if service.salt_group != old.salt_group {
-        "the salt group"
-    } else {
-        "the cluster secret"
-    };
-    Err(PlanError::SaltInUse {
-        service: service.name.clone(),
-        what,
-        version: version.name.clone(),
-        weight: version.weight.to_string(),
-    })
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use splitter_common::layout::Counter;
 use splitter_tests::spec::run::fixed_secret;
 use splitter_user::{
-    model::Backend,
+    model::{Backend, Config, SplitKey},
     plan::{Numbers, PlanError},
 };
 
-use crate::lab::{config, decision, plan};
+use crate::lab::{config, decision, plan, service};
 
 #[test]
 fn hosts_of_different_history_decide_alike() {
@@ -57,6 +57,50 @@ fn the_salt_changes_only_while_the_baseline_has_everybody() {
         "{refused:?}"
     );
     assert!(numbers.next(&renamed("0%"), &secret, |_| [0; 16]).is_ok());
+}
+
+#[test]
+fn a_version_with_clients_keeps_its_place() {
+    let secret = fixed_secret().expect("a secret");
+    let stable = ("stable", "", &[11][..]);
+    let canary = |weight| ("canary", weight, &[21][..]);
+    let third = |weight| ("third", weight, &[31][..]);
+    let before = service(&[stable, canary("5%"), third("20%")]);
+    let (numbers, _) = plan(&before, &Numbers::default(), &secret);
+    let next = |config: &Config| numbers.next(config, &secret, |_| [0; 16]);
+    let swapped = service(&[stable, third("20%"), canary("5%")]);
+    let removed = service(&[stable, third("20%")]);
+    let crowned = service(&[canary(""), stable_as("75%"), third("20%")]);
+    for refused in [&swapped, &removed, &crowned] {
+        let error = next(refused);
+        assert!(
+            matches!(error, Err(PlanError::PlaceInUse { .. })),
+            "{error:?}"
+        );
+    }
+    let mut hashed = before.clone();
+    hashed.services[0].key = SplitKey::Flow;
+    assert!(matches!(
+        next(&hashed),
+        Err(PlanError::SaltInUse {
+            what: "the key",
+            ..
+        })
+    ));
+    for fine in [
+        &service(&[stable, canary("0%"), third("30%")]),
+        &service(&[stable, canary("5%"), third("20%"), ("fourth", "1%", &[41])]),
+        &service(&[stable, canary("5%")]),
+        // Nobody is left to be moved.
+        &service(&[stable, third("0%")]),
+        &service(&[canary(""), stable_as("0%")]),
+    ] {
+        next(fine).expect("nobody is moved");
+    }
+}
+
+fn stable_as(weight: &'static str) -> (&'static str, &'static str, &'static [u8]) {
+    ("stable", weight, &[11])
 }
 
 #[test]

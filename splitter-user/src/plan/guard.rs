@@ -1,0 +1,71 @@
+//! Owns what a commit may not do to clients that have a version: draw them anew, or move the
+//! part of the hash space that is theirs.
+
+use super::PlanError;
+use crate::model::{Service, Version};
+
+/// Refuses a change of `old` into `new` that would move clients between versions although no
+/// weight says so. `new_salt`: the salt is another one.
+pub(super) fn check(new: &Service, old: &Service, new_salt: bool) -> Result<(), PlanError> {
+    let Some(in_use) = others(new).find(|version| version.weight.ppm() > 0) else {
+        return Ok(());
+    };
+    if let Some(what) = redrawn(new, old, new_salt) {
+        return Err(PlanError::SaltInUse {
+            service: new.name.clone(),
+            what,
+            version: in_use.name.clone(),
+            weight: in_use.weight.to_string(),
+        });
+    }
+    let name = |service: &Service| service.baseline().map(|version| version.name.clone());
+    if name(new) != name(old) {
+        return Err(PlanError::PlaceInUse {
+            service: new.name.clone(),
+            what: "another version is the baseline".to_owned(),
+            version: in_use.name.clone(),
+            weight: in_use.weight.to_string(),
+        });
+    }
+    let moved = others(new).enumerate().find_map(|(place, version)| {
+        let (old_place, before) = others(old)
+            .enumerate()
+            .find(|(_, before)| before.name == version.name)?;
+        let both = version.weight.ppm() > 0 && before.weight.ppm() > 0;
+        (both && old_place != place).then_some((version, old_place, place))
+    });
+    match moved {
+        None => Ok(()),
+        Some((version, old_place, place)) => Err(PlanError::PlaceInUse {
+            service: new.name.clone(),
+            what: format!(
+                "\"{}\" was number {} of the versions beside the baseline and is number {} now",
+                version.name,
+                old_place + 1,
+                place + 1
+            ),
+            version: version.name.clone(),
+            weight: version.weight.to_string(),
+        }),
+    }
+}
+
+/// What makes every client's hash another one.
+fn redrawn(new: &Service, old: &Service, new_salt: bool) -> Option<&'static str> {
+    if new.key != old.key {
+        Some("the key")
+    } else if !new_salt {
+        None
+    } else if new.release != old.release {
+        Some("the release")
+    } else if new.salt_group != old.salt_group {
+        Some("the salt group")
+    } else {
+        Some("the cluster secret")
+    }
+}
+
+/// The versions beside the baseline, whose order is their order in the hash space.
+fn others(service: &Service) -> impl Iterator<Item = &Version> {
+    service.versions.iter().filter(|version| !version.baseline)
+}
