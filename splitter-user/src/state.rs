@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -237,7 +238,10 @@ impl StateDir {
         };
         let text = serde_json::to_vec_pretty(&state)
             .map_err(|error| failed("write")(io::Error::other(error)))?;
-        let mut file = File::create(&beside).map_err(failed("write"))?;
+        // Digests of salts are nobody's business but ours.
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = options.open(&beside).map_err(failed("write"))?;
         file.write_all(&text).map_err(failed("write"))?;
         file.sync_all().map_err(failed("sync"))?;
         fs::rename(&beside, &path).map_err(failed("replace"))?;

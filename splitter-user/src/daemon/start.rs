@@ -2,20 +2,26 @@
 //! program never sees a packet before its tables stand.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
 
 use aya_log::EbpfLogger;
+use splitter_common::layout::Counter;
 
-use super::{LEASE_S, core::Core, hops};
+use super::{
+    LEASE_S,
+    core::{Core, now_text},
+    hops,
+};
 use crate::{
     api::{Refusal, types::InterfaceStatus},
     config,
     dataplane::{self, DataPlane, DataPlaneError, Options, Target},
     model::{Config, Interface, ServeOptions},
     net::{Net, link::AttachedMode, sysctl},
+    plan::numbers::VersionNumber,
     secret::{self, Secret},
     state::StateDir,
 };
@@ -93,6 +99,23 @@ fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> V
                 "the state file was lost while the data plane ran: open flows were decided anew"
                     .to_owned(),
             );
+        }
+    }
+    if !adopted {
+        // Fresh maps count from nothing.
+        for (name, given) in &mut state.numbers.services {
+            for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
+                number.base = [0; 16];
+            }
+            if let Some(since) = state.since.get_mut(name) {
+                since.at = now_text();
+                let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
+                since.new_flows = given
+                    .versions
+                    .iter()
+                    .map(|(name, version)| (name.clone(), retired(version)))
+                    .collect();
+            }
         }
     }
     state.numbers.generation = state.numbers.generation.max(plane.generation());

@@ -36,15 +36,28 @@ fn problems_in(root: &Path, interfaces: &[String], v4: bool, v6: bool) -> Vec<Pr
         (v4, "ipv4", "ipv4/ip_forward"),
         (v6, "ipv6", "ipv6/conf/all/forwarding"),
     ] {
-        let per_interface =
-            |name: &String| read(root, &format!("{family}/conf/{name}/forwarding")) != Some(0);
-        let forwards = read(root, all) == Some(1) || interfaces.iter().all(per_interface);
-        if wanted && !forwards {
-            problems.push(Problem {
-                severity: Severity::Fatal,
-                sentence: format!("{family} forwarding is off"),
-                fix: format!("sysctl -w net.{}=1", all.replace('/', ".")),
-            });
+        if !wanted {
+            continue;
+        }
+        let off = |sentence: String, key: &str| Problem {
+            severity: Severity::Fatal,
+            sentence,
+            fix: format!("sysctl -w net.{}=1", key.replace('/', ".")),
+        };
+        // IPv4 forwards by the interface's own switch, which "all" sets when it is written; IPv6
+        // wants "all" itself, and bpf_fib_lookup the interface's own in both families.
+        let own = |name: &String| format!("{family}/conf/{name}/forwarding");
+        let is_off = |name: &&String| read(root, &own(name)) == Some(0);
+        if read(root, all) != Some(1) && (family == "ipv6" || interfaces.iter().any(|n| is_off(&n)))
+        {
+            problems.push(off(format!("{family} forwarding is off"), all));
+        } else {
+            problems.extend(
+                interfaces
+                    .iter()
+                    .filter(is_off)
+                    .map(|name| off(format!("{family} forwarding is off on {name}"), &own(name))),
+            );
         }
     }
     if v4 {
@@ -134,6 +147,26 @@ mod tests {
         ];
         assert_eq!(fixes(&values, &["a", "b"], true), both);
         assert_eq!(fixes(&values, &["a", "b"], false), both[..1]);
+    }
+
+    #[test]
+    fn forwarding_that_is_off_on_one_interface_is_named() {
+        let values = [
+            ("ipv4/ip_forward", "1"),
+            ("ipv4/conf/a/forwarding", "0"),
+            ("ipv4/conf/b/forwarding", "1"),
+            ("ipv6/conf/all/forwarding", "0"),
+            ("ipv6/conf/a/forwarding", "1"),
+            ("ipv6/conf/b/forwarding", "1"),
+        ];
+        assert_eq!(
+            fixes(&values, &["a", "b"], true),
+            [
+                "sysctl -w net.ipv4.conf.a.forwarding=1",
+                "sysctl -w net.ipv6.conf.all.forwarding=1"
+            ]
+        );
+        assert!(fixes(&values, &["b"], false).is_empty());
     }
 
     #[test]
