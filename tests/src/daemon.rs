@@ -219,6 +219,11 @@ impl Daemon {
         self.path("splitter.toml")
     }
 
+    /// What it keeps across restarts.
+    pub fn state_path(&self) -> PathBuf {
+        self.path("state").join("state.json")
+    }
+
     /// The unix socket.
     pub fn socket_path(&self) -> PathBuf {
         self.path("socket")

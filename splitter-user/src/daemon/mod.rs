@@ -54,7 +54,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let logger = start::kernel_log(&mut core);
     let daemon = Arc::new(Daemon::new(core));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
+    let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
     }));
     let mut loops = JoinSet::new();
@@ -67,14 +67,25 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "ready; status: splitter --socket {} status",
         options.socket.display()
     );
-    tokio::select! {
-        _ = terminate.recv() => log::info!("SIGTERM: stopping; traffic goes on"),
-        _ = interrupt.recv() => log::info!("SIGINT: stopping; traffic goes on"),
-    }
+    // A daemon of which a part has died must not look alive.
+    let failure = tokio::select! {
+        _ = terminate.recv() => {
+            log::info!("SIGTERM: stopping; traffic goes on");
+            None
+        }
+        _ = interrupt.recv() => {
+            log::info!("SIGINT: stopping; traffic goes on");
+            None
+        }
+        ended = loops.join_next() => Some(format!("a loop of the daemon ended: {ended:?}")),
+        ended = &mut server => Some(format!("the API's server ended: {ended:?}")),
+    };
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _server_gone = stop.send(());
     loops.shutdown().await;
-    let _finished = tokio::time::timeout(Duration::from_secs(5), server).await;
+    if !server.is_finished() {
+        let _finished = tokio::time::timeout(Duration::from_secs(5), server).await;
+    }
     daemon
         .core
         .lock()
@@ -83,7 +94,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         .renew_lease(RESTART_GRACE_S)?;
     // A socket that is gone already is what we want.
     let _gone = std::fs::remove_file(&options.socket);
-    Ok(())
+    match failure {
+        None => Ok(()),
+        Some(failure) => anyhow::bail!("{failure}; traffic goes on as it is"),
+    }
 }
 
 async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {

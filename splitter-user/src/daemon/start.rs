@@ -85,8 +85,8 @@ async fn bring_up(
     attach(core, file, targets)
 }
 
-/// Takes up where the kernel is. Without our state file the numbers in the kernel mean nothing
-/// to us: they are given anew under a later generation.
+/// Takes up where the kernel is. Without our state file, or with an older one, the numbers in the
+/// kernel mean nothing to us: they are given anew under a later generation.
 fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if adopted {
@@ -94,7 +94,15 @@ fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> V
             "taking over the data plane, generation {}",
             plane.generation()
         );
-        if state.numbers.services.is_empty() && plane.generation() > 0 {
+        // A commit is on disk before it is in the kernel, so only an older copy can be behind.
+        if state.numbers.generation < plane.generation() && !state.numbers.services.is_empty() {
+            state.numbers.services.clear();
+            warnings.push(
+                "the state file is older than the data plane, as one from a backup is: open flows \
+                 were decided anew"
+                    .to_owned(),
+            );
+        } else if state.numbers.services.is_empty() && plane.generation() > 0 {
             warnings.push(
                 "the state file was lost while the data plane ran: open flows were decided anew"
                     .to_owned(),
@@ -259,7 +267,7 @@ pub(super) fn kernel_log(core: &mut Core) -> Option<KernelLog> {
 /// Copies the program's rare lines into the daemon's log, once a second.
 pub(super) async fn forward_kernel_log(logger: Option<KernelLog>) -> anyhow::Result<()> {
     let Some(mut logger) = logger else {
-        return Ok(());
+        return std::future::pending().await;
     };
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {

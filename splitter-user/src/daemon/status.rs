@@ -86,7 +86,20 @@ fn warnings(core: &Core) -> Vec<String> {
             .iter()
             .flat_map(|version| &version.backends)
         {
-            match core.hops.get(&backend.address) {
+            let hop = core.hops.get(&backend.address);
+            if let Some(HopState::Resolved { ifname, .. } | HopState::Unresolved { ifname, .. }) =
+                hop
+                && !core
+                    .interfaces
+                    .iter()
+                    .any(|carries| carries.name == *ifname)
+            {
+                unresolved.push(format!(
+                    "{backend} is reached by {ifname}, which does not carry the program: its \
+                     answers reach no client; add [[interface]] name = \"{ifname}\""
+                ));
+            }
+            match hop {
                 Some(HopState::Resolved { .. }) => {}
                 Some(HopState::Local) => unresolved.push(format!(
                     "{backend} is an address of this host: a nat backend must be another host"

@@ -51,6 +51,7 @@ impl DataPlane {
         let frags = target.mtu > LINEAR_MTU;
         let name = if frags { load::FRAGS } else { load::LINEAR };
         self.ensure_loaded(name)?;
+        let was_ours = self.has_pinned_link(target);
         if let Some(attached) = self.adopt(target, name, frags)? {
             return Ok(attached);
         }
@@ -74,9 +75,43 @@ impl DataPlane {
                 Err(error) => why = error,
             }
         }
+        // What ran before goes on.
+        let before = target.present.filter(|_| was_ours);
+        let why = match before.map(|(_, native)| native) {
+            None => refusal(target, &why),
+            Some(native) => {
+                let mode = if native {
+                    XdpMode::Driver
+                } else {
+                    XdpMode::Skb
+                };
+                let present = None;
+                let told = refusal(
+                    &Target {
+                        present,
+                        ..target.clone()
+                    },
+                    &why,
+                );
+                match self.attach_new(target, name, mode) {
+                    Ok(()) => format!("{told}; until then it runs in the mode it had"),
+                    Err(error) => format!("{told}; its old mode does not come back: {error}"),
+                }
+            }
+        };
         Err(DataPlaneError::Interface {
             interface: target.name.clone(),
-            why: refusal(target, &why),
+            why,
+        })
+    }
+
+    /// Whether an earlier process of ours left a link that still holds its program.
+    fn has_pinned_link(&self, target: &Target) -> bool {
+        let dir = self.pin_dir.as_ref();
+        dir.is_some_and(|dir| {
+            let path = pins::link_path(dir, &target.name);
+            let pinned = PinnedLink::from_pin(path).map(FdLink::from);
+            pinned.is_ok_and(|link| XdpLink::try_from(link).is_ok())
         })
     }
 
