@@ -13,7 +13,7 @@ use crate::{
     address::Address,
     clock::Jiffies,
     directory::{bucket_of, filter_bit},
-    flow::{Cell, Entry, Hop, Table, entry::load_hop, law::Now},
+    flow::{Cell, Entry, Hop, Table, hop::load_hop, law::Now},
     layout::{
         BackendRow, Bucket, Control, Counter, DirectoryRow, Endpoint, EndpointKind, FlowEntry,
         FlowKey, FrontendRow, ServiceRow, Word,

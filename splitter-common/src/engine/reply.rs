@@ -5,7 +5,8 @@ use crate::{
     address::Address,
     flow::{
         Entry, Hop, Table,
-        entry::{load_hop, state, store_hop},
+        entry::state,
+        hop::{load_hop, store_hop},
         law,
     },
     layout::{Counter, Endpoint, FlowKey},

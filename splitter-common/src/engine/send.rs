@@ -5,7 +5,7 @@ use super::{Env, Fault, Outcome, Parsed};
 use crate::{
     address::Address,
     edit::{End, Rewrite, address_frame, lower_ttl, rewrite},
-    flow::{Hop, entry::hop_stamp},
+    flow::{Hop, hop::hop_stamp},
     layout::{Control, NextHop},
     packet::Packet,
     reason::{Reason, Verdict},

@@ -20,13 +20,11 @@ impl Element {
 
 impl Cell for Element {
     fn word(&self, index: usize) -> u64 {
-        self.0.get()[index]
+        self.0.word(index)
     }
 
     fn set_word(&self, index: usize, word: u64) {
-        let mut words = self.0.get();
-        words[index] = word;
-        self.0.set(words);
+        self.0.set_word(index, word);
     }
 }
 

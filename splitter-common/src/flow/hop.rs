@@ -1,0 +1,109 @@
+//! Owns the next hop as it stands in words: of a backend, and of a flow's way back.
+
+use super::Cell;
+use crate::layout::NextHop;
+
+/// An Ethernet next hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Destination MAC, first byte lowest.
+    pub destination: u64,
+    /// Source MAC, first byte lowest.
+    pub source: u64,
+    /// Interface index.
+    pub ifindex: u32,
+}
+
+const MAC: u64 = (1 << 48) - 1;
+
+impl Hop {
+    /// With `stamp` in each word; stamp 0 makes an unknown hop.
+    #[inline(always)]
+    pub const fn pack(self, stamp: u16) -> NextHop {
+        let stamp = (stamp as u64) << 48;
+        NextHop {
+            words: [
+                self.destination & MAC | stamp,
+                self.source & MAC | stamp,
+                self.ifindex as u64 | stamp,
+            ],
+        }
+    }
+
+    /// The hop and its stamp; `None` when unknown or half-written.
+    #[inline(always)]
+    pub const fn unpack(words: [u64; 3]) -> Option<(Self, u16)> {
+        let stamp = words[0] >> 48;
+        if stamp == 0 || words[1] >> 48 != stamp || words[2] >> 48 != stamp {
+            return None;
+        }
+        let hop = Self {
+            destination: words[0] & MAC,
+            source: words[1] & MAC,
+            ifindex: words[2] as u32,
+        };
+        Some((hop, stamp as u16))
+    }
+
+    /// A MAC as it stands in a word.
+    pub const fn mac_word(mac: [u8; 6]) -> u64 {
+        u64::from_le_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0])
+    }
+
+    /// A MAC from a word.
+    pub const fn mac_bytes(word: u64) -> [u8; 6] {
+        let b = word.to_le_bytes();
+        [b[0], b[1], b[2], b[3], b[4], b[5]]
+    }
+}
+
+/// The stamp of a way back: of its route epoch and its flow, so that one that was written into an
+/// element which had just become another flow's is unknown there. Never 0, which is no hop.
+#[inline(always)]
+pub const fn hop_stamp(epoch: u16, tag: u32) -> u16 {
+    let stamp = epoch ^ (tag >> 16) as u16;
+    if stamp == 0 { 1 } else { stamp }
+}
+
+/// The way back to the client, as a flow keeps it.
+#[inline(always)]
+pub fn load_hop<C: Cell>(cell: &C) -> [u64; 3] {
+    [cell.word(4), cell.word(5), cell.word(6)]
+}
+
+/// Keeps the way back to the client.
+#[inline(always)]
+pub fn store_hop<C: Cell>(cell: &C, hop: NextHop) {
+    cell.set_word(4, hop.words[0]);
+    cell.set_word(5, hop.words[1]);
+    cell.set_word(6, hop.words[2]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_of_another_flow_is_told_by_its_stamp() {
+        assert_ne!(hop_stamp(1, 0x1234_0001), hop_stamp(1, 0x1235_0001));
+        assert_ne!(hop_stamp(1, 0x1234_0001), hop_stamp(2, 0x1234_0001));
+        assert_ne!(hop_stamp(7, 7 << 16), 0);
+    }
+
+    #[test]
+    fn a_half_written_hop_is_unknown() {
+        let hop = Hop {
+            destination: Hop::mac_word([1, 2, 3, 4, 5, 6]),
+            source: Hop::mac_word([7; 6]),
+            ifindex: u32::MAX,
+        };
+        let words = hop.pack(9).words;
+        assert_eq!(Hop::unpack(words), Some((hop, 9)));
+        assert_eq!(Hop::mac_bytes(hop.destination), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            Hop::unpack([words[0], hop.pack(8).words[1], words[2]]),
+            None
+        );
+        assert_eq!(Hop::unpack([0; 3]), None);
+    }
+}
