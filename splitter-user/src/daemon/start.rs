@@ -23,7 +23,7 @@ use crate::{
     net::{Net, link::AttachedMode, sysctl},
     plan::numbers::VersionNumber,
     secret::{self, Secret},
-    state::StateDir,
+    state::{State, StateDir},
 };
 
 type KernelLog = EbpfLogger<&'static dyn log::Log>;
@@ -87,7 +87,7 @@ async fn bring_up(
 
 /// Takes up where the kernel is. Without our state file, or with an older one, the numbers in the
 /// kernel mean nothing to us: they are given anew under a later generation.
-fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> Vec<String> {
+fn begin(plane: &DataPlane, state: &mut State, adopted: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if adopted {
         log::info!(
@@ -108,26 +108,29 @@ fn begin(plane: &DataPlane, state: &mut crate::state::State, adopted: bool) -> V
                     .to_owned(),
             );
         }
-    }
-    if !adopted {
-        // Fresh maps count from nothing.
-        for (name, given) in &mut state.numbers.services {
-            for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
-                number.base = [0; 16];
-            }
-            if let Some(since) = state.since.get_mut(name) {
-                since.at = now_text();
-                let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
-                since.new_flows = given
-                    .versions
-                    .iter()
-                    .map(|(name, version)| (name.clone(), retired(version)))
-                    .collect();
-            }
-        }
+    } else {
+        count_anew(state);
     }
     state.numbers.generation = state.numbers.generation.max(plane.generation());
     warnings
+}
+
+/// Fresh maps count from nothing: what numbers and shares were counted from goes with the old ones.
+fn count_anew(state: &mut State) {
+    for (name, given) in &mut state.numbers.services {
+        for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
+            number.base = [0; 16];
+        }
+        if let Some(since) = state.since.get_mut(name) {
+            since.at = now_text();
+            let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
+            since.new_flows = given
+                .versions
+                .iter()
+                .map(|(name, version)| (name.clone(), retired(version)))
+                .collect();
+        }
+    }
 }
 
 fn the_secret(options: &ServeOptions) -> anyhow::Result<Secret> {

@@ -55,19 +55,18 @@ impl DataPlane {
         if let Some(attached) = self.adopt(target, name, frags)? {
             return Ok(attached);
         }
-        let attempts: &[(XdpMode, bool)] = match target.choice {
-            XdpChoice::Native => &[(XdpMode::Driver, true)],
-            XdpChoice::Generic => &[(XdpMode::Skb, false)],
-            XdpChoice::Auto => &[(XdpMode::Driver, true), (XdpMode::Skb, false)],
+        let attempts: &[bool] = match target.choice {
+            XdpChoice::Native => &[true],
+            XdpChoice::Generic => &[false],
+            XdpChoice::Auto => &[true, false],
         };
         let mut why = String::new();
-        for (mode, native) in attempts {
-            match self.attach_new(target, name, *mode) {
+        for &native in attempts {
+            match self.attach_new(target, name, native) {
                 Ok(()) => {
-                    let interface = target.name.clone();
                     return Ok(Attached {
-                        interface,
-                        native: *native,
+                        interface: target.name.clone(),
+                        native,
                         frags,
                         adopted: false,
                     });
@@ -75,25 +74,13 @@ impl DataPlane {
                 Err(error) => why = error,
             }
         }
-        // What ran before goes on.
-        let before = target.present.filter(|_| was_ours);
-        let why = match before.map(|(_, native)| native) {
-            None => refusal(target, &why),
-            Some(native) => {
-                let mode = if native {
-                    XdpMode::Driver
-                } else {
-                    XdpMode::Skb
-                };
-                let present = None;
-                let told = refusal(
-                    &Target {
-                        present,
-                        ..target.clone()
-                    },
-                    &why,
-                );
-                match self.attach_new(target, name, mode) {
+        let why = match target.present {
+            None => refused_mode(target, &why),
+            Some((id, _)) if !was_ours => foreign(target, id),
+            // What ran before goes on.
+            Some((_, native)) => {
+                let told = refused_mode(target, &why);
+                match self.attach_new(target, name, native) {
                     Ok(()) => format!("{told}; until then it runs in the mode it had"),
                     Err(error) => format!("{told}; its old mode does not come back: {error}"),
                 }
@@ -212,7 +199,12 @@ impl DataPlane {
             .map_err(|error| load::chain(&error))
     }
 
-    fn attach_new(&mut self, target: &Target, name: &str, mode: XdpMode) -> Result<(), String> {
+    fn attach_new(&mut self, target: &Target, name: &str, native: bool) -> Result<(), String> {
+        let mode = if native {
+            XdpMode::Driver
+        } else {
+            XdpMode::Skb
+        };
         let pin = self
             .pin_dir
             .as_ref()
@@ -230,14 +222,15 @@ impl DataPlane {
     }
 }
 
-fn refusal(target: &Target, why: &str) -> String {
-    if let Some((id, _)) = target.present {
-        return format!(
-            "it carries another XDP program already (id {id}); find its owner with `bpftool prog \
-             show id {id}` and stop that, or take it off with `ip link set dev {} xdp off`",
-            target.name
-        );
-    }
+fn foreign(target: &Target, id: u32) -> String {
+    format!(
+        "it carries another XDP program already (id {id}); find its owner with `bpftool prog show \
+         id {id}` and stop that, or take it off with `ip link set dev {} xdp off`",
+        target.name
+    )
+}
+
+fn refused_mode(target: &Target, why: &str) -> String {
     match target.choice {
         XdpChoice::Native => format!(
             "its driver refuses native XDP ({why}); set xdp = \"generic\" (slower) or \"auto\""

@@ -18,14 +18,15 @@ pub(super) fn check(new: &Service, old: &Service, new_salt: bool) -> Result<(), 
             weight: in_use.weight.to_string(),
         });
     }
-    let name = |service: &Service| service.baseline().map(|version| version.name.clone());
-    if name(new) != name(old) {
-        return Err(PlanError::PlaceInUse {
-            service: new.name.clone(),
-            what: "another version is the baseline".to_owned(),
-            version: in_use.name.clone(),
-            weight: in_use.weight.to_string(),
-        });
+    let place_in_use = |version: &Version, what: String| PlanError::PlaceInUse {
+        service: new.name.clone(),
+        what,
+        version: version.name.clone(),
+        weight: version.weight.to_string(),
+    };
+    if new.baseline().map(|version| &version.name) != old.baseline().map(|version| &version.name) {
+        let what = "another version is the baseline";
+        return Err(place_in_use(in_use, what.to_owned()));
     }
     let moved = others(new).enumerate().find_map(|(place, version)| {
         let (old_place, before) = others(old)
@@ -36,17 +37,15 @@ pub(super) fn check(new: &Service, old: &Service, new_salt: bool) -> Result<(), 
     });
     match moved {
         None => Ok(()),
-        Some((version, old_place, place)) => Err(PlanError::PlaceInUse {
-            service: new.name.clone(),
-            what: format!(
+        Some((version, old_place, place)) => {
+            let what = format!(
                 "\"{}\" was number {} of the versions beside the baseline and is number {} now",
                 version.name,
                 old_place + 1,
                 place + 1
-            ),
-            version: version.name.clone(),
-            weight: version.weight.to_string(),
-        }),
+            );
+            Err(place_in_use(version, what))
+        }
     }
 }
 

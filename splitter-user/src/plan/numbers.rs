@@ -1,9 +1,9 @@
 //! Owns the numbers: which service, frontend, version and backend has which, since when. They are
 //! kept on disk, so that flows in the kernel keep their meaning across restarts.
 //!
-//! Invariants: a number keeps its owner as long as the owner is configured; a freed
-//! backend number goes to the end of the line (`cursor`), so that it is not given away at once;
-//! backend number 0 is never given, it marks an empty table cell.
+//! Invariants: a number keeps its owner as long as the owner is configured; a freed backend
+//! number goes to the end of the line (`cursor`), so that it is not given away at once; backend
+//! number 0 is never given, it marks an empty table cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
