@@ -23,6 +23,22 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command whose output only matters when it fails.
+pub(crate) fn quietly(command: &mut Command) -> Result<()> {
+    let shown = describe(command);
+    let output = command
+        .output()
+        .with_context(|| format!("`{shown}` does not start"))?;
+    if !output.status.success() {
+        bail!(
+            "`{shown}` failed: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(())
+}
+
 /// What a successful command prints; nothing when it cannot run or fails.
 pub(crate) fn capture(command: &mut Command) -> Option<String> {
     let output = command

@@ -40,30 +40,31 @@ const BOOTS: u32 = 2;
 /// The command itself.
 pub(crate) fn run(names: &[String], all: bool) -> Result<ExitCode> {
     let kernels = kernels::choose(names, all)?;
+    let archive = Archive::of_this_machine()?;
     build::object(Scope::Tests)?;
     let programs = programs::build(&["-p=splitter-tests"])?;
     build::product(true)?;
-    Ok(test::conclude(matrix(&kernels, &programs)))
+    Ok(test::conclude(matrix(archive, &kernels, &programs)))
 }
 
 /// The usual kernels, as part of `test`; skipped where their packages cannot come from.
 pub(crate) fn usual(programs: &[Program]) -> Result<Report> {
-    if let Err(error) = Archive::of_this_machine() {
-        return Ok(Report {
+    match Archive::of_this_machine() {
+        Ok(archive) => Ok(matrix(archive, &kernels::choose(&[], false)?, programs)),
+        Err(error) => Ok(Report {
             skipped: 1,
             skips: vec![format!("vm: {error:#}")],
             ..Report::default()
-        });
+        }),
     }
-    Ok(matrix(&kernels::choose(&[], false)?, programs))
 }
 
-fn matrix(kernels: &[&Kernel], programs: &[Program]) -> Report {
+fn matrix(archive: Archive, kernels: &[&Kernel], programs: &[Program]) -> Report {
     let mut report = Report::default();
-    match Bench::new(programs) {
-        Ok(bench) => {
+    match Machines::new(archive, programs) {
+        Ok(machines) => {
             for kernel in kernels {
-                match bench.test(kernel) {
+                match machines.test(kernel) {
                     Ok(of_kernel) => report.add(of_kernel),
                     Err(error) => report.add_failure(format!("vm {}: {error:#}", kernel.name)),
                 }
@@ -75,16 +76,15 @@ fn matrix(kernels: &[&Kernel], programs: &[Program]) -> Report {
 }
 
 /// What all machines share.
-struct Bench<'a> {
+struct Machines<'a> {
     archive: Archive,
     qemu: Qemu,
     init: PathBuf,
     programs: &'a [Program],
 }
 
-impl<'a> Bench<'a> {
-    fn new(programs: &'a [Program]) -> Result<Self> {
-        let archive = Archive::of_this_machine()?;
+impl<'a> Machines<'a> {
+    fn new(archive: Archive, programs: &'a [Program]) -> Result<Self> {
         Ok(Self {
             qemu: Qemu::fetch(&cache().join("qemu"), &archive)?,
             init: build_init()?,

@@ -119,7 +119,7 @@ impl Apt {
             "Debug::NoLocking=true".to_owned(),
         ];
         let apt = Self { dir, options };
-        quietly(apt.command("apt-get").args(["-q", "update"]))?;
+        child::quietly(apt.command("apt-get").args(["-q", "update"]))?;
         Ok(apt)
     }
 
@@ -148,7 +148,7 @@ impl Apt {
             .current_dir(&archives)
             .args(["-q", "download"])
             .args(packages);
-        quietly(&mut command)?;
+        child::quietly(&mut command)?;
         unpack_all(&archives, into)?;
         fs::remove_dir_all(archives)?;
         Ok(())
@@ -173,7 +173,7 @@ impl Apt {
         if let Some(release) = release {
             command.args(["-t", release]);
         }
-        quietly(command.arg("install").args(packages))?;
+        child::quietly(command.arg("install").args(packages))?;
         unpack_all(&self.dir.join("cache/archives"), into)
     }
 
@@ -194,22 +194,6 @@ fn unpack_all(archives: &Path, into: &Path) -> Result<()> {
             let mut command = child::program("dpkg-deb");
             child::run(command.arg("-x").arg(&path).arg(into))?;
         }
-    }
-    Ok(())
-}
-
-/// Runs a command whose output only matters when it fails.
-fn quietly(command: &mut Command) -> Result<()> {
-    let shown = child::describe(command);
-    let output = command
-        .output()
-        .with_context(|| format!("`{shown}` does not start"))?;
-    if !output.status.success() {
-        bail!(
-            "`{shown}` failed: {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim_end()
-        );
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ const MEMORY_MIB: u32 = 1_024;
 /// QEMU 7.2 of Debian 12 panics now and then in its translator; its backport does not.
 const BACKPORTED: &str = "bookworm";
 
-/// An unpacked QEMU, or the machine's own.
+/// An unpacked QEMU.
 pub(super) struct Qemu {
     root: PathBuf,
 }
