@@ -1,4 +1,5 @@
 //! The daemon and the command line of splitter.
+#![deny(unsafe_code)]
 
 pub mod api;
 pub mod cli;

@@ -234,6 +234,12 @@ impl Daemon {
         &self.pin_dir
     }
 
+    /// The directory of the layout that this binary has, below [`Self::pin_dir`].
+    pub fn layout_dir(&self) -> PathBuf {
+        let name = format!("v{}", splitter_common::layout::LAYOUT_VERSION);
+        self.pin_dir.join(name)
+    }
+
     /// Everything that the daemon has written to standard output and error.
     pub fn log(&self) -> String {
         let log = std::fs::read(self.path("stderr")).unwrap_or_default();

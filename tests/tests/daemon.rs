@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use aya::programs::links::PinnedLink;
 use splitter_tests::{
     client::Client,
     daemon::Daemon,
@@ -238,10 +239,7 @@ fn detach_takes_the_program_off_and_the_maps_are_readable_before() {
         .daemon
         .cli_ok(&["weight", "set", "shop", "canary=30%"])
         .expect("set");
-    let pin = scene.daemon.pin_dir().join(format!(
-        "v{}/map_BACKENDS",
-        splitter_common::layout::LAYOUT_VERSION
-    ));
+    let pin = scene.daemon.layout_dir().join("map_BACKENDS");
     let dump = Command::new("bpftool")
         .args(["map", "dump", "pinned"])
         .arg(&pin)
@@ -346,4 +344,22 @@ fn a_mode_that_is_refused_leaves_the_one_that_ran() {
         .ip(&["link", "show", "lo"])
         .expect("shown");
     assert!(links.contains("xdpgeneric"), "{links}");
+}
+
+#[test]
+fn an_interface_is_free_as_soon_as_it_was_detached() {
+    let mut scene = scene(false, "10%");
+    scene.daemon.stop().expect("stopped");
+    let pin_dir = scene.daemon.pin_dir().to_str().expect("UTF-8").to_owned();
+    // Whoever looks at the link, as `bpftool link` does, holds it: the pin alone is not all.
+    let link = scene.daemon.layout_dir().join("link_cli0");
+    let held = PinnedLink::from_pin(link).expect("a link");
+    scene
+        .daemon
+        .cli_ok(&["detach", "--pin-dir", &pin_dir])
+        .expect("detached");
+    let links = scene.topology.lb.ip(&["link", "show"]).expect("shown");
+    assert!(!links.contains("prog/xdp"), "{links}");
+    scene.daemon.serve().expect("attached at once");
+    drop(held);
 }

@@ -1,11 +1,11 @@
 //! Owns the links: the program on its interfaces, adopted without a gap where an earlier process
 //! left one.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use aya::programs::{
     Xdp, XdpMode,
-    links::{FdLink, PinnedLink},
+    links::{FdLink, LinkType, PinnedLink},
     xdp::XdpLink,
 };
 
@@ -51,7 +51,7 @@ impl DataPlane {
         let frags = target.mtu > LINEAR_MTU;
         let name = if frags { load::FRAGS } else { load::LINEAR };
         self.ensure_loaded(name)?;
-        let was_ours = self.has_pinned_link(target);
+        let was_ours = self.is_ours(target);
         if let Some(attached) = self.adopt(target, name, frags)? {
             return Ok(attached);
         }
@@ -92,13 +92,14 @@ impl DataPlane {
         })
     }
 
-    /// Whether an earlier process of ours left a link that still holds its program.
-    fn has_pinned_link(&self, target: &Target) -> bool {
-        let dir = self.pin_dir.as_ref();
-        dir.is_some_and(|dir| {
-            let path = pins::link_path(dir, &target.name);
-            let pinned = PinnedLink::from_pin(path).map(FdLink::from);
-            pinned.is_ok_and(|link| XdpLink::try_from(link).is_ok())
+    /// Whether the interface's program sits there by a link that an earlier process of ours left.
+    fn is_ours(&self, target: &Target) -> bool {
+        let (Some(dir), Some((program, _))) = (&self.pin_dir, target.present) else {
+            return false;
+        };
+        let pinned = PinnedLink::from_pin(pins::link_path(dir, &target.name)).map(FdLink::from);
+        pinned.and_then(|link| link.info()).is_ok_and(|info| {
+            matches!(info.link_type(), Ok(LinkType::Xdp)) && info.program_id() == program
         })
     }
 
@@ -112,7 +113,7 @@ impl DataPlane {
             .filter(|name| !wanted.contains(name))
             .collect();
         for name in &gone {
-            let _already_gone = fs::remove_file(pins::link_path(dir, name));
+            let _already_gone = pins::remove_link(&pins::link_path(dir, name));
         }
         gone
     }
@@ -121,7 +122,7 @@ impl DataPlane {
     pub fn release(&mut self, interfaces: &[String]) {
         for name in interfaces {
             if let Some(dir) = &self.pin_dir {
-                let _already_gone = fs::remove_file(pins::link_path(dir, name));
+                let _already_gone = pins::remove_link(&pins::link_path(dir, name));
             }
         }
     }
@@ -139,7 +140,7 @@ impl DataPlane {
         }
         if let Some(path) = pin {
             // The pin is for people and tools; the links hold the program.
-            let _absent = fs::remove_file(&path);
+            let _absent = std::fs::remove_file(&path);
             program
                 .pin(&path)
                 .map_err(|error| DataPlaneError::Pins(format!("{}: {error}", path.display())))?;
@@ -173,7 +174,7 @@ impl DataPlane {
                 "{}: the pinned link is dead or of another mode; attaching anew",
                 target.name
             );
-            let _already_gone = fs::remove_file(&path);
+            let _already_gone = pins::remove_link(&path);
             return Ok(None);
         }
         let native = target.present.is_some_and(|(_, native)| native);

@@ -2,8 +2,9 @@
 //! speaks of images; everything below is bytes.
 //!
 //! Invariants: nothing live is edited in place ([`commit`]); the data plane outlives the daemon
-//! ([`pins`]); `unsafe` stands in [`mapped`] and [`pod`] alone.
+//! ([`pins`]); `unsafe` stands in [`mapped`], [`pod`] and [`bpf`] alone.
 
+mod bpf;
 mod clock;
 mod commit;
 mod links;

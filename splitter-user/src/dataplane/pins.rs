@@ -24,7 +24,7 @@ use splitter_common::{
     },
 };
 
-use super::{DataPlaneError, maps::NAMES};
+use super::{DataPlaneError, bpf, maps::NAMES};
 use crate::model::Limits;
 
 /// include/uapi/linux/magic.h
@@ -255,8 +255,23 @@ fn remove_all(dir: &Path) -> io::Result<usize> {
     };
     paths.sort_by_key(|path| !is_link(path));
     for path in &paths {
-        fs::remove_file(path)?;
+        if is_link(path) {
+            remove_link(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
     }
     fs::remove_dir(dir)?;
     Ok(paths.len())
+}
+
+/// Takes the program of a link off its interface, then removes the pin. When this returns the
+/// interface is free.
+pub(super) fn remove_link(path: &Path) -> io::Result<()> {
+    if let Err(error) = bpf::detach_link(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("{}: cannot be detached at once: {error}", path.display());
+    }
+    fs::remove_file(path)
 }

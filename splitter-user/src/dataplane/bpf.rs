@@ -1,0 +1,76 @@
+//! Owns the command of bpf(2) that aya does not have.
+//!
+//! Source: include/uapi/linux/bpf.h, `union bpf_attr`.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_LINK_DETACH: libc::c_long = 34;
+
+/// The arguments of `BPF_OBJ_GET`.
+#[repr(C)]
+struct ObjGet {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// The arguments of `BPF_LINK_DETACH`.
+#[repr(C)]
+struct LinkDetach {
+    link_fd: u32,
+}
+
+/// Takes the program of a pinned link off its interface before it returns. Removing the pin alone
+/// lets the kernel do that some time later, and until then the interface is busy.
+pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let get = ObjGet {
+        pathname: path.as_ptr() as u64,
+        bpf_fd: 0,
+        file_flags: 0,
+    };
+    // SAFETY: the path outlives the call, which makes a new file descriptor or fails.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    let link = unsafe {
+        let fd = command(BPF_OBJ_GET, &get)?;
+        OwnedFd::from_raw_fd(fd as i32)
+    };
+    let detach = LinkDetach {
+        link_fd: link.as_raw_fd() as u32,
+    };
+    // SAFETY: the arguments name an open file descriptor and no memory.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    unsafe { command(BPF_LINK_DETACH, &detach) }.map(drop)
+}
+
+/// One bpf(2) call.
+///
+/// # Safety
+///
+/// What `arguments` points to must be valid for the command.
+#[allow(unsafe_code, reason = "bpf(2); see the module")]
+unsafe fn command<T>(number: libc::c_long, arguments: &T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads at most the size given; the rest is the caller's promise.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            number,
+            std::ptr::from_ref(arguments),
+            size_of::<T>(),
+        )
+    };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(answer)
+    }
+}
