@@ -1,6 +1,7 @@
 //! Owns what tests and the demo share: network namespaces, servers, clients, load, and the daemon
 //! under test.
 
+pub mod cells;
 pub mod client;
 pub mod daemon;
 pub mod demo;

@@ -83,10 +83,7 @@ impl Core {
     /// Puts `config` in force: numbers, disk, kernel, in this order. On an error before the disk
     /// nothing has changed; after it the next start finishes what was begun.
     pub(super) fn apply(&mut self, config: Config, mut state: State) -> anyhow::Result<()> {
-        let plane = &self.plane;
-        let next = state
-            .numbers
-            .next(&config, &self.secret, |number| plane.counters(number).cells)?;
+        let next = state.numbers.next(&config, &self.secret, &self.plane)?;
         let changed: Vec<String> = config
             .services
             .iter()

@@ -1,9 +1,11 @@
 //! Owns commits: an image goes into the kernel beside what is in force and is switched by one
-//! store per service, then one for the directory.
+//! store per service and one for the directory.
 //!
 //! Order: rows that nothing names yet; tables into unused pages, read back; each changed
-//! service's resting row, then its word. The directory goes last when services or VIPs appear,
-//! first when they go. A commit is idempotent: after a crash the same image finishes it.
+//! service's resting row, then its word; the directory, once, so that at every moment a VIP has
+//! an owner; then what nobody names any more goes. A service that takes over another's backend
+//! is switched after the directory, which by then knows whose the backend's replies are. A commit
+//! is idempotent: after a crash the same image finishes it.
 
 use std::{
     collections::BTreeSet,
@@ -13,17 +15,14 @@ use std::{
 };
 
 use splitter_common::{
-    capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS, PAGE_CELLS},
+    capacity::PAGE_CELLS,
     hash::HashKey,
-    layout::{
-        BackendRow, Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Page, ServiceRow,
-        TableRef, Word,
-    },
+    layout::{BackendRow, Page, ServiceRow, TableRef, Word},
     maglev,
 };
 
 use super::{DataPlane, DataPlaneError};
-use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
+use crate::plan::{Image, ServiceImage};
 
 /// A resting side is rewritten no sooner than this after the switch away from it: a program that
 /// still reads it has long ended.
@@ -32,25 +31,17 @@ const REST: Duration = Duration::from_millis(10);
 impl DataPlane {
     /// Puts an image in force. `seed` draws this host's directory multipliers.
     pub fn commit(&mut self, image: &Image, seed: HashKey) -> Result<(), DataPlaneError> {
-        let present = self.endpoints_in_force();
-        let wanted: BTreeSet<Key> = image.endpoints.iter().map(key).collect();
-        let staying: Vec<Endpoint> = present
-            .iter()
-            .filter(|endpoint| wanted.contains(&key(endpoint)))
-            .copied()
-            .collect();
-        if staying.len() < present.len() {
-            self.switch_directory(&staying, image.generation, seed)?;
-        }
+        let mut heirs = image.heirs(&self.endpoints_in_force());
+        heirs.retain(|service| self.maps.service_word(*service).generation != 0);
         self.write_new_rows(image);
         for (number, service) in &image.services {
-            self.commit_service(*number, service)?;
+            if !heirs.contains(number) {
+                self.commit_service(*number, service)?;
+            }
         }
-        let complete = staying.len() == image.endpoints.len();
-        if !complete || self.generation() == 0 {
-            self.switch_directory(&image.endpoints, image.generation, seed)?;
-        } else {
-            self.store_generation(image.generation);
+        self.put_directory(&image.endpoints, image.generation, seed)?;
+        for number in &heirs {
+            self.commit_service(*number, &image.services[number])?;
         }
         self.retire_backends(image);
         self.retire_services(image);
@@ -194,77 +185,6 @@ impl DataPlane {
             Err(DataPlaneError::ReadBack("a table"))
         }
     }
-
-    fn switch_directory(
-        &mut self,
-        endpoints: &[Endpoint],
-        generation: u32,
-        seed: HashKey,
-    ) -> Result<(), DataPlaneError> {
-        let image = DirectoryImage::build(endpoints, seed)?;
-        rest(self.directory_flipped);
-        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
-        let side = word.side ^ 1;
-        for bucket in 0..DIRECTORY_BUCKETS {
-            let entries = image.buckets.get(&bucket).copied().unwrap_or_default();
-            self.maps
-                .buckets
-                .write(side * DIRECTORY_BUCKETS + bucket, &entries);
-        }
-        for (index, filter) in image.filter.iter().enumerate() {
-            self.maps
-                .filter
-                .write(side * FILTER_WORDS + index as u32, filter);
-        }
-        self.maps.directory.write(
-            side,
-            &DirectoryRow {
-                multiplier: image.multiplier,
-            },
-        );
-        let next = Word { generation, side };
-        self.maps
-            .control
-            .store_word(Control::Directory as u32, next.pack());
-        self.directory_flipped = Some(Instant::now());
-        Ok(())
-    }
-
-    fn store_generation(&mut self, generation: u32) {
-        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
-        let next = Word { generation, ..word };
-        self.maps
-            .control
-            .store_word(Control::Directory as u32, next.pack());
-    }
-
-    fn endpoints_in_force(&self) -> Vec<Endpoint> {
-        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
-        if word.generation == 0 {
-            return Vec::new();
-        }
-        let side = word.side * DIRECTORY_BUCKETS;
-        let buckets = (0..DIRECTORY_BUCKETS).map(|bucket| self.maps.buckets.read(side + bucket));
-        buckets
-            .flat_map(|bucket: Bucket| -> [Endpoint; BUCKET_ENTRIES] { bucket.entries })
-            .filter(|endpoint| endpoint.kind != EndpointKind::Empty as u8)
-            .collect()
-    }
-}
-
-/// Everything of an endpoint, in an order.
-type Key = ([u64; 2], u16, u8, u8, u16, u32, u32);
-
-fn key(endpoint: &Endpoint) -> Key {
-    (
-        endpoint.address.0,
-        endpoint.port,
-        endpoint.protocol,
-        endpoint.kind,
-        endpoint.frontend,
-        endpoint.number,
-        endpoint.born,
-    )
 }
 
 fn run(table: TableRef) -> Range<u32> {
@@ -281,7 +201,8 @@ fn runs(row: &ServiceRow) -> impl Iterator<Item = Range<u32>> + use<> {
         .map(run)
 }
 
-fn rest(flipped: Option<Instant>) {
+/// Waits until a side that was switched away from at `flipped` may be rewritten.
+pub(super) fn rest(flipped: Option<Instant>) {
     if let Some(since) = flipped.map(|at| at.elapsed())
         && since < REST
     {

@@ -7,6 +7,7 @@
 mod bpf;
 mod clock;
 mod commit;
+mod directory;
 mod links;
 mod load;
 mod mapped;

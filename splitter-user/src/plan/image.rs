@@ -1,7 +1,7 @@
 //! Owns the image: all rows and tables of one commit, before they have a place in the kernel.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -15,7 +15,10 @@ use splitter_common::{
     split::Cuts,
 };
 
-use super::numbers::{Numbers, PlanError, ServiceNumbers, backend_identity};
+use super::{
+    PlanError,
+    numbers::{Numbers, ServiceNumbers, backend_identity},
+};
 use crate::{
     model::{Affinity, Config, Protocol, Service, SplitKey},
     secret::Secret,
@@ -66,6 +69,27 @@ impl Image {
             image.services.insert(u32::from(given.number), built);
         }
         Ok(image)
+    }
+
+    /// The services that get an address and port which another backend number has in the
+    /// directory `in_force`. Until a directory of this image stands, that backend's replies would
+    /// be taken for those of the other service.
+    pub fn heirs(&self, in_force: &[Endpoint]) -> BTreeSet<u32> {
+        let is_backend = |endpoint: &&Endpoint| endpoint.kind == EndpointKind::Backend as u8;
+        let socket = |endpoint: &Endpoint| (endpoint.address.0, endpoint.port, endpoint.protocol);
+        let present: BTreeMap<_, u32> = in_force
+            .iter()
+            .filter(is_backend)
+            .map(|endpoint| (socket(endpoint), endpoint.number))
+            .collect();
+        let moved = self.endpoints.iter().filter(is_backend).filter(|endpoint| {
+            let before = present.get(&socket(endpoint));
+            before.is_some_and(|number| *number != endpoint.number)
+        });
+        moved
+            .filter_map(|endpoint| self.backends.get(&endpoint.number))
+            .map(|row| u32::from(row.service))
+            .collect()
     }
 
     fn add_endpoints(

@@ -6,9 +6,13 @@
 //! commit's generation, because flows are stamped with it.
 
 pub mod directory;
+mod error;
+mod giver;
 mod guard;
 pub mod image;
 pub mod numbers;
 
+pub use error::PlanError;
+pub use giver::{InUse, Running};
 pub use image::{Image, ServiceImage};
-pub use numbers::{Numbers, PlanError};
+pub use numbers::Numbers;

@@ -7,6 +7,7 @@ use splitter_common::{
     address::Address,
     decide::{Question, decide},
 };
+use splitter_tests::cells::nothing_counted;
 use splitter_user::{
     config::parse_str,
     model::Config,
@@ -54,7 +55,9 @@ pub(crate) fn config(canary: &str, stable: &[u8], canary_backends: &[u8]) -> Con
 
 /// The next numbers and their image, with counters that stand at 0.
 pub(crate) fn plan(config: &Config, before: &Numbers, secret: &Secret) -> (Numbers, Image) {
-    let numbers = before.next(config, secret, |_| [0; 16]).expect("numbers");
+    let numbers = before
+        .next(config, secret, &nothing_counted())
+        .expect("numbers");
     let image = Image::build(config, &numbers, secret).expect("an image");
     (numbers, image)
 }

@@ -3,10 +3,14 @@
 use std::net::IpAddr;
 
 use splitter_common::layout::Counter;
-use splitter_tests::spec::run::fixed_secret;
+use splitter_tests::{
+    cells::{Cells, nothing_counted},
+    spec::run::fixed_secret,
+};
 use splitter_user::{
+    config::parse_str,
     model::{Backend, Config, SplitKey},
-    plan::{Numbers, PlanError},
+    plan::{InUse, Numbers, PlanError, Running},
 };
 
 use crate::lab::{config, decision, plan, service};
@@ -45,7 +49,7 @@ fn the_salt_changes_only_while_the_baseline_has_everybody() {
         config.services[0].release = "2".to_owned();
         config
     };
-    let refused = numbers.next(&renamed("5%"), &secret, |_| [0; 16]);
+    let refused = numbers.next(&renamed("5%"), &secret, &nothing_counted());
     assert!(
         matches!(
             refused,
@@ -56,7 +60,11 @@ fn the_salt_changes_only_while_the_baseline_has_everybody() {
         ),
         "{refused:?}"
     );
-    assert!(numbers.next(&renamed("0%"), &secret, |_| [0; 16]).is_ok());
+    assert!(
+        numbers
+            .next(&renamed("0%"), &secret, &nothing_counted())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -67,7 +75,7 @@ fn a_version_with_clients_keeps_its_place() {
     let third = |weight| ("third", weight, &[31][..]);
     let before = service(&[stable, canary("5%"), third("20%")]);
     let (numbers, _) = plan(&before, &Numbers::default(), &secret);
-    let next = |config: &Config| numbers.next(config, &secret, |_| [0; 16]);
+    let next = |config: &Config| numbers.next(config, &secret, &nothing_counted());
     let swapped = service(&[stable, third("20%"), canary("5%")]);
     let removed = service(&[stable, third("20%")]);
     let crowned = service(&[canary(""), stable_as("75%"), third("20%")]);
@@ -109,16 +117,74 @@ fn totals_of_a_version_outlive_its_backends() {
     let (first, _) = plan(&config("5%", &[11], &[21]), &Numbers::default(), &secret);
     let gone = first.services["shop"].backends["canary"]["10.2.1.21:80"].number;
     // The kernel's cells are never cleared; a number's next owner begins where they stand.
-    let cells = |number: u32| if number == gone { [7; 16] } else { [0; 16] };
+    let cells = Cells(|number| if number == gone { [7; 16] } else { [0; 16] });
     let second = first
-        .next(&config("5%", &[11], &[22]), &secret, cells)
+        .next(&config("5%", &[11], &[22]), &secret, &cells)
         .expect("numbers");
     let canary = second.services["shop"].versions["canary"];
     assert_eq!(canary.retired[Counter::NewFlows as usize], 7);
     let unchanged = second
-        .next(&config("5%", &[11], &[22]), &secret, cells)
+        .next(&config("5%", &[11], &[22]), &secret, &cells)
         .expect("numbers");
     assert_eq!(unchanged, second, "the same configuration is no commit");
+}
+
+/// The state is lost, or older than the kernel's tables: what these name is not given away.
+#[test]
+fn a_number_that_the_kernel_names_is_not_given() {
+    let secret = fixed_secret().expect("a secret");
+    let wanted = config("5%", &[11], &[21]);
+    let given = Numbers::default()
+        .next(&wanted, &secret, &Kernel)
+        .expect("numbers");
+    let shop = &given.services["shop"];
+    let frontends: Vec<u16> = shop.frontends.values().map(|each| each.number).collect();
+    let mut backends: Vec<u32> = given.backend_numbers().map(|each| each.number).collect();
+    backends.sort_unstable();
+    assert_eq!((shop.number, frontends), (2, vec![1]));
+    assert_eq!(backends, [2, 4]);
+}
+
+struct Kernel;
+
+impl Running for Kernel {
+    fn cells(&self, _: u32) -> [u64; 16] {
+        [0; 16]
+    }
+
+    fn in_use(&self) -> InUse {
+        InUse {
+            services: [0, 1].into(),
+            frontends: [0].into(),
+            backends: [1, 3].into(),
+        }
+    }
+}
+
+/// Its replies must be known as its new service's before that service chooses it.
+#[test]
+fn a_service_that_takes_over_a_backend_is_an_heir() {
+    let secret = fixed_secret().expect("a secret");
+    let services = |a: &str, b: &str| {
+        let mut text = "[[interface]]\nname = \"eth0\"\n".to_owned();
+        for (name, vip, backend) in [("a", 1, a), ("b", 2, b)] {
+            text += &format!(
+                "[service.{name}]\nvips = [\"203.0.113.{vip}:80/tcp\"]\n\
+                 [service.{name}.version.stable]\nbaseline = true\nbackends = [\"{backend}\"]\n"
+            );
+        }
+        parse_str("test.toml", &text).expect("a valid configuration")
+    };
+    let (numbers, before) = plan(
+        &services("10.2.0.11:80", "10.2.0.12:80"),
+        &Numbers::default(),
+        &secret,
+    );
+    let moved = services("10.2.0.13:80", "10.2.0.11:80");
+    let (numbers, after) = plan(&moved, &numbers, &secret);
+    let b = u32::from(numbers.services["b"].number);
+    assert_eq!(after.heirs(&before.endpoints), [b].into());
+    assert!(after.heirs(&after.endpoints).is_empty());
 }
 
 #[test]

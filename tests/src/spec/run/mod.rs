@@ -28,7 +28,10 @@ use splitter_user::{
 };
 
 use super::{Hops, Row, config_text};
-use crate::packet::{Frame, Macs};
+use crate::{
+    cells::Cells,
+    packet::{Frame, Macs},
+};
 
 /// The next hop toward clients: the MAC of the interface, then the hop's.
 pub const CLIENT_MACS: Macs = ([2, 0, 0, 0, 0, 0xaa], [2, 0, 0, 0, 0, 0xcc]);
@@ -144,9 +147,8 @@ impl<E: Executor> Stage<'_, E> {
     /// Commits; how many backend numbers have gone to another owner.
     fn commit(&mut self, config: Config) -> Result<usize> {
         let executor = &self.executor;
-        let numbers = self.numbers.next(&config, &self.secret, |number| {
-            executor.counters(number).cells
-        })?;
+        let running = Cells(|number| executor.counters(number).cells);
+        let numbers = self.numbers.next(&config, &self.secret, &running)?;
         let image = Image::build(&config, &numbers, &self.secret)?;
         self.executor.commit(&image, HashKey { k0: 3, k1: 5 })?;
         let ifindex = match self.hops {

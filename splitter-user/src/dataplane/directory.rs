@@ -1,0 +1,130 @@
+//! Owns the directory in the kernel: what is in force, its one switch, and the numbers that it and
+//! the rows name.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use splitter_common::{
+    capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
+    hash::HashKey,
+    layout::{Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Word},
+};
+
+use super::{DataPlane, DataPlaneError, commit::rest};
+use crate::plan::{InUse, Running, directory::DirectoryImage};
+
+impl DataPlane {
+    /// Puts the endpoints in force by one store, or the generation alone where they are already.
+    pub(super) fn put_directory(
+        &mut self,
+        endpoints: &[Endpoint],
+        generation: u32,
+        seed: HashKey,
+    ) -> Result<(), DataPlaneError> {
+        let present: BTreeSet<Key> = self.endpoints_in_force().iter().map(key).collect();
+        let wanted: BTreeSet<Key> = endpoints.iter().map(key).collect();
+        if self.generation() == 0 || present != wanted {
+            self.switch_directory(endpoints, generation, seed)
+        } else {
+            self.store_generation(generation);
+            Ok(())
+        }
+    }
+
+    fn switch_directory(
+        &mut self,
+        endpoints: &[Endpoint],
+        generation: u32,
+        seed: HashKey,
+    ) -> Result<(), DataPlaneError> {
+        let image = DirectoryImage::build(endpoints, seed)?;
+        rest(self.directory_flipped);
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        let side = word.side ^ 1;
+        for bucket in 0..DIRECTORY_BUCKETS {
+            let entries = image.buckets.get(&bucket).copied().unwrap_or_default();
+            self.maps
+                .buckets
+                .write(side * DIRECTORY_BUCKETS + bucket, &entries);
+        }
+        for (index, filter) in image.filter.iter().enumerate() {
+            self.maps
+                .filter
+                .write(side * FILTER_WORDS + index as u32, filter);
+        }
+        self.maps.directory.write(
+            side,
+            &DirectoryRow {
+                multiplier: image.multiplier,
+            },
+        );
+        let next = Word { generation, side };
+        self.maps
+            .control
+            .store_word(Control::Directory as u32, next.pack());
+        self.directory_flipped = Some(Instant::now());
+        Ok(())
+    }
+
+    fn store_generation(&mut self, generation: u32) {
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        let next = Word { generation, ..word };
+        self.maps
+            .control
+            .store_word(Control::Directory as u32, next.pack());
+    }
+
+    /// Everything that the side in force knows.
+    pub(super) fn endpoints_in_force(&self) -> Vec<Endpoint> {
+        let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
+        if word.generation == 0 {
+            return Vec::new();
+        }
+        let side = word.side * DIRECTORY_BUCKETS;
+        let buckets = (0..DIRECTORY_BUCKETS).map(|bucket| self.maps.buckets.read(side + bucket));
+        buckets
+            .flat_map(|bucket: Bucket| -> [Endpoint; BUCKET_ENTRIES] { bucket.entries })
+            .filter(|endpoint| endpoint.kind != EndpointKind::Empty as u8)
+            .collect()
+    }
+}
+
+impl Running for DataPlane {
+    fn cells(&self, backend: u32) -> [u64; 16] {
+        self.counters(backend).cells
+    }
+
+    fn in_use(&self) -> InUse {
+        let frontends = self.endpoints_in_force().into_iter().filter(|endpoint| {
+            let kind = endpoint.kind;
+            kind == EndpointKind::Vip as u8 || kind == EndpointKind::Backend as u8
+        });
+        let services = 0..self.maps.service_words.len();
+        let backends = (1..self.maps.backends.len()).filter(|number| {
+            let row = self.maps.backends.read(*number);
+            row.address.0 != [0; 2] && row.retired == 0
+        });
+        InUse {
+            services: services
+                .filter(|number| self.maps.service_word(*number).generation != 0)
+                .map(|number| number as u16)
+                .collect(),
+            frontends: frontends.map(|endpoint| endpoint.frontend).collect(),
+            backends: backends.collect(),
+        }
+    }
+}
+
+/// Everything of an endpoint, in an order.
+type Key = ([u64; 2], u16, u8, u8, u16, u32, u32);
+
+fn key(endpoint: &Endpoint) -> Key {
+    (
+        endpoint.address.0,
+        endpoint.port,
+        endpoint.protocol,
+        endpoint.kind,
+        endpoint.frontend,
+        endpoint.number,
+        endpoint.born,
+    )
+}

@@ -1,0 +1,66 @@
+//! Owns what keeps a configuration from becoming tables.
+
+use thiserror::Error;
+
+/// Why a configuration cannot become tables.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// More of something than the capacity.
+    #[error("{wanted} {what} are configured, at most {limit} fit; see splitter_common::capacity")]
+    Capacity {
+        /// What.
+        what: &'static str,
+        /// How many.
+        wanted: usize,
+        /// How many fit.
+        limit: usize,
+    },
+    /// No multiplier spreads the endpoints.
+    #[error("{endpoints} addresses and ports of VIPs and backends do not fit the directory")]
+    DirectoryFull {
+        /// How many.
+        endpoints: usize,
+    },
+    /// The salt would change while clients are in the canary.
+    #[error(
+        "service \"{service}\": {what} has changed, which would draw new clients for every \
+         version, but \"{version}\" has weight {weight}; set every weight but the baseline's to \
+         0% first (splitter weight set {service} {version}=0%), then change it"
+    )]
+    SaltInUse {
+        /// The service.
+        service: String,
+        /// What changed: the release, the salt group, the cluster secret or the key.
+        what: &'static str,
+        /// A version with weight.
+        version: String,
+        /// Its weight.
+        weight: String,
+    },
+    /// A version would get another part of the hash space while clients are in it.
+    #[error(
+        "service \"{service}\": {what}, which would move clients between versions, but \
+         \"{version}\" has weight {weight}; leave the versions in their order (one that is no \
+         longer wanted stays, at weight 0%), or set every weight but the baseline's to 0% first \
+         (splitter weight set {service} {version}=0%)"
+    )]
+    PlaceInUse {
+        /// The service.
+        service: String,
+        /// What changed.
+        what: String,
+        /// A version with weight.
+        version: String,
+        /// Its weight.
+        weight: String,
+    },
+    /// Every number of a kind has an owner, here or in the kernel's tables in force.
+    #[error(
+        "every {0} number is taken: the tables in force keep theirs until new ones stand; remove \
+         some first, or start anew with `splitter detach` (flows are then decided anew)"
+    )]
+    NumbersTaken(&'static str),
+    /// A fault of the program: something was asked for that was never numbered.
+    #[error("internal: no {0}")]
+    Missing(String),
+}

@@ -1,0 +1,223 @@
+//! Owns the giving of numbers: each owner keeps its own, a new one gets one that neither another
+//! owner has nor the kernel's tables name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use splitter_common::capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS};
+
+use super::{
+    PlanError, guard,
+    numbers::{BackendNumber, FrontendNumber, Numbers, ServiceNumbers, VersionNumber},
+};
+use crate::{model::Service, secret::Secret};
+
+/// Numbers that the kernel's tables name now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Services.
+    pub services: BTreeSet<u16>,
+    /// Frontends.
+    pub frontends: BTreeSet<u16>,
+    /// Backends.
+    pub backends: BTreeSet<u32>,
+}
+
+/// What the kernel holds, as far as numbers depend on it.
+pub trait Running {
+    /// What the cells of a backend number have counted, by `layout::Counter`.
+    fn cells(&self, backend: u32) -> [u64; 16];
+    /// The numbers that its tables name.
+    fn in_use(&self) -> InUse;
+}
+
+/// Gives numbers away within one commit.
+pub(super) struct Giver<'a, R> {
+    pub(super) generation: u32,
+    pub(super) cursor: u32,
+    used: InUse,
+    running: &'a R,
+}
+
+impl<'a, R: Running> Giver<'a, R> {
+    /// After `old`. What the kernel holds may differ from it: the state may be lost, or a commit
+    /// may have been cut short.
+    pub(super) fn new(old: &Numbers, running: &'a R) -> Self {
+        let mut used = running.in_use();
+        let services = || old.services.values();
+        used.backends
+            .extend(old.backend_numbers().map(|backend| backend.number));
+        used.frontends.extend(
+            services()
+                .flat_map(|service| service.frontends.values())
+                .map(|frontend| frontend.number),
+        );
+        used.services
+            .extend(services().map(|service| service.number));
+        Self {
+            generation: old.generation + 1,
+            cursor: old.cursor,
+            used,
+            running,
+        }
+    }
+
+    /// The numbers of one service.
+    pub(super) fn service(
+        &mut self,
+        service: &Service,
+        old: Option<&ServiceNumbers>,
+        secret: &Secret,
+    ) -> Result<ServiceNumbers, PlanError> {
+        let salt_digest = super::image::salt(service, secret).k0;
+        if let Some(old) = old {
+            guard::check(service, &old.applied, old.salt_digest != salt_digest)?;
+        }
+        let (number, born) = match old {
+            Some(old) => (old.number, old.born),
+            None => {
+                let limit = MAX_SERVICES as u16;
+                (
+                    lowest_free(&mut self.used.services, limit, "service")?,
+                    self.generation,
+                )
+            }
+        };
+        let mut frontends = BTreeMap::new();
+        for vip in &service.vips {
+            let name = vip.to_string();
+            let kept = old.and_then(|old| old.frontends.get(&name)).copied();
+            let given = match kept {
+                Some(kept) => kept,
+                None => FrontendNumber {
+                    number: lowest_free(
+                        &mut self.used.frontends,
+                        MAX_FRONTENDS as u16,
+                        "frontend",
+                    )?,
+                    born: self.generation,
+                },
+            };
+            frontends.insert(name, given);
+        }
+        let backends = self.backends(service, old)?;
+        let mut versions = self.versions(service, old)?;
+        if let Some(old) = old {
+            self.retire(old, &backends, &mut versions);
+        }
+        let mut given = ServiceNumbers {
+            number,
+            born,
+            generation: old.map_or(self.generation, |old| old.generation),
+            applied: service.clone(),
+            salt_digest,
+            frontends,
+            versions,
+            backends,
+        };
+        if old != Some(&given) {
+            given.generation = self.generation;
+        }
+        Ok(given)
+    }
+
+    fn versions(
+        &self,
+        service: &Service,
+        old: Option<&ServiceNumbers>,
+    ) -> Result<BTreeMap<String, VersionNumber>, PlanError> {
+        // An index freed by this very commit is not given away in it.
+        let mut used: BTreeSet<u16> = old
+            .map(|old| {
+                old.versions
+                    .values()
+                    .map(|version| u16::from(version.index))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let mut versions = BTreeMap::new();
+        for version in &service.versions {
+            let given = match old.and_then(|old| old.versions.get(&version.name)) {
+                Some(kept) => *kept,
+                None => VersionNumber {
+                    index: lowest_free(&mut used, MAX_VERSIONS as u16, "version")? as u8,
+                    born: self.generation,
+                    retired: [0; 16],
+                },
+            };
+            versions.insert(version.name.clone(), given);
+        }
+        Ok(versions)
+    }
+
+    fn backends(
+        &mut self,
+        service: &Service,
+        old: Option<&ServiceNumbers>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, BackendNumber>>, PlanError> {
+        let mut all = BTreeMap::new();
+        for version in &service.versions {
+            let old = old.and_then(|old| old.backends.get(&version.name));
+            let mut given = BTreeMap::new();
+            for backend in &version.backends {
+                let name = backend.to_string();
+                let number = match old.and_then(|old| old.get(&name)) {
+                    Some(kept) => *kept,
+                    None => self.backend()?,
+                };
+                given.insert(name, number);
+            }
+            all.insert(version.name.clone(), given);
+        }
+        Ok(all)
+    }
+
+    fn backend(&mut self) -> Result<BackendNumber, PlanError> {
+        let after = self.cursor + 1..MAX_BACKENDS;
+        let number = after
+            .chain(1..self.cursor + 1)
+            .find(|number| !self.used.backends.contains(number))
+            .ok_or(PlanError::NumbersTaken("backend"))?;
+        self.used.backends.insert(number);
+        self.cursor = number;
+        let base = self.running.cells(number);
+        Ok(BackendNumber {
+            number,
+            born: self.generation,
+            base,
+        })
+    }
+
+    /// Adds what vanishing backends have counted to their versions' totals.
+    fn retire(
+        &self,
+        old: &ServiceNumbers,
+        backends: &BTreeMap<String, BTreeMap<String, BackendNumber>>,
+        versions: &mut BTreeMap<String, VersionNumber>,
+    ) {
+        for (name, old_backends) in &old.backends {
+            let Some(version) = versions.get_mut(name) else {
+                continue;
+            };
+            for (backend, number) in old_backends {
+                if backends
+                    .get(name)
+                    .is_some_and(|kept| kept.contains_key(backend))
+                {
+                    continue;
+                }
+                let cells = self.running.cells(number.number);
+                for ((total, cell), base) in version.retired.iter_mut().zip(cells).zip(number.base)
+                {
+                    *total += cell.saturating_sub(base);
+                }
+            }
+        }
+    }
+}
+
+fn lowest_free(used: &mut BTreeSet<u16>, limit: u16, what: &'static str) -> Result<u16, PlanError> {
+    let free = (0..limit).find(|number| !used.contains(number));
+    let number = free.ok_or(PlanError::NumbersTaken(what))?;
+    used.insert(number);
+    Ok(number)
+}

@@ -1,0 +1,147 @@
+//! Commits over the kernel's maps: at every moment each VIP has an owner whose tables stand.
+//! Needs root.
+
+use splitter_common::{
+    hash::HashKey,
+    layout::{Control, Counter, Word},
+    reason::Reason,
+};
+use splitter_tests::{netns::Netns, packet::Frame, spec::run::fixed_secret};
+use splitter_user::{
+    config::parse_str,
+    dataplane::{DataPlane, Options},
+    model::{Config, Limits},
+    plan::{Image, Numbers, Running as _},
+    secret::Secret,
+};
+
+const SEED: HashKey = HashKey { k0: 3, k1: 5 };
+
+/// A data plane of its own, in memory.
+struct Lab {
+    plane: DataPlane,
+    numbers: Numbers,
+    secret: Secret,
+    _netns: Netns,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let netns = Netns::new("commits").expect("a namespace");
+        netns.enter();
+        let limits = Limits {
+            flows: 4_096,
+            pending: 4_096,
+        };
+        let options = Options {
+            pin_dir: None,
+            limits,
+        };
+        Self {
+            plane: DataPlane::open(&options).expect("a data plane"),
+            numbers: Numbers::default(),
+            secret: fixed_secret().expect("a secret"),
+            _netns: netns,
+        }
+    }
+
+    fn commit(&mut self, config: &Config) {
+        self.numbers = self
+            .numbers
+            .next(config, &self.secret, &self.plane)
+            .expect("numbers");
+        let image = Image::build(config, &self.numbers, &self.secret).expect("an image");
+        self.plane.commit(&image, SEED).expect("committed");
+    }
+
+    /// Which side of the directory is in force: one switch changes it, two do not.
+    fn side(&self) -> u32 {
+        let word = self
+            .plane
+            .maps()
+            .control
+            .load_word(Control::Directory as u32);
+        Word::unpack(word).side
+    }
+
+    /// How often packets ended for a reason.
+    fn counted(&self, reason: Reason) -> u64 {
+        let reasons = self.plane.maps().reasons();
+        let of_reason = reasons.iter().filter(|(each, _, _)| *each == reason);
+        of_reason.map(|(_, _, packets)| packets).sum()
+    }
+
+    fn syn(&mut self, port: u16, vip: &str) {
+        let line = format!("10.100.0.1:{port} > {vip} tcp SYN");
+        let end = |text: &str| {
+            let socket: std::net::SocketAddr = text.parse()?;
+            Ok((socket.ip(), socket.port()))
+        };
+        let frame = Frame::parse(&line, end).expect("a frame");
+        self.plane
+            .run(&frame.bytes(), &mut Vec::new())
+            .expect("ran");
+    }
+}
+
+/// Services by name, last byte of their VIP, and last byte of their only backend.
+fn config(services: &[(&str, u8, u8)]) -> Config {
+    let mut text = "[[interface]]\nname = \"eth0\"\n".to_owned();
+    for (name, vip, backend) in services {
+        text += &format!(
+            "[service.{name}]\nvips = [\"203.0.113.{vip}:80/tcp\"]\n[service.{name}.version.stable]\nbaseline = true\n\
+             backends = [\"10.2.0.{backend}:80\"]\n"
+        );
+    }
+    parse_str("test.toml", &text).expect("a valid configuration")
+}
+
+#[test]
+fn a_vip_that_moves_is_never_nobodys() {
+    let mut lab = Lab::new();
+    lab.commit(&config(&[("a", 1, 11), ("b", 2, 12)]));
+    let before = lab.side();
+    lab.commit(&config(&[("a", 2, 11), ("b", 1, 12)]));
+    assert_ne!(before, lab.side(), "the directory is switched once");
+    lab.syn(40_001, "203.0.113.1:80");
+    assert_eq!(lab.counted(Reason::NewFlow), 1);
+    let b = &lab.numbers.services["b"];
+    let number = b.backends["stable"]["10.2.0.12:80"].number;
+    let cells = lab.plane.cells(number);
+    assert_eq!(
+        cells[Counter::NewFlows as usize],
+        1,
+        "its new owner has the flow"
+    );
+}
+
+#[test]
+fn a_commit_without_state_takes_no_number_from_what_runs() {
+    let mut lab = Lab::new();
+    let wanted = config(&[("a", 1, 11), ("b", 2, 12)]);
+    lab.commit(&wanted);
+    let (old, before) = (lab.numbers.clone(), lab.side());
+    let in_use = lab.plane.in_use();
+    assert_eq!((in_use.services.len(), in_use.backends.len()), (2, 2));
+    lab.numbers = Numbers {
+        generation: lab.plane.generation(),
+        ..Numbers::default()
+    };
+    lab.commit(&wanted);
+    assert_ne!(before, lab.side(), "the directory is switched once");
+    for (name, service) in &lab.numbers.services {
+        assert!(!in_use.services.contains(&service.number), "{name}");
+        for frontend in service.frontends.values() {
+            assert!(!in_use.frontends.contains(&frontend.number), "{name}");
+        }
+    }
+    for backend in lab.numbers.backend_numbers() {
+        assert!(!in_use.backends.contains(&backend.number));
+    }
+    lab.syn(40_001, "203.0.113.1:80");
+    assert_eq!(lab.counted(Reason::NewFlow), 1);
+    let now = lab.plane.in_use();
+    for service in old.services.values() {
+        assert!(!now.services.contains(&service.number), "given back");
+    }
+}
