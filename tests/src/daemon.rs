@@ -168,6 +168,32 @@ impl Daemon {
         cli::run(&self.netns, Command::new(&self.binary), arguments)
     }
 
+    /// Runs `serve` by another command, `setpriv` say, on this daemon's configuration and pins but
+    /// with a socket and a state of its own, until it ends: for starts that are refused.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be run or does not end. One that fails is no error here.
+    pub fn serve_by(&self, command: &[&str]) -> Result<CliOutput> {
+        let mut words = command.to_vec();
+        let binary = self.binary.to_string_lossy();
+        words.push(&binary);
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .arg("--socket")
+            .arg(self.path("other-socket"))
+            .args(["serve", "--config"])
+            .arg(self.config_path())
+            .arg("--state-dir")
+            .arg(self.path("other-state"))
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
+            .arg("--secret")
+            .arg(self.path("secret"));
+        cli::run(&self.netns, command, &[])
+    }
+
     /// Like [`Self::cli`], but a command that fails is an error; returns its standard output.
     ///
     /// # Errors

@@ -232,6 +232,25 @@ fn a_foreign_program_and_an_absent_interface_are_named() {
 }
 
 #[test]
+fn a_second_daemon_and_one_without_rights_are_refused() {
+    let scene = scene(false, "10%");
+    let output = scene.daemon.serve_by(&[]).expect("ran");
+    assert_eq!(output.code, Some(5), "{output:?}");
+    assert!(
+        output.stderr.contains("a splitter daemon runs on the pins"),
+        "{output:?}"
+    );
+    let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let output = scene.daemon.serve_by(&powerless).expect("ran");
+    assert_eq!(output.code, Some(6), "{output:?}");
+    assert!(
+        output.stderr.contains("CAP_BPF") && output.stderr.contains("root"),
+        "{output:?}"
+    );
+    scene.everyone_gets_what_explain_says();
+}
+
+#[test]
 fn detach_takes_the_program_off_and_the_maps_are_readable_before() {
     let mut scene = scene(false, "10%");
     scene.everyone_gets_what_explain_says();
@@ -254,7 +273,7 @@ fn detach_takes_the_program_off_and_the_maps_are_readable_before() {
     let pin_dir = scene.daemon.pin_dir().to_str().expect("UTF-8").to_owned();
     let running = scene
         .daemon
-        .cli(&["detach", "--pin-dir", &pin_dir])
+        .cli_offline(&["--socket", "/nonexistent", "detach", "--pin-dir", &pin_dir])
         .expect("ran");
     assert_eq!(
         running.code,

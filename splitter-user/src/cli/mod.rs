@@ -12,7 +12,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -93,10 +92,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
                 path.display()
             ))
         }
-        Command::Detach { pin_dir } => {
-            refuse_beside_daemon(&socket)?;
-            wire::detach(&pin_dir)
-        }
+        Command::Detach { pin_dir } => wire::detach(&pin_dir),
         Command::Status { service, output } => ask(async {
             let mut status = Client::new(&socket).status().await?;
             if let Some(name) = service {
@@ -205,15 +201,6 @@ fn no_service(name: &str, known: &[String]) -> Refusal {
         Some(near) => refusal.with_hint(format!("did you mean \"{near}\"?")),
         None => refusal.with_hint("`splitter service list` shows them"),
     }
-}
-
-/// A daemon holds its links open: nothing would detach while it runs.
-fn refuse_beside_daemon(socket: &Path) -> Result<(), Refusal> {
-    if UnixStream::connect(socket).is_err() {
-        return Ok(());
-    }
-    let refusal = Refusal::conflict(format!("a daemon answers on {}", socket.display()));
-    Err(refusal.with_hint("stop it first; if it uses another --pin-dir, name your own --socket"))
 }
 
 #[cfg(test)]

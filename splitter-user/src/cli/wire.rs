@@ -11,5 +11,7 @@ pub(super) fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
 /// Takes the programs off the interfaces and says what was done.
 pub(super) fn detach(pin_dir: &Path) -> anyhow::Result<String> {
-    Ok(dataplane::detach(pin_dir)?.to_string())
+    Ok(dataplane::detach(pin_dir)
+        .map_err(daemon::refusal)?
+        .to_string())
 }

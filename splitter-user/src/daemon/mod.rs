@@ -23,6 +23,7 @@ use self::core::Core;
 pub use self::core::Daemon;
 use crate::{
     api::{self, Control, Refusal, types},
+    dataplane::DataPlaneError,
     model::{ServeOptions, Vip},
     net::Net,
 };
@@ -107,6 +108,22 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
         if let Err(error) = daemon.core.lock().await.plane.renew_lease(LEASE_S) {
             log::error!("cannot renew the lease: {error}");
         }
+    }
+}
+
+/// The kind of a data plane's error, which decides the exit code.
+pub fn refusal(error: DataPlaneError) -> Refusal {
+    match error {
+        DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
+        DataPlaneError::Busy(_) | DataPlaneError::Interface { .. } | DataPlaneError::Pins(_) => {
+            Refusal::conflict(error)
+        }
+        DataPlaneError::OldKernel { .. }
+        | DataPlaneError::Load(_)
+        | DataPlaneError::Map { .. }
+        | DataPlaneError::PagesFull { .. }
+        | DataPlaneError::ReadBack(_)
+        | DataPlaneError::Plan(_) => Refusal::internal(error),
     }
 }
 

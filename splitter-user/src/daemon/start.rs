@@ -13,12 +13,12 @@ use splitter_common::layout::Counter;
 use super::{
     LEASE_S,
     core::{Core, now_text},
-    hops,
+    hops, refusal,
 };
 use crate::{
     api::{Refusal, types::InterfaceStatus},
     config,
-    dataplane::{self, DataPlane, DataPlaneError, Options, Target},
+    dataplane::{self, DataPlane, Options, Target},
     model::{Config, Interface, ServeOptions},
     net::{Net, link::AttachedMode, sysctl},
     plan::numbers::VersionNumber,
@@ -172,20 +172,6 @@ async fn targets(net: &Net, file: &Config) -> anyhow::Result<Vec<Target>> {
         });
     }
     Ok(targets)
-}
-
-/// The kind of a data plane's error, which decides the exit code.
-fn refusal(error: DataPlaneError) -> Refusal {
-    match error {
-        DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
-        DataPlaneError::Interface { .. } | DataPlaneError::Pins(_) => Refusal::conflict(error),
-        DataPlaneError::OldKernel { .. }
-        | DataPlaneError::Load(_)
-        | DataPlaneError::Map { .. }
-        | DataPlaneError::PagesFull { .. }
-        | DataPlaneError::ReadBack(_)
-        | DataPlaneError::Plan(_) => Refusal::internal(error),
-    }
 }
 
 fn check_sysctls(core: &mut Core, file: &Config) -> anyhow::Result<()> {

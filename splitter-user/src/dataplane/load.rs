@@ -40,9 +40,10 @@ impl DataPlane {
         check_kernel()?;
         check_capabilities()?;
         let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
-        let mut adopted = false;
+        let (mut adopted, mut pin_lock) = (false, None);
         if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
             pins::prepare(root)?;
+            pin_lock = Some(pins::lock(root)?);
             adopted = pins::adoptable(dir, &options.limits)?;
         }
         let mut ebpf = load(options, pin_dir.as_deref())?;
@@ -55,6 +56,7 @@ impl DataPlane {
             directory_flipped: None,
             adopted,
             pin_dir,
+            _pin_lock: pin_lock,
             hz: 0,
             stamp: 0,
         };

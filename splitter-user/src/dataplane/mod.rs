@@ -42,6 +42,12 @@ pub enum DataPlaneError {
         /// What runs.
         found: String,
     },
+    /// Another process runs the pins.
+    #[error(
+        "a splitter daemon runs on the pins below {path}: stop it first, or name another \
+         --pin-dir", path = .0.display()
+    )]
+    Busy(PathBuf),
     /// Pins that this binary cannot use.
     #[error("{0}")]
     Pins(String),
@@ -91,6 +97,7 @@ pub struct DataPlane {
     directory_flipped: Option<Instant>,
     adopted: bool,
     pin_dir: Option<PathBuf>,
+    _pin_lock: Option<pins::Lock>,
     hz: u32,
     stamp: u16,
 }

@@ -4,13 +4,17 @@
 //! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use aya::maps::MapInfo;
 use rustix::{
-    fs::statfs,
+    fs::{FlockOperation, flock, statfs},
+    io::Errno,
     mount::{MountFlags, mount},
 };
 use splitter_common::{
@@ -55,6 +59,29 @@ impl fmt::Display for DetachReport {
             "detached from {from}; {} pins removed, all flows forgotten",
             self.pins
         )
+    }
+}
+
+/// The one process that may change what is pinned below a directory; free again when dropped.
+pub(super) struct Lock {
+    _dir: File,
+}
+
+/// Takes the lock of `root`, which exists.
+pub(super) fn lock(root: &Path) -> Result<Lock, DataPlaneError> {
+    let failed = |error: io::Error| fault(root, "cannot be locked", &error);
+    loop {
+        let dir = File::open(root).map_err(failed)?;
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(DataPlaneError::Busy(root.to_owned())),
+            Err(error) => return Err(failed(error.into())),
+        }
+        // Its last owner may have removed the directory, and another may have made it again.
+        let held = dir.metadata().map_err(failed)?.ino();
+        if fs::metadata(root).map_err(failed)?.ino() == held {
+            return Ok(Lock { _dir: dir });
+        }
     }
 }
 
@@ -216,12 +243,17 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
 }
 
 /// Takes the programs off their interfaces and forgets all flows: removes every pin below
-/// `root`, of every layout. A pin directory that is not there has nothing attached.
+/// `root`, of every layout. A pin directory that is not there has nothing attached; one that a
+/// daemon runs on is left alone.
 pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
     let mut report = DetachReport::default();
     let entries = match fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let why = format!("{}: {error}; detach as root", root.display());
+            return Err(DataPlaneError::NoPermission(why));
+        }
         Err(error) => return Err(fault(root, "cannot be read", &error)),
     };
     if !is_bpf_fs(root) {
@@ -230,6 +262,7 @@ pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
             root.display()
         )));
     }
+    let _lock = lock(root)?;
     for entry in entries.flatten() {
         let path = entry.path();
         let of_layout = entry.file_name().to_string_lossy().starts_with('v') && path.is_dir();
