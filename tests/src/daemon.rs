@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use splitter_common::layout::{Control, LAYOUT_VERSION};
 use tempfile::TempDir;
 
 pub use cli::CliOutput;
@@ -262,8 +263,33 @@ impl Daemon {
 
     /// The directory of the layout that this binary has, below [`Self::pin_dir`].
     pub fn layout_dir(&self) -> PathBuf {
-        let name = format!("v{}", splitter_common::layout::LAYOUT_VERSION);
+        let name = format!("v{LAYOUT_VERSION}");
         self.pin_dir.join(name)
+    }
+
+    /// Ends the time for which a dead daemon vouched for next hops, so that nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When bpftool cannot write to the pinned map.
+    pub fn end_lease(&self) -> Result<()> {
+        let index = Control::LeaseUntil as u32;
+        let key = index.to_ne_bytes().map(|byte| byte.to_string());
+        let output = Command::new("bpftool")
+            .args(["map", "update", "pinned"])
+            .arg(self.layout_dir().join("map_CONTROL"))
+            .arg("key")
+            .args(key)
+            .arg("value")
+            .args(["0"; 8])
+            .output()
+            .context("cannot run bpftool")?;
+        ensure!(
+            output.status.success(),
+            "bpftool: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
     }
 
     /// Everything that the daemon has written to standard output and error.

@@ -131,13 +131,12 @@ fn a_changed_file_wins_over_the_weight_set_at_run_time() {
 
 #[test]
 fn the_first_syn_to_an_unresolved_neighbour_reaches_the_backend() {
-    let scene = scene(false, "0%");
-    // The daemon is gone and so are the neighbours: the kernel must resolve the first packet.
-    let mut scene = scene;
+    // Nobody resolves beforehand: the daemon is dead, its lease is over, the neighbours are gone.
+    let mut scene = scene(false, "0%");
     scene.daemon.kill9().expect("killed");
+    scene.daemon.end_lease().expect("ended");
     let lb = &scene.topology.lb;
     lb.ip(&["neigh", "flush", "dev", "srv0"]).expect("flushed");
-    scene.daemon.serve().expect("restarted");
     let client = Client::new(&scene.topology.client).expect("a client");
     for source in [
         scene.topology.clients_v4[0].into(),
@@ -149,6 +148,15 @@ fn the_first_syn_to_an_unresolved_neighbour_reaches_the_backend() {
             .expect("answered at once");
         assert_eq!(reply.version, "stable");
     }
+    scene.daemon.serve().expect("restarted");
+    let status = scene.daemon.status_json().expect("a status");
+    let reasons = status["reasons"].as_array().expect("reasons");
+    let handed_over: u64 = reasons
+        .iter()
+        .filter(|count| count["verdict"] == "resolve" && count["reason"] == "new_flow")
+        .map(|count| count["packets"].as_u64().expect("a count"))
+        .sum();
+    assert_eq!(handed_over, 2, "{reasons:?}");
 }
 
 #[test]
