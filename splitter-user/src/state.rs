@@ -26,7 +26,7 @@ use crate::{
 const FILE: &str = "state.json";
 const LOCK: &str = "lock";
 /// Raised when the meaning of a field changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why the state cannot be had or kept.
 #[derive(Debug, Error)]
@@ -94,6 +94,12 @@ pub struct State {
     pub file_weights_ppm: BTreeMap<String, BTreeMap<String, u32>>,
     /// By service.
     pub since: BTreeMap<String, Since>,
+}
+
+/// What every format begins with.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 impl State {
@@ -213,15 +219,12 @@ impl StateDir {
             path: path.clone(),
             why,
         };
-        let state: State =
-            serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-        if state.format != FORMAT {
-            return Err(malformed(format!(
-                "it has format {}, not {FORMAT}",
-                state.format
-            )));
+        let read = |error: serde_json::Error| malformed(error.to_string());
+        let Format { format } = serde_json::from_slice(&text).map_err(read)?;
+        if format != FORMAT {
+            return Err(malformed(format!("it has format {format}, not {FORMAT}")));
         }
-        Ok(state)
+        serde_json::from_slice(&text).map_err(read)
     }
 
     /// Puts the state on disk: when this returns it survives a power cut.
@@ -238,7 +241,7 @@ impl StateDir {
         };
         let text = serde_json::to_vec_pretty(&state)
             .map_err(|error| failed("write")(io::Error::other(error)))?;
-        // Digests of salts are nobody's business but ours.
+        // Who set which weight is not for every user of the host.
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true).mode(0o600);
         let mut file = options.open(&beside).map_err(failed("write"))?;
@@ -313,7 +316,10 @@ mod tests {
         first.save(&state).expect("saved");
         let read = first.load().expect("read");
         assert_eq!(read.overlays, state.overlays);
-        fs::write(dir.path().join(FILE), b"{").expect("written");
-        assert!(matches!(first.load(), Err(StateError::Malformed { .. })));
+        for (text, says) in [("{", "EOF"), ("{\"format\": 1}", "format 1, not")] {
+            fs::write(dir.path().join(FILE), text).expect("written");
+            let error = first.load().expect_err("not ours").to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

@@ -97,13 +97,13 @@ impl Daemon {
             .arg("--pin-dir")
             .arg(&self.pin_dir)
             .arg("--secret")
-            .arg(self.path("secret"))
+            .arg(self.secret_path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             // Ctrl-C is for the test to handle, in its own order.
             .process_group(0);
-        if !self.path("secret").exists() {
+        if !self.secret_path().exists() {
             command.arg("--new-secret");
         }
         self.child = Some(self.netns.spawn(command)?);
@@ -191,7 +191,7 @@ impl Daemon {
             .arg("--pin-dir")
             .arg(&self.pin_dir)
             .arg("--secret")
-            .arg(self.path("secret"));
+            .arg(self.secret_path());
         cli::run(&self.netns, command, &[])
     }
 
@@ -223,6 +223,23 @@ impl Daemon {
         serde_json::from_str(&text).with_context(|| format!("status printed no JSON: {text}"))
     }
 
+    /// Waits until the status is as wanted, a few seconds at most, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come to that, with the last status.
+    pub fn until(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> Result<serde_json::Value> {
+        let begin = Instant::now();
+        loop {
+            let status = self.api_get("/v1/status")?;
+            if wanted(&status) {
+                return Ok(status);
+            }
+            ensure!(begin.elapsed() < SERVE_LIMIT, "the status stays {status:#}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
     /// Asks the daemon's API directly, without a process: `/v1/services/shop/explain?client=..`.
     ///
     /// # Errors
@@ -249,6 +266,11 @@ impl Daemon {
     /// What it keeps across restarts.
     pub fn state_path(&self) -> PathBuf {
         self.path("state").join("state.json")
+    }
+
+    /// The cluster secret.
+    pub fn secret_path(&self) -> PathBuf {
+        self.path("secret")
     }
 
     /// The unix socket.

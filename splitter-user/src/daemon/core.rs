@@ -2,7 +2,7 @@
 //! the other.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     path::PathBuf,
     time::{Instant, SystemTime},
@@ -47,7 +47,11 @@ pub(super) struct Core {
     pub(super) interfaces: Vec<types::InterfaceStatus>,
     /// Next hops, as last seen.
     pub(super) hops: HashMap<IpAddr, HopState>,
-    /// What an operator should know.
+    /// This host's own addresses, as last seen.
+    pub(super) own_addresses: BTreeSet<IpAddr>,
+    /// What kept the last commit from the kernel, while it is not there.
+    pub(super) unfinished: Option<String>,
+    /// What the start had to tell.
     pub(super) warnings: Vec<String>,
     /// When the daemon began.
     pub(super) began: Instant,
@@ -88,8 +92,11 @@ impl Core {
             .services
             .iter()
             .filter(|service| {
-                let before = state.numbers.services.get(&service.name);
-                before.is_none_or(|before| before.applied.weights() != service.weights())
+                let (before, after) = (&state.numbers.services, &next.services);
+                let (before, after) = (before.get(&service.name), after.get(&service.name));
+                !before
+                    .zip(after)
+                    .is_some_and(|(before, after)| before.divides_like(after))
             })
             .map(|service| service.name.clone())
             .collect();
@@ -105,8 +112,38 @@ impl Core {
         self.state_dir.save(&state)?;
         self.state = state;
         self.config = config;
+        self.commit(&image)
+    }
+
+    /// Tries a commit again that the kernel did not take.
+    pub(super) fn finish(&mut self) {
+        if self.unfinished.is_none() {
+            return;
+        }
+        let image = Image::build(&self.config, &self.state.numbers, &self.secret);
+        let done = image
+            .map_err(anyhow::Error::from)
+            .and_then(|image| self.commit(&image));
+        match done {
+            Ok(()) => log::info!(
+                "generation {} is in the kernel now",
+                self.plane.generation()
+            ),
+            Err(error) => log::debug!("still not in the kernel: {error:#}"),
+        }
+    }
+
+    fn commit(&mut self, image: &Image) -> anyhow::Result<()> {
         let seed = self.secret.derive("directory", &[]);
-        tokio::task::block_in_place(|| self.plane.commit(&image, seed))?;
+        let done = tokio::task::block_in_place(|| self.plane.commit(image, seed));
+        self.unfinished = done.as_ref().err().map(|error| {
+            format!(
+                "generation {} is on disk but not in the kernel, which goes on with what it has: \
+                 {error}; tried again every second",
+                image.generation
+            )
+        });
+        done?;
         self.write_hops();
         Ok(())
     }

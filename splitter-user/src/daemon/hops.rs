@@ -1,4 +1,4 @@
-//! Owns freshness: next hops of all backends, looked up at start, after every change that the
+//! Owns freshness: interfaces, own addresses and the next hops of all backends, looked up at start, after every change that the
 //! kernel tells of, while any is unresolved, and now and then in any case.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use splitter_common::flow::Hop;
 use tokio::sync::mpsc;
 
-use super::core::{Core, Daemon};
+use super::{
+    core::{Core, Daemon},
+    interfaces,
+};
 use crate::net::{Net, hops::HopState, watch};
 
 /// While a next hop is unknown.
@@ -21,10 +24,10 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<
     let (tell, mut changes) = mpsc::channel(1_024);
     let watcher = tokio::spawn(watch::changes(tell));
     loop {
-        let pause = if daemon.core.lock().await.all_resolved() {
-            CALM
-        } else {
-            EAGER
+        let pause = {
+            let core = daemon.core.lock().await;
+            let calm = core.all_resolved() && !interfaces::some_lack_it(&core);
+            if calm { CALM } else { EAGER }
         };
         let changed = tokio::time::timeout(pause, changes.recv()).await;
         let told = match changed {
@@ -45,6 +48,9 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<
         let mut core = daemon.core.lock().await;
         if told {
             core.plane.raise_route_epoch();
+        }
+        if let Err(error) = interfaces::keep_attached(&mut core, &net).await {
+            log::error!("cannot read the interfaces: {error:#}");
         }
         if let Err(error) = refresh(&mut core, &net).await {
             log::error!("cannot read routes and neighbours: {error:#}");
@@ -71,6 +77,7 @@ pub(super) async fn refresh(core: &mut Core, net: &Net) -> anyhow::Result<()> {
         .collect();
     net.keep_resolved(&hops, &asked).await;
     core.hops = hops;
+    core.own_addresses = net.own_addresses().await?;
     core.write_hops();
     Ok(())
 }

@@ -6,8 +6,11 @@
 mod core;
 mod explain;
 mod hops;
+mod host;
+mod interfaces;
 mod start;
 mod status;
+mod warnings;
 mod weights;
 
 use std::{sync::Arc, time::Duration};
@@ -105,9 +108,11 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
-        if let Err(error) = daemon.core.lock().await.plane.renew_lease(LEASE_S) {
+        let mut core = daemon.core.lock().await;
+        if let Err(error) = core.plane.renew_lease(LEASE_S) {
             log::error!("cannot renew the lease: {error}");
         }
+        core.finish();
     }
 }
 

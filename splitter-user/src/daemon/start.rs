@@ -2,7 +2,7 @@
 //! program never sees a packet before its tables stand.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
@@ -13,14 +13,13 @@ use splitter_common::layout::Counter;
 use super::{
     LEASE_S,
     core::{Core, now_text},
-    hops, refusal,
+    hops, host, interfaces, refusal,
 };
 use crate::{
-    api::{Refusal, types::InterfaceStatus},
     config,
     dataplane::{self, DataPlane, Options, Target},
-    model::{Config, Interface, ServeOptions},
-    net::{Net, link::AttachedMode, sysctl},
+    model::{Config, ServeOptions},
+    net::Net,
     plan::numbers::VersionNumber,
     secret::{self, Secret},
     state::{State, StateDir},
@@ -38,7 +37,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         pin_dir: Some(options.pin_dir.clone()),
         limits: file.limits,
     };
-    let targets = targets(net, &file).await?;
+    let targets = interfaces::targets(net, &file).await?;
     let plane = tokio::task::block_in_place(|| DataPlane::open(&opening)).map_err(refusal)?;
     let adopted = plane.adopted();
     let begun = begin(&plane, &mut state, adopted);
@@ -52,6 +51,8 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         plane,
         interfaces: Vec::new(),
         hops: Default::default(),
+        own_addresses: Default::default(),
+        unfinished: None,
         warnings: begun,
         began: Instant::now(),
     };
@@ -72,7 +73,7 @@ async fn bring_up(
     file: &Config,
     targets: &[Target],
 ) -> anyhow::Result<()> {
-    check_sysctls(core, file)?;
+    host::check(core, file)?;
     let mut state = core.state.clone();
     let (config, told) = state.effective(file);
     for line in &told {
@@ -82,7 +83,7 @@ async fn bring_up(
     core.apply(config, state)?;
     hops::refresh(core, net).await?;
     core.plane.renew_lease(LEASE_S)?;
-    attach(core, file, targets)
+    interfaces::attach_all(core, file, targets)
 }
 
 /// Takes up where the kernel is. Without our state file, or with an older one, the numbers in the
@@ -143,103 +144,6 @@ fn the_secret(options: &ServeOptions) -> anyhow::Result<Secret> {
         return Ok(made);
     }
     Ok(secret::load(&options.secret)?)
-}
-
-/// The interfaces as they are before anything is touched.
-async fn targets(net: &Net, file: &Config) -> anyhow::Result<Vec<Target>> {
-    let mut targets = Vec::new();
-    for Interface { name, xdp } in &file.interfaces {
-        let Some(link) = net.link(name).await? else {
-            let all = net.links().await?;
-            let names: Vec<&str> = all.iter().map(|link| link.name.as_str()).collect();
-            return Err(
-                Refusal::not_found(format!("interface \"{name}\" does not exist"))
-                    .with_hint(format!("there are: {}", names.join(", ")))
-                    .into(),
-            );
-        };
-        let present = link
-            .xdp
-            .as_ref()
-            .map(|xdp| (xdp.program_id, matches!(xdp.mode, AttachedMode::Native)));
-        let (name, ifindex) = (name.clone(), link.ifindex);
-        targets.push(Target {
-            name,
-            ifindex,
-            mtu: link.mtu,
-            choice: *xdp,
-            present,
-        });
-    }
-    Ok(targets)
-}
-
-fn check_sysctls(core: &mut Core, file: &Config) -> anyhow::Result<()> {
-    let names: Vec<String> = file
-        .interfaces
-        .iter()
-        .map(|each| each.name.clone())
-        .collect();
-    let vips = || file.services.iter().flat_map(|service| &service.vips);
-    let v4 = vips().any(|vip| vip.address.is_ipv4());
-    let v6 = vips().any(|vip| vip.address.is_ipv6());
-    let mut fatal = Vec::new();
-    for problem in sysctl::problems(&names, v4, v6) {
-        let line = format!("{}: {}", problem.sentence, problem.fix);
-        // A data plane that runs already is never refused its daemon.
-        if problem.severity == sysctl::Severity::Fatal && !core.plane.adopted() {
-            fatal.push(line);
-        } else {
-            log::warn!("{line}");
-            core.warnings.push(line);
-        }
-    }
-    if !fatal.is_empty() {
-        return Err(Refusal::conflict("this host would not forward packets")
-            .with_hint(fatal.join("\n        "))
-            .into());
-    }
-    Ok(())
-}
-
-fn attach(core: &mut Core, file: &Config, targets: &[Target]) -> anyhow::Result<()> {
-    let mut made: Vec<String> = Vec::new();
-    for target in targets {
-        let attached = match core.plane.attach(target) {
-            Ok(attached) => attached,
-            Err(error) => {
-                // All or nothing: half an attached host forwards requests and loses replies.
-                core.plane.release(&made);
-                return Err(refusal(error).into());
-            }
-        };
-        let mode = if attached.native { "native" } else { "generic" };
-        if attached.adopted {
-            log::info!("{}: program replaced under its link ({mode})", target.name);
-        } else {
-            made.push(target.name.clone());
-            log::info!("{}: program attached ({mode})", target.name);
-        }
-        let slow = !attached.native && target.choice == crate::model::XdpChoice::Auto;
-        core.interfaces.push(InterfaceStatus {
-            name: target.name.clone(),
-            ifindex: target.ifindex,
-            mode: mode.to_owned(),
-            wanted: target.choice.to_string(),
-            frags: attached.frags,
-            mtu: target.mtu,
-            note: slow.then(|| "its driver refuses native XDP: slower".to_owned()),
-        });
-    }
-    let wanted: BTreeSet<String> = file
-        .interfaces
-        .iter()
-        .map(|each| each.name.clone())
-        .collect();
-    for gone in core.plane.detach_others(&wanted) {
-        log::info!("{gone}: no longer configured, program taken off");
-    }
-    Ok(())
 }
 
 /// The program's own log, where the object has one.

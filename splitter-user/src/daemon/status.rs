@@ -7,7 +7,7 @@ use splitter_common::{
     layout::{Counter, LAYOUT_VERSION},
 };
 
-use super::core::Core;
+use super::{core::Core, warnings::warnings};
 use crate::{
     api::types::{
         BackendStatus, Counters, Overlay, ReasonCount, ServiceStatus, ServiceSummary, Status,
@@ -75,46 +75,6 @@ pub(super) fn summaries(core: &Core) -> Vec<ServiceSummary> {
 fn config_digest(core: &Core) -> String {
     let text = serde_json::to_vec(&core.config.services).unwrap_or_default();
     format!("{:016x}", siphash13(HashKey::default(), &text))
-}
-
-fn warnings(core: &Core) -> Vec<String> {
-    let mut warnings = core.warnings.clone();
-    let mut unresolved: Vec<String> = Vec::new();
-    for service in &core.config.services {
-        for backend in service
-            .versions
-            .iter()
-            .flat_map(|version| &version.backends)
-        {
-            let hop = core.hops.get(&backend.address);
-            if let Some(HopState::Resolved { ifname, .. } | HopState::Unresolved { ifname, .. }) =
-                hop
-                && !core
-                    .interfaces
-                    .iter()
-                    .any(|carries| carries.name == *ifname)
-            {
-                unresolved.push(format!(
-                    "{backend} is reached by {ifname}, which does not carry the program: its \
-                     answers reach no client; add [[interface]] name = \"{ifname}\""
-                ));
-            }
-            match hop {
-                Some(HopState::Resolved { .. }) => {}
-                Some(HopState::Local) => unresolved.push(format!(
-                    "{backend} is an address of this host: a nat backend must be another host"
-                )),
-                Some(HopState::NoRoute) => unresolved.push(format!("no route to {backend}")),
-                Some(HopState::Unresolved { .. }) | None => {
-                    unresolved.push(format!("the next hop to {backend} does not answer"));
-                }
-            }
-        }
-    }
-    unresolved.sort();
-    unresolved.dedup();
-    warnings.extend(unresolved);
-    warnings
 }
 
 fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {

@@ -51,7 +51,7 @@ impl DataPlane {
         let frags = target.mtu > LINEAR_MTU;
         let name = if frags { load::FRAGS } else { load::LINEAR };
         self.ensure_loaded(name)?;
-        let was_ours = self.is_ours(target);
+        let was_ours = self.carries(target);
         if let Some(attached) = self.adopt(target, name, frags)? {
             return Ok(attached);
         }
@@ -92,8 +92,9 @@ impl DataPlane {
         })
     }
 
-    /// Whether the interface's program sits there by a link that an earlier process of ours left.
-    fn is_ours(&self, target: &Target) -> bool {
+    /// Whether the interface's program sits there by a pinned link of ours, of this process or an
+    /// earlier one.
+    pub fn carries(&self, target: &Target) -> bool {
         let (Some(dir), Some((program, _))) = (&self.pin_dir, target.present) else {
             return false;
         };

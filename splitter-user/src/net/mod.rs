@@ -8,10 +8,13 @@ pub mod link;
 pub mod sysctl;
 pub mod watch;
 
-use std::io;
+use std::{collections::BTreeSet, io, net::IpAddr};
 
 use futures_util::TryStreamExt as _;
-use rtnetlink::Handle;
+use rtnetlink::{
+    Handle,
+    packet_route::address::{AddressAttribute, AddressMessage},
+};
 use thiserror::Error;
 
 use self::link::LinkInfo;
@@ -57,12 +60,33 @@ impl Net {
         Ok(messages.iter().filter_map(LinkInfo::read).collect())
     }
 
-    /// An interface; `None` when there is none of that name.
-    pub async fn link(&self, name: &str) -> Result<Option<LinkInfo>, NetError> {
-        Ok(self
-            .links()
-            .await?
-            .into_iter()
-            .find(|link| link.name == name))
+    /// The addresses of this host's interfaces.
+    pub async fn own_addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
+        let failed = |error| NetError::Request {
+            what: "addresses",
+            error,
+        };
+        let addresses = self.handle.address().get().execute();
+        let messages: Vec<_> = addresses.try_collect().await.map_err(failed)?;
+        Ok(messages.iter().filter_map(own_address).collect())
     }
+}
+
+/// On a point-to-point link `Address` is the other end; IPv6 has no `Local` elsewhere.
+fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+    let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
+        message.attributes.iter().find_map(wanted)
+    };
+    let local = find(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        // The enum is the library's and may grow.
+        _ => None,
+    });
+    local.or_else(|| {
+        find(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            // As above.
+            _ => None,
+        })
+    })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use splitter_common::capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS};
 
 use super::{
-    PlanError, guard,
+    PlanError, guard, image,
     numbers::{BackendNumber, FrontendNumber, Numbers, ServiceNumbers, VersionNumber},
 };
 use crate::{model::Service, secret::Secret};
@@ -68,9 +68,9 @@ impl<'a, R: Running> Giver<'a, R> {
         old: Option<&ServiceNumbers>,
         secret: &Secret,
     ) -> Result<ServiceNumbers, PlanError> {
-        let salt_digest = super::image::salt(service, secret).k0;
+        let salt_id = image::salt_id(service, secret);
         if let Some(old) = old {
-            guard::check(service, &old.applied, old.salt_digest != salt_digest)?;
+            guard::check(service, &old.applied, old.salt_id != salt_id)?;
         }
         let (number, born) = match old {
             Some(old) => (old.number, old.born),
@@ -109,7 +109,7 @@ impl<'a, R: Running> Giver<'a, R> {
             born,
             generation: old.map_or(self.generation, |old| old.generation),
             applied: service.clone(),
-            salt_digest,
+            salt_id,
             frontends,
             versions,
             backends,

@@ -225,9 +225,23 @@ fn service_image(
 
 /// The salt of the split law: secret, service or salt group, release.
 pub fn salt(service: &Service, secret: &Secret) -> splitter_common::hash::HashKey {
+    let (purpose, parts) = salt_parts(service);
+    secret.derive(purpose, &parts)
+}
+
+/// Sixteen hex digits by which salts can be compared; they say nothing about the salt.
+pub fn salt_id(service: &Service, secret: &Secret) -> String {
+    let (purpose, parts) = salt_parts(service);
+    let id = secret
+        .derive("id of a salt", &[purpose, parts[0], parts[1]])
+        .k0;
+    format!("{id:016x}")
+}
+
+fn salt_parts(service: &Service) -> (&'static str, [&str; 2]) {
     match &service.salt_group {
-        Some(group) => secret.derive("salt of a group", &[group, &service.release]),
-        None => secret.derive("salt of a service", &[&service.name, &service.release]),
+        Some(group) => ("salt of a group", [group, &service.release]),
+        None => ("salt of a service", [&service.name, &service.release]),
     }
 }
 

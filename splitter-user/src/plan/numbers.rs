@@ -66,8 +66,8 @@ pub struct ServiceNumbers {
     pub generation: u32,
     /// The service as of that commit, weights in force included.
     pub applied: Service,
-    /// A digest of the salt.
-    pub salt_digest: u64,
+    /// Which salt: see [`super::image::salt_id`].
+    pub salt_id: String,
     /// By VIP.
     pub frontends: BTreeMap<String, FrontendNumber>,
     /// By version name.
@@ -116,6 +116,12 @@ impl ServiceNumbers {
             .get(version)
             .and_then(|all| all.get(&backend.to_string()));
         found.ok_or_else(|| PlanError::Missing(format!("backend {backend} of {version}")))
+    }
+
+    /// Whether clients are divided as under `other`: by the same weights of the same hash.
+    pub fn divides_like(&self, other: &Self) -> bool {
+        let (one, two) = (&self.applied, &other.applied);
+        one.weights() == two.weights() && one.key == two.key && self.salt_id == other.salt_id
     }
 
     /// The name of the version with that index.
