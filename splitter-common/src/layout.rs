@@ -32,6 +32,8 @@ pub enum Control {
     Jiffies = 4,
     /// Nanoseconds of CLOCK_MONOTONIC, as the `clock` program read them last.
     MonotonicNs = 5,
+    /// Jiffies at which the program last wrote a line to the log.
+    DiagnosedAt = 6,
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.
@@ -276,7 +278,8 @@ pub enum Counter {
     BytesOut = 3,
     /// Flows decided: a TCP SYN that is no retransmission, a first datagram.
     NewFlows = 4,
-    /// TCP handshakes completed by the client's ACK.
+    /// TCP handshakes completed: by the client's ACK, or by the server's data before it (TCP Fast
+    /// Open).
     Handshakes = 5,
     /// TCP handshakes begun.
     SynsBegun = 6,

@@ -172,6 +172,13 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn diagnose(&self, fault: Fault, number: u32) {
+        // A fault repeats with every packet that meets it; a line a second says as much.
+        let now = self.jiffies().0;
+        let due = maps::control(Control::DiagnosedAt) + maps::control(Control::Hz);
+        if now < due {
+            return;
+        }
+        maps::set_control(Control::DiagnosedAt, now);
         match fault {
             Fault::NoServiceRow => {
                 warn!(

@@ -132,6 +132,9 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> (
     if reply.answered {
         env.count(reply.entry.backend, Counter::SynsAnswered);
     }
+    if reply.completed {
+        env.count(reply.entry.backend, Counter::Handshakes);
+    }
     if reply.reset {
         env.count(reply.entry.backend, Counter::ResetsByServer);
     }

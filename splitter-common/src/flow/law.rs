@@ -89,6 +89,8 @@ pub struct Reply {
     pub promote: bool,
     /// This is the first SYN-ACK.
     pub answered: bool,
+    /// The server's data completed the handshake before the client's ACK was seen.
+    pub completed: bool,
     /// This is the first RST.
     pub reset: bool,
 }
@@ -165,10 +167,13 @@ pub fn pending(mut entry: Entry, segment: &Segment, now: Now) -> Pending {
     } else if has(segment, RST) {
         entry.state |= state::RST;
     } else if has(segment, ACK)
-        && entry.state & (state::ANSWERED | state::RST) == state::ANSWERED
+        && entry.state & state::ANSWERED != 0
+        && (entry.state & state::RST == 0 || segment.payload > 0)
         && segment.ack == entry.server_seq.wrapping_add(1)
     {
         entry.seen = now.jiffies;
+        // As on an established flow: who goes on speaking did not reset it.
+        entry.state &= !state::RST;
         if has(segment, FIN) {
             entry.state |= state::FIN_CLIENT;
         }
@@ -201,6 +206,7 @@ pub fn reply_established(entry: Entry, segment: &Segment, now: Now) -> Reply {
         write,
         promote: false,
         answered: false,
+        completed: false,
         reset,
     }
 }
@@ -213,6 +219,7 @@ pub fn reply_pending(mut entry: Entry, segment: &Segment, now: Now) -> Reply {
         write: true,
         promote: false,
         answered: false,
+        completed: false,
         reset: false,
     };
     if has(segment, RST) {
@@ -222,8 +229,16 @@ pub fn reply_pending(mut entry: Entry, segment: &Segment, now: Now) -> Reply {
         reply.answered = entry.state & (state::ANSWERED | state::ADOPTED) == 0;
         entry.state |= state::ANSWERED;
         entry.server_seq = segment.seq;
-    } else if entry.state & state::ADOPTED != 0 {
+    } else if entry.state & state::ADOPTED != 0
+        || entry.state & state::ANSWERED != 0 && segment.payload > 0
+    {
+        // A server sends data only to a client that it knows: by the ACK that completed the
+        // handshake, or by a Fast Open cookie before it (RFC 7413, section 3).
         reply.promote = true;
+        reply.completed = entry.state & state::ADOPTED == 0;
+        if reply.completed {
+            entry.state &= !state::RST;
+        }
         if has(segment, FIN) {
             entry.state |= state::FIN_SERVER;
         }

@@ -183,3 +183,24 @@ fn datagrams_outlive_their_life_only_by_traffic() {
         Some(false)
     );
 }
+
+#[test]
+fn data_of_the_client_clears_a_reset_of_its_handshake() {
+    let reset = entry(state::ANSWERED | state::RST);
+    let Pending::Complete(entry) = pending(reset, &data(), at(1)) else {
+        panic!("who goes on speaking did not reset it");
+    };
+    assert_eq!(entry.state, state::ANSWERED);
+}
+
+#[test]
+fn only_data_of_a_server_that_answered_completes_a_handshake() {
+    let reply = reply_pending(entry(state::ANSWERED), &data(), at(1));
+    assert!(reply.promote && reply.completed);
+    let ack = reply_pending(entry(state::ANSWERED), &segment(ACK), at(1));
+    assert!(!ack.promote && !ack.completed);
+    let early = reply_pending(entry(0), &data(), at(1));
+    assert!(!early.promote && !early.completed);
+    let adopted = reply_pending(entry(state::ADOPTED), &data(), at(1));
+    assert!(adopted.promote && !adopted.completed);
+}

@@ -8,6 +8,7 @@ mod explain;
 mod hops;
 mod host;
 mod interfaces;
+mod parts;
 mod start;
 mod status;
 mod warnings;
@@ -19,11 +20,10 @@ use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Mutex,
-    task::JoinSet,
 };
 
-use self::core::Core;
 pub use self::core::Daemon;
+use self::{core::Core, parts::Parts};
 use crate::{
     api::{self, Control, Refusal, types},
     dataplane::DataPlaneError,
@@ -61,17 +61,19 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
     }));
-    let mut loops = JoinSet::new();
-    loops.spawn(lease_loop(Arc::clone(&daemon)));
-    loops.spawn(hops::keep_fresh(Arc::clone(&daemon), net));
-    loops.spawn(start::forward_kernel_log(logger));
+    let mut loops = Parts::default();
+    loops.spawn("the lease's loop", lease_loop(Arc::clone(&daemon)));
+    loops.spawn(
+        "the next hops' loop",
+        hops::keep_fresh(Arc::clone(&daemon), net),
+    );
+    loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(
         "ready; status: splitter --socket {} status",
         options.socket.display()
     );
-    // A daemon of which a part has died must not look alive.
     let failure = tokio::select! {
         _ = terminate.recv() => {
             log::info!("SIGTERM: stopping; traffic goes on");
@@ -81,8 +83,8 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
             log::info!("SIGINT: stopping; traffic goes on");
             None
         }
-        ended = loops.join_next() => Some(format!("a loop of the daemon ended: {ended:?}")),
-        ended = &mut server => Some(format!("the API's server ended: {ended:?}")),
+        failure = loops.first_end() => Some(failure),
+        outcome = &mut server => Some(parts::ended("the API's server", outcome)),
     };
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _server_gone = stop.send(());

@@ -58,7 +58,6 @@ impl DataPlane {
             pin_dir,
             _pin_lock: pin_lock,
             hz: 0,
-            stamp: 0,
         };
         for name in [CLOCK, LINEAR] {
             let loaded = plane.program(name)?.load();

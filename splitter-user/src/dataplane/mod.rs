@@ -99,7 +99,6 @@ pub struct DataPlane {
     pin_dir: Option<PathBuf>,
     _pin_lock: Option<pins::Lock>,
     hz: u32,
-    stamp: u16,
 }
 
 impl DataPlane {
@@ -154,8 +153,8 @@ impl DataPlane {
 
     /// Writes the next hop to a backend; `None` when it is not known.
     pub fn set_next_hop(&mut self, backend: u32, hop: Option<Hop>) {
-        self.stamp = self.stamp.wrapping_add(1).max(1);
-        let packed = hop.map_or_else(Default::default, |hop| hop.pack(self.stamp));
+        let stamp = Hop::next_stamp(self.maps.next_hops.read(backend).words);
+        let packed = hop.map_or_else(Default::default, |hop| hop.pack(stamp));
         self.maps.next_hops.write(backend, &packed);
     }
 

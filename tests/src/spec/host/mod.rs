@@ -62,7 +62,7 @@ impl Env for Host {
             Control::LeaseUntil => u64::MAX,
             Control::RouteEpoch => 1,
             Control::Hz => HZ,
-            Control::Jiffies | Control::MonotonicNs => 0,
+            Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt => 0,
         }
     }
 
