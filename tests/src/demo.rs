@@ -11,15 +11,15 @@ mod scene;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crowd::Crowd;
 use open::OpenConnections;
 use report::{DemoReport, Faults, StepReport, print_header, print_step};
 use scene::{CANARY, SERVICE, Scene};
+
+use crate::supervise::StopFlag;
 
 /// The canary's weights, in percent, in the order of the walk.
 const WALK_PERCENT: [u32; 5] = [0, 10, 50, 100, 10];
@@ -37,28 +37,6 @@ pub struct DemoOptions {
     pub json: Option<PathBuf>,
     /// Client side and backend side on one interface of the load balancer.
     pub same_interface: bool,
-}
-
-/// Raised when the demo should end early.
-#[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
-
-impl StopFlag {
-    /// Asks the demo to end.
-    pub fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.is_raised() {
-            bail!("interrupted");
-        }
-        Ok(())
-    }
 }
 
 /// Runs the demo, printing as it goes. Says whether all that should hold did hold.

@@ -1,6 +1,7 @@
 //! Owns what tests and the demo share: network namespaces, servers, clients, load, and the daemon
 //! under test.
 
+pub mod bench;
 pub mod cells;
 pub mod client;
 pub mod daemon;
@@ -11,5 +12,6 @@ pub mod netns;
 pub mod packet;
 pub mod server;
 pub mod spec;
+pub mod supervise;
 mod sys;
 pub mod topology;

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::ebpf::{self, Object};
 use crate::toolchain::Scope;
-use crate::{child, ebpf, paths, setup};
+use crate::{child, paths, setup};
 
 /// The command itself.
 pub(crate) fn run(debug_user: bool) -> Result<()> {
@@ -16,11 +17,18 @@ pub(crate) fn run(debug_user: bool) -> Result<()> {
     Ok(())
 }
 
-/// The eBPF object, on a machine made complete for `scope`.
+/// The product's eBPF object, on a machine made complete for `scope`.
 pub(crate) fn object(scope: Scope) -> Result<()> {
     let road = setup::ensure(scope)?;
-    ebpf::build(road)?;
+    ebpf::build(road, Object::Splitter)?;
     Ok(())
+}
+
+/// The bench's eBPF object, after the product's, and where it lies.
+pub(crate) fn bench_object(scope: Scope) -> Result<PathBuf> {
+    let road = setup::ensure(scope)?;
+    ebpf::build(road, Object::Splitter)?;
+    ebpf::build(road, Object::Bench)
 }
 
 /// The binary `splitter`, and where it lies. One command line for every caller, so that tests and

@@ -1,4 +1,5 @@
-//! Owns the build of the eBPF object, `target/ebpf/splitter.o`, which splitter-user embeds.
+//! Owns the build of the eBPF objects: `target/ebpf/splitter.o`, which splitter-user embeds, and
+//! `target/ebpf/bench.o`, which the bench loads.
 //!
 //! Invariant: the build sees no setting of the cargo that runs xtask, because flags and toolchain
 //! of the host's build break it; and the object is written only when it changed, whole, so that the
@@ -19,17 +20,50 @@ const TARGET: &str = "bpfel-unknown-none";
 /// our own crates; cargo caps those of dependencies.
 const RUSTFLAGS: &str = "-D warnings -C debuginfo=2 -C link-arg=--btf";
 
-/// Builds the object and tells where it lies.
-pub(crate) fn build(road: Road) -> Result<PathBuf> {
+/// An object that can be built.
+#[derive(Clone, Copy)]
+pub(crate) enum Object {
+    /// The product's.
+    Splitter,
+    /// The bench's driver and floors.
+    Bench,
+}
+
+impl Object {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Splitter => "splitter-ebpf",
+            Self::Bench => "splitter-bench-ebpf",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Splitter => "splitter.o",
+            Self::Bench => "bench.o",
+        }
+    }
+}
+
+/// Builds an object and tells where it lies.
+pub(crate) fn build(road: Road, object: Object) -> Result<PathBuf> {
     let target_dir = paths::target().join("ebpf");
-    child::run(&mut build_command(road, &paths::workspace(), &target_dir))?;
-    let built = target_dir.join(TARGET).join("release/splitter-ebpf");
-    let object = target_dir.join("splitter.o");
+    child::run(&mut build_command(
+        road,
+        object,
+        &paths::workspace(),
+        &target_dir,
+    ))?;
+    let built = target_dir
+        .join(TARGET)
+        .join("release")
+        .join(object.package());
+    let object = target_dir.join(object.file());
     copy_if_changed(&built, &object)?;
     Ok(object)
 }
 
-fn build_command(road: Road, workspace: &Path, target_dir: &Path) -> Command {
+fn build_command(road: Road, object: Object, workspace: &Path, target_dir: &Path) -> Command {
     let mut command = match road {
         Road::Nightly => {
             let mut command = child::program("rustup");
@@ -52,7 +86,7 @@ fn build_command(road: Road, workspace: &Path, target_dir: &Path) -> Command {
         .env("RUSTFLAGS", RUSTFLAGS)
         // A profile cannot set this for one package, and the host's binaries unwind.
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-        .args(["build", "--locked", "--release", "-p", "splitter-ebpf"])
+        .args(["build", "--locked", "--release", "-p", object.package()])
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir);
     command
@@ -115,7 +149,12 @@ mod tests {
 
     #[test]
     fn debian_builds_with_its_own_compiler() {
-        let command = build_command(Road::System, Path::new("/w"), Path::new("/t/ebpf"));
+        let command = build_command(
+            Road::System,
+            Object::Splitter,
+            Path::new("/w"),
+            Path::new("/t/ebpf"),
+        );
         assert_eq!(
             child::describe(&command),
             "/usr/bin/cargo build --locked --release -p splitter-ebpf -Z build-std=core \
@@ -129,7 +168,12 @@ mod tests {
 
     #[test]
     fn nightly_builds_through_rustup() {
-        let command = build_command(Road::Nightly, Path::new("/w"), Path::new("/t/ebpf"));
+        let command = build_command(
+            Road::Nightly,
+            Object::Bench,
+            Path::new("/w"),
+            Path::new("/t/ebpf"),
+        );
         let line = child::describe(&command);
         assert!(
             line.starts_with("rustup run nightly cargo build --locked"),

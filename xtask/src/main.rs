@@ -5,6 +5,7 @@
 //! Everything xtask itself has to say goes to stderr; stdout belongs to the results.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod child;
 mod demo;
@@ -58,6 +59,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Measure the program per packet beside its floors (needs root; arguments go to
+    /// splitter-bench)
+    Bench {
+        /// Arguments for splitter-bench: `--quick`, `--json FILE`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run the spec rows (needs root)
     Spec {
         /// Only print the names of the rows, one a line
@@ -81,6 +89,7 @@ fn main() -> ExitCode {
         Command::Build { debug_user } => build::run(debug_user).map(|()| ExitCode::SUCCESS),
         Command::Test { filter } => Ok(test::run(filter.as_deref())),
         Command::Demo { args } => demo::run(&args),
+        Command::Bench { args } => bench::run(&args),
         Command::Spec { list } => spec::run(list),
         Command::Vm { kernels, all } => vm::run(&kernels, all),
     };

@@ -188,6 +188,11 @@ impl DataPlane {
         Ok(action)
     }
 
+    /// The program for frames in one buffer, loaded. For the bench.
+    pub fn linear(&mut self) -> Result<&mut Xdp, DataPlaneError> {
+        self.program(load::LINEAR)
+    }
+
     fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {
         let program = self
             .ebpf

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
 
+use super::Assignment;
 use super::report::Faults;
 use super::scene::{CANARY, Scene, tcp_target, udp_target};
-use super::{Assignment, StopFlag};
 use crate::client::{AskError, Reply, wire};
 use crate::netns::NetnsRuntime;
+use crate::supervise::StopFlag;
 
 /// New TCP connections of each client at each step.
 const TCP_ASKS: usize = 3;

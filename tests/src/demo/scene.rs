@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Assignment, StopFlag};
+use super::Assignment;
 use crate::daemon::Daemon;
 use crate::load::{Load, LoadMode, LoadOptions};
 use crate::server::Server;
+use crate::supervise::StopFlag;
 use crate::topology::{Topology, TopologyOptions, VIP_V4, VIP_V6, vip_for};
 
 /// The one service.

@@ -38,21 +38,7 @@ pub struct Kernel {
 impl Kernel {
     /// Enters a namespace of its own and loads the object there.
     pub fn new() -> Result<Self> {
-        let netns = Netns::new("spec")?;
-        let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
-        let (own_mac, client_mac) = (text(CLIENT_MACS.0), text(CLIENT_MACS.1));
-        netns.ip_batch(&format!(
-            "link set lo up\n\
-             link add c0 address {own_mac} type veth peer name c1\n\
-             link set c0 up\nlink set c1 up\n\
-             address add 10.1.0.1/24 dev c0\naddress add fd01::1/64 dev c0 nodad\n\
-             neigh add 10.1.0.2 lladdr {client_mac} dev c0 nud permanent\n\
-             neigh add fd01::2 lladdr {client_mac} dev c0 nud permanent\n\
-             route add 10.100.0.0/16 via 10.1.0.2\nroute add fd64::/16 via fd01::2\n"
-        ))?;
-        for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
-            netns.sysctl(name, "1")?;
-        }
+        let netns = network("spec")?;
         netns.enter();
         let other_ifindex = netns.ifindex("c0")?;
         Ok(Self {
@@ -66,6 +52,26 @@ impl Kernel {
     fn reason_counts(&self) -> Vec<(Reason, Verdict, u64)> {
         self.plane.maps().reasons()
     }
+}
+
+/// A namespace in which packets can be forwarded and the way to clients, by `c0`, is known.
+pub(crate) fn network(label: &str) -> Result<Netns> {
+    let netns = Netns::new(label)?;
+    let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+    let (own_mac, client_mac) = (text(CLIENT_MACS.0), text(CLIENT_MACS.1));
+    netns.ip_batch(&format!(
+        "link set lo up\n\
+         link add c0 address {own_mac} type veth peer name c1\n\
+         link set c0 up\nlink set c1 up\n\
+         address add 10.1.0.1/24 dev c0\naddress add fd01::1/64 dev c0 nodad\n\
+         neigh add 10.1.0.2 lladdr {client_mac} dev c0 nud permanent\n\
+         neigh add fd01::2 lladdr {client_mac} dev c0 nud permanent\n\
+         route add 10.100.0.0/16 via 10.1.0.2\nroute add fd64::/16 via fd01::2\n"
+    ))?;
+    for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+        netns.sysctl(name, "1")?;
+    }
+    Ok(netns)
 }
 
 fn open() -> Result<DataPlane> {

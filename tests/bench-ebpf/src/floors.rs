@@ -1,0 +1,184 @@
+//! Owns the floors: the least that a load balancer's program could do for the same packets.
+//!
+//! `tx` sends the packet back and does nothing; the stateless floor rewrites and counts; the floor
+//! with state looks the flow up in an LRU table first, of splitter's own key and value, and enters
+//! it at a SYN.
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    btf_maps::{Array, LruHashMap, PerCpuArray},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use splitter_common::{
+    address::Address,
+    capacity::ESTABLISHED_FLOWS,
+    layout::{FlowEntry, FlowKey},
+};
+
+use crate::{
+    frame::{Frame, Places, V4, V6},
+    layout::{TARGET_ADDRESS, TARGET_MACS, TARGET_PORT, Target, V4_HALFWORDS, V6_HALFWORDS},
+};
+
+/// 80 as it stands in a frame.
+const HTTP: u16 = 80u16.to_be();
+/// SYN and ACK in the halfword of header length and flags, as it stands in a frame.
+const SYN: u16 = 2u16.to_be();
+const ACK: u16 = 16u16.to_be();
+
+/// Row 0: the backend, for what clients send; row 1: the VIP, for what backends send.
+#[btf_map]
+static TARGETS: Array<Target, 2> = Array::new();
+#[btf_map]
+static FLOOR_FLOWS: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize }> =
+    LruHashMap::new();
+/// Packets and bytes.
+#[btf_map]
+static FLOOR_COUNTS: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+
+/// Sends the packet back.
+#[xdp]
+pub fn tx(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// Counts what comes and drops it: the receiving end of live frames.
+#[xdp]
+pub fn sink(ctx: XdpContext) -> u32 {
+    count(&ctx);
+    xdp_action::XDP_DROP
+}
+
+#[xdp]
+pub fn floor_stateless_v4(ctx: XdpContext) -> u32 {
+    floor::<V4_HALFWORDS, false>(&ctx, &V4).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+#[xdp]
+pub fn floor_stateless_v6(ctx: XdpContext) -> u32 {
+    floor::<V6_HALFWORDS, false>(&ctx, &V6).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+#[xdp]
+pub fn floor_lru_v4(ctx: XdpContext) -> u32 {
+    floor::<V4_HALFWORDS, true>(&ctx, &V4).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+#[xdp]
+pub fn floor_lru_v6(ctx: XdpContext) -> u32 {
+    floor::<V6_HALFWORDS, true>(&ctx, &V6).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+#[inline(always)]
+fn floor<const N: usize, const STATE: bool>(ctx: &XdpContext, places: &Places) -> Option<u32> {
+    let mut packet = Frame::<N>::new(ctx)?;
+    let is_request = packet.get(places.ports + 1) == HTTP;
+    let mut row = !is_request as u32;
+    if STATE {
+        row = state(&packet, places, is_request)? & 1;
+    }
+    let target = TARGETS.get_ptr(row)?;
+    // SAFETY: a pointer from an array look-up is valid and aligned; nobody writes it during a run.
+    let target = unsafe { &*target };
+    rewrite(&mut packet, places, is_request, target);
+    count(ctx);
+    Some(xdp_action::XDP_TX)
+}
+
+/// The flow's row of targets, by its entry.
+#[inline(always)]
+fn state<const N: usize>(packet: &Frame<N>, places: &Places, is_request: bool) -> Option<u32> {
+    let (end, port) = if is_request {
+        (places.source, packet.get(places.ports))
+    } else {
+        (places.destination, packet.get(places.ports + 1))
+    };
+    let key = FlowKey {
+        client: Address(packet.address(end, places.width)),
+        client_port: port,
+        frontend: 0,
+        port: HTTP,
+        zero: 0,
+    };
+    let is_syn = packet.get(places.ports + 6) & (SYN | ACK) == SYN;
+    if !is_syn && let Some(entry) = FLOOR_FLOWS.get_ptr(&key) {
+        // SAFETY: a pointer from a look-up stays mapped for the run.
+        let word = unsafe { (&raw const (*entry).words[1]).read_volatile() };
+        return Some(word as u32 + !is_request as u32);
+    }
+    let entry = FlowEntry { words: [0; 8] };
+    FLOOR_FLOWS.insert(&key, &entry, 0).ok()?;
+    Some(!is_request as u32)
+}
+
+/// Puts another address and port in, with checksums (RFC 1624), time to live and MACs.
+#[inline(always)]
+fn rewrite<const N: usize>(
+    packet: &mut Frame<N>,
+    places: &Places,
+    is_request: bool,
+    target: &Target,
+) {
+    let words = [target[TARGET_ADDRESS], target[TARGET_ADDRESS + 1]];
+    let (at, port_at) = if is_request {
+        (places.destination, places.ports + 1)
+    } else {
+        (places.source, places.ports)
+    };
+    let mut sum = 0;
+    let mut index = 0;
+    while index < places.width {
+        let new = (words[index / 4] >> (16 * (index % 4))) as u16;
+        sum += !packet.get(at + index) as u32 + new as u32;
+        packet.set(at + index, new);
+        index += 1;
+    }
+    if places.width == 2 {
+        // IPv4 has a checksum of its own; the time to live is the first byte of its halfword.
+        let ttl = packet.get(11);
+        packet.set(11, ttl.wrapping_sub(1));
+        packet.set(
+            12,
+            updated(
+                packet.get(12),
+                sum + !ttl as u32 + ttl.wrapping_sub(1) as u32,
+            ),
+        );
+    } else {
+        // The hop limit is the second byte of its halfword.
+        let hops = packet.get(10);
+        packet.set(10, hops.wrapping_sub(256));
+    }
+    let port = target[TARGET_PORT] as u16;
+    sum += !packet.get(port_at) as u32 + port as u32;
+    packet.set(port_at, port);
+    packet.set(places.ports + 8, updated(packet.get(places.ports + 8), sum));
+    let mut index = 0;
+    while index < 6 {
+        let word = target[TARGET_MACS + index / 4];
+        packet.set(index, (word >> (16 * (index % 4))) as u16);
+        index += 1;
+    }
+}
+
+/// A checksum after halfwords have changed by `sum`.
+#[inline(always)]
+fn updated(checksum: u16, sum: u32) -> u16 {
+    let mut total = !checksum as u32 + sum;
+    total = (total & 0xffff) + (total >> 16);
+    total = (total & 0xffff) + (total >> 16);
+    !(total as u16)
+}
+
+#[inline(always)]
+fn count(ctx: &XdpContext) {
+    let length = (ctx.data_end() - ctx.data()) as u64;
+    if let Some(cells) = FLOOR_COUNTS.get_ptr_mut(0) {
+        // SAFETY: a per-CPU cell has one writer at a time.
+        unsafe {
+            (*cells)[0] += 1;
+            (*cells)[1] += length;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Owns the bench: what a packet, a commit and a connection cost, beside floors of the same run.
+//!
+//! Invariant: only figures of one interleaved run are compared, and a run whose packets did not
+//! take the path that its case names is an error, not a figure.
+
+mod cases;
+mod lab;
+#[path = "../bench-ebpf/src/layout.rs"]
+#[allow(dead_code, reason = "a file of the eBPF side, which uses all of it")]
+mod layout;
+mod report;
+mod rounds;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+pub use report::Figures;
+
+use crate::supervise::StopFlag;
+
+/// What the bench is asked to do.
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// The object with the driver and the floors, as `cargo xtask bench` built it.
+    pub object: PathBuf,
+    /// Fewer flows, repeats and rounds.
+    pub quick: bool,
+    /// Where to write the figures as JSON.
+    pub json: Option<PathBuf>,
+}
+
+/// Runs the bench, printing as it goes.
+///
+/// # Errors
+///
+/// When something cannot be measured, or `stop` was raised.
+pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
+    let object = std::fs::read(&options.object)
+        .with_context(|| format!("no object at {}", options.object.display()))?;
+    let mut lab = lab::Lab::new(&object)?;
+    let plan = rounds::Plan::new(options.quick);
+    let mut figures = Figures {
+        rows: Vec::new(),
+        programs: lab.sizes()?,
+    };
+    report::print_sizes(&figures.programs);
+    rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&figures)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,427 @@
+//! Owns the lab: the driver, the floors, and splitter's own program with a service committed, in a
+//! network namespace, without an interface to the world.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::{Array, MapData, PerCpuArray, ProgramArray},
+    programs::Xdp,
+};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use splitter_common::{
+    address::{Address, Family},
+    decide::{Question, decide},
+    flow::Hop,
+    hash::HashKey,
+    reason::{Reason, Verdict},
+};
+use splitter_user::{
+    config::parse_str,
+    dataplane::{DataPlane, Options},
+    model::{Config, Limits},
+    plan::{Image, Numbers},
+};
+
+use super::{
+    cases::{Case, frame_bytes, templates},
+    layout::{
+        Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, Run, TARGET_ADDRESS,
+        TARGET_MACS, TARGET_PORT, Target,
+    },
+    report::ProgramSize,
+};
+use crate::{
+    netns::Netns,
+    spec::{kernel::network, run::fixed_secret},
+};
+
+/// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
+const INGRESS: u32 = 1;
+const PORT: u16 = 80;
+/// The first client port; each client has 128 of them.
+const FIRST_PORT: u16 = 1_024;
+const CLIENTS: u32 = 4_096;
+const SEED: HashKey = HashKey { k0: 3, k1: 5 };
+/// So much of what was driven may have gone another way: an LRU table evicts before it is full.
+const STRAYS: f64 = 0.001;
+
+/// A program under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    /// Returns XDP_TX and nothing else: what the driver itself costs.
+    Tx,
+    /// Rewrites and counts.
+    FloorStateless,
+    /// Looks a flow up, rewrites and counts.
+    FloorLru,
+    /// The product.
+    Splitter,
+}
+
+impl Program {
+    /// All, in the order of a round.
+    pub(super) const ALL: [Self; 4] = [
+        Self::Tx,
+        Self::FloorStateless,
+        Self::FloorLru,
+        Self::Splitter,
+    ];
+
+    /// As the figures call it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Tx => "tx",
+            Self::FloorStateless => "floor-stateless",
+            Self::FloorLru => "floor-lru",
+            Self::Splitter => "splitter",
+        }
+    }
+
+    const fn in_object(self, family: Family) -> &'static str {
+        match (self, family) {
+            (Self::Tx | Self::Splitter, _) => "tx",
+            (Self::FloorStateless, Family::V4) => "floor_stateless_v4",
+            (Self::FloorStateless, Family::V6) => "floor_stateless_v6",
+            (Self::FloorLru, Family::V4) => "floor_lru_v4",
+            (Self::FloorLru, Family::V6) => "floor_lru_v6",
+        }
+    }
+}
+
+/// Packets to drive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drive {
+    pub(super) case: Case,
+    /// A power of two.
+    pub(super) flows: u32,
+    /// Packets; a multiple of those of one flow.
+    pub(super) packets: u32,
+}
+
+/// Everything that is measured, and what measures it.
+pub(super) struct Lab {
+    bench: Ebpf,
+    runs: Array<MapData, Run>,
+    frames: Array<MapData, Frame>,
+    flows: Array<MapData, Flow>,
+    targets: Array<MapData, Target>,
+    counts: PerCpuArray<MapData, [u64; 2]>,
+    programs: ProgramArray<MapData>,
+    plane: DataPlane,
+    family: Family,
+    /// Flows begun on each of two CPUs, so that no run repeats the last one's sequence numbers.
+    begun: [u64; 2],
+    _netns: Netns,
+}
+
+impl Lab {
+    /// Loads all programs in a namespace of its own, which the calling thread enters.
+    pub(super) fn new(object: &[u8]) -> Result<Self> {
+        let netns = network("bench")?;
+        netns.enter();
+        let mut bench = EbpfLoader::new()
+            .load(object)
+            .context("the bench's object")?;
+        for (name, program) in bench.programs_mut() {
+            let program: &mut Xdp = program.try_into()?;
+            program.load().with_context(|| name.to_owned())?;
+        }
+        let mut lab = Self {
+            runs: Array::try_from(take(&mut bench, "RUNS")?)?,
+            frames: Array::try_from(take(&mut bench, "FRAMES")?)?,
+            flows: Array::try_from(take(&mut bench, "FLOWS")?)?,
+            targets: Array::try_from(take(&mut bench, "TARGETS")?)?,
+            counts: PerCpuArray::try_from(take(&mut bench, "FLOOR_COUNTS")?)?,
+            programs: ProgramArray::try_from(take(&mut bench, "PROGRAMS")?)?,
+            bench,
+            plane: open()?,
+            family: Family::V4,
+            begun: [0; 2],
+            _netns: netns,
+        };
+        lab.begin(Family::V4)?;
+        Ok(lab)
+    }
+
+    /// Empty tables, and the templates and flows of a family.
+    pub(super) fn begin(&mut self, family: Family) -> Result<()> {
+        self.family = family;
+        self.plane = open()?;
+        let config = config()?;
+        let secret = fixed_secret()?;
+        let numbers = Numbers::default().next(&config, &secret, &self.plane)?;
+        let image = Image::build(&config, &numbers, &secret)?;
+        self.plane.commit(&image, SEED)?;
+        let hop = Hop {
+            destination: Hop::mac_word([2, 0, 0, 0, 0, 0xbb]),
+            source: Hop::mac_word([2, 0, 0, 0, 0, 0xaa]),
+            ifindex: INGRESS,
+        };
+        for number in image.backends.keys() {
+            self.plane.set_next_hop(*number, Some(hop));
+        }
+        let (vip, other) = vips(family);
+        for (index, template) in (0..).zip(templates(family, vip, other)?) {
+            self.frames.set(index, template, 0)?;
+        }
+        let backend = backends(family)[0];
+        for (row, (address, port)) in [(0, (backend, 8_080)), (1, (vip, PORT))] {
+            self.targets.set(row, target(address, port), 0)?;
+        }
+        for index in 0..MAX_FLOWS {
+            self.flows.set(index, flow(family, index, &image)?, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Sizes of splitter's programs, as the kernel tells them.
+    pub(super) fn sizes(&mut self) -> Result<Vec<ProgramSize>> {
+        Ok(vec![ProgramSize::of("splitter", self.plane.linear()?)?])
+    }
+
+    /// Drives packets through a program on one CPU: nanoseconds per packet.
+    pub(super) fn run(&mut self, program: Program, drive: &Drive) -> Result<f64> {
+        self.choose(program)?;
+        self.prepare(0, drive)?;
+        let before = self.counted(program)?;
+        let ns = driven(self.driver()?, self.family, 0, drive.packets)?;
+        self.check(program, &[*drive], &before)?;
+        Ok(ns)
+    }
+
+    /// Drives two kinds of packets through a program on two CPUs at once: nanoseconds per packet
+    /// of each.
+    pub(super) fn run_both(&mut self, program: Program, drives: [Drive; 2]) -> Result<[f64; 2]> {
+        self.choose(program)?;
+        for (cpu, drive) in drives.iter().enumerate() {
+            self.prepare(cpu, drive)?;
+        }
+        let before = self.counted(program)?;
+        let (driver, family) = (self.driver()?, self.family);
+        let [one, two] = std::thread::scope(|scope| {
+            let runs = [0, 1].map(|cpu| {
+                let packets = drives[cpu].packets;
+                scope.spawn(move || driven(driver, family, cpu, packets))
+            });
+            runs.map(|run| run.join().expect("a run does not panic"))
+        });
+        self.check(program, &drives, &before)?;
+        Ok([one?, two?])
+    }
+
+    fn choose(&mut self, program: Program) -> Result<()> {
+        if program == Program::Splitter {
+            return Ok(self.programs.set(0, self.plane.linear()?.fd()?, 0)?);
+        }
+        let name = program.in_object(self.family);
+        let of_bench: &Xdp = self.bench.program(name).context(name)?.try_into()?;
+        Ok(self.programs.set(0, of_bench.fd()?, 0)?)
+    }
+
+    fn prepare(&mut self, cpu: usize, drive: &Drive) -> Result<()> {
+        let steps = drive.case.steps();
+        let mut run: Run = [0; 16];
+        run[RUN_FLOW] = self.begun[cpu];
+        run[RUN_MASK] = u64::from(drive.flows) - 1;
+        run[RUN_STEPS] = steps.len() as u64;
+        run[RUN_FRAMES..RUN_FRAMES + steps.len()].copy_from_slice(&steps);
+        self.begun[cpu] += u64::from(drive.packets) / steps.len() as u64;
+        Ok(self.runs.set(cpu as u32, run, 0)?)
+    }
+
+    fn driver(&self) -> Result<&Xdp> {
+        let name = match self.family {
+            Family::V4 => "driver_v4",
+            Family::V6 => "driver_v6",
+        };
+        Ok(self.bench.program(name).context(name)?.try_into()?)
+    }
+
+    /// What a program has counted: splitter by reason, a floor all packets alike.
+    fn counted(&self, program: Program) -> Result<Vec<(Option<Reason>, u64)>> {
+        match program {
+            Program::Tx => Ok(Vec::new()),
+            Program::FloorStateless | Program::FloorLru => {
+                let cells = self.counts.get(&0, 0)?;
+                Ok(vec![(None, cells.iter().map(|cpu| cpu[0]).sum())])
+            }
+            Program::Splitter => {
+                let reasons = self.plane.maps().reasons();
+                // What is handed to the host's stack is forwarded by nobody here.
+                let sent = reasons
+                    .into_iter()
+                    .filter(|(_, verdict, _)| *verdict != Verdict::Resolve);
+                Ok(sent
+                    .map(|(reason, _, packets)| (Some(reason), packets))
+                    .collect())
+            }
+        }
+    }
+
+    /// That the packets took the path which their case names.
+    fn check(
+        &self,
+        program: Program,
+        drives: &[Drive],
+        before: &[(Option<Reason>, u64)],
+    ) -> Result<()> {
+        let after = self.counted(program)?;
+        let sum = |counts: &[(Option<Reason>, u64)], wanted: Option<Reason>| -> u64 {
+            let of_reason = counts.iter().filter(|(reason, _)| *reason == wanted);
+            of_reason.map(|(_, packets)| packets).sum()
+        };
+        let grown = |reason| sum(&after, reason) - sum(before, reason);
+        for drive in drives {
+            let (case, packets) = (drive.case, u64::from(drive.packets));
+            let reasons = case.reasons();
+            let expected: Vec<(Option<Reason>, u64)> = match program {
+                Program::Tx => continue,
+                Program::Splitter => reasons
+                    .iter()
+                    .map(|reason| (Some(*reason), packets / reasons.len() as u64))
+                    .collect(),
+                Program::FloorStateless | Program::FloorLru => vec![(None, packets)],
+            };
+            for (reason, wanted) in expected {
+                ensure!(
+                    grown(reason) as f64 >= wanted as f64 * (1.0 - STRAYS),
+                    "{} {}: {wanted} packets were driven, {} were counted as {reason:?}: {after:?}",
+                    program.name(),
+                    case.name(),
+                    grown(reason)
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs the driver on a CPU, to which the calling thread is bound from then on.
+fn driven(driver: &Xdp, family: Family, cpu: usize, packets: u32) -> Result<f64> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))?;
+    let frame = vec![0; frame_bytes(family)];
+    let result = driver.test_run(TestRunOptions {
+        data_in: Some(&frame),
+        repeat: packets,
+        ..TestRunOptions::default()
+    })?;
+    Ok(result.duration.as_nanos() as f64)
+}
+
+fn open() -> Result<DataPlane> {
+    let mut plane = DataPlane::open(&Options {
+        pin_dir: None,
+        limits: Limits::default(),
+    })?;
+    plane.renew_lease(3_600)?;
+    Ok(plane)
+}
+
+fn take(bench: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+    bench
+        .take_map(name)
+        .with_context(|| format!("no map {name}"))
+}
+
+/// Two versions of two backends in each family.
+fn config() -> Result<Config> {
+    let mut text = format!(
+        "[[interface]]\nname = \"lo\"\n[service.shop]\n\
+         vips = [\"203.0.113.10:{PORT}/tcp\", \"[2001:db8::10]:{PORT}/tcp\"]\n"
+    );
+    let backends = |first: usize| {
+        let list = [Family::V4, Family::V6].map(backends).concat();
+        let chosen = list.iter().skip(first).step_by(2);
+        chosen
+            .map(|address| format!("\"{}\"", std::net::SocketAddr::new(*address, PORT)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    text += &format!(
+        "[service.shop.version.stable]\nbaseline = true\nbackends = [{}]\n\
+         [service.shop.version.canary]\nweight = \"10%\"\nbackends = [{}]\n",
+        backends(0),
+        backends(1)
+    );
+    Ok(parse_str("bench.toml", &text)?)
+}
+
+fn backends(family: Family) -> Vec<IpAddr> {
+    let host = |last: u8| match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 2, 0, last)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, last.into())),
+    };
+    (11..15).map(host).collect()
+}
+
+/// The VIP, and an address that is none.
+fn vips(family: Family) -> (IpAddr, IpAddr) {
+    match family {
+        Family::V4 => (
+            Ipv4Addr::new(203, 0, 113, 10).into(),
+            Ipv4Addr::new(198, 51, 100, 9).into(),
+        ),
+        Family::V6 => (
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x99).into(),
+        ),
+    }
+}
+
+/// An address as its halfwords stand in a frame.
+fn words(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(v4) => [u64::from(u32::from_ne_bytes(v4.octets())), 0],
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            let word = |at: usize| {
+                let bytes: [u8; 8] = std::array::from_fn(|index| octets[at + index]);
+                u64::from_ne_bytes(bytes)
+            };
+            [word(0), word(8)]
+        }
+    }
+}
+
+fn target(address: IpAddr, port: u16) -> Target {
+    let mut target: Target = [0; 6];
+    target[TARGET_ADDRESS..TARGET_ADDRESS + 2].copy_from_slice(&words(address));
+    target[TARGET_PORT] = u64::from(port.to_be());
+    target[TARGET_MACS] = 2;
+    target
+}
+
+/// A flow, with the backend that splitter decides for it.
+fn flow(family: Family, index: u32, image: &Image) -> Result<Flow> {
+    let host = index % CLIENTS;
+    let port = FIRST_PORT + (index / CLIENTS) as u16;
+    let client: IpAddr = match family {
+        Family::V4 => Ipv4Addr::from(0x0a64_0000 + host).into(),
+        Family::V6 => Ipv6Addr::new(0xfd64, 0, 0, host as u16, 0, 0, 0, 1).into(),
+    };
+    let service = image.services.values().next().context("no service")?;
+    let question = Question {
+        client: Address::from(client),
+        client_port: port,
+        port: PORT,
+        protocol: 6,
+    };
+    let decided = decide(&service.row, &question);
+    let table = &service.tables[&(decided.version, family as usize)];
+    let backend = image.backends[&u32::from(table[decided.cell as usize])];
+    let (client, backend_address) = (words(client), IpAddr::from(backend.address));
+    let backend_words = words(backend_address);
+    let ports = u64::from(port.to_be()) | u64::from(backend.port.to_be()) << 16;
+    Ok([
+        client[0],
+        client[1],
+        backend_words[0],
+        backend_words[1],
+        ports,
+        0,
+    ])
+}

@@ -1,0 +1,153 @@
+//! Owns the bench's figures, and how they are shown beside what they should reach.
+
+use anyhow::{Context, Result};
+use aya::programs::Xdp;
+use serde::Serialize;
+
+/// All figures, as `--json` writes them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// One per program, case, family and number of flows.
+    pub rows: Vec<Row>,
+    /// Sizes of splitter's programs.
+    pub programs: Vec<ProgramSize>,
+}
+
+/// What one program's packets of one case cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// `splitter`, `floor-stateless`, `floor-lru` or `tx`.
+    pub program: &'static str,
+    /// `established`, `reply`, `non-vip`, `new` or `handshake`; the last is three packets.
+    pub case: &'static str,
+    /// The forward method.
+    pub method: &'static str,
+    /// `v4` or `v6`.
+    pub family: &'static str,
+    /// Flows that took turns.
+    pub flows: u32,
+    /// CPUs at work at once: with two, the other one drove replies or requests of the same flows.
+    pub cpus: u32,
+    /// Nanoseconds with the driver, the median over rounds.
+    pub median_ns: f64,
+    /// Nanoseconds less those of `tx` in the same round, the median over rounds.
+    pub net_ns: f64,
+}
+
+/// How large a loaded program is.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProgramSize {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// Instructions that the verifier walked.
+    pub verified_insns: u32,
+    /// Bytes after the verifier.
+    pub xlated_bytes: u32,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+impl ProgramSize {
+    /// Of a loaded program, as the kernel tells it.
+    pub(super) fn of(name: &'static str, program: &Xdp) -> Result<Self> {
+        let info = program.info()?;
+        let told = "the kernel does not tell the program's size";
+        Ok(Self {
+            name,
+            verified_insns: info.verified_instruction_count().context(told)?,
+            xlated_bytes: info.size_translated().context(told)?,
+            jited_bytes: info.size_jitted(),
+        })
+    }
+}
+
+/// The median; `None` of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len().is_multiple_of(2) {
+        Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0)
+    } else {
+        values.get(middle).copied()
+    }
+}
+
+/// What a figure should reach: docs/PERFORMANCE.md says why.
+fn target(splitter: &Row, floor: Option<&Row>, ratio: Option<f64>) -> Option<(String, bool)> {
+    if splitter.cpus > 1 {
+        return None;
+    }
+    let at_most = |limit: f64| {
+        let ratio = ratio?;
+        Some((format!("<= {limit} x"), ratio <= limit))
+    };
+    match (splitter.case, splitter.flows) {
+        ("established", ..=1_024) => {
+            let limit = floor?.net_ns + 60.0;
+            Some((format!("<= {limit:.0} ns"), splitter.net_ns <= limit))
+        }
+        ("established", _) => at_most(1.25),
+        ("new", _) => at_most(1.3),
+        ("handshake", _) => at_most(2.2),
+        ("non-vip", _) => Some(("<= 30 ns".to_owned(), splitter.net_ns <= 30.0)),
+        _ => None,
+    }
+}
+
+/// The sizes, in a line each.
+pub(super) fn print_sizes(programs: &[ProgramSize]) {
+    for size in programs {
+        println!(
+            "program {}: {} verified instructions, {} bytes xlated, {} bytes jited",
+            size.name, size.verified_insns, size.xlated_bytes, size.jited_bytes
+        );
+    }
+}
+
+/// The head of the table.
+pub(super) fn print_head() {
+    println!("\nnet ns per packet (of a handshake: per three), medians; tx: with the driver");
+    println!(
+        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>6}  target",
+        "case", "ip", "flows", "cpus", "tx", "stateless", "lru", "splitter", "ratio"
+    );
+}
+
+/// One line of the table.
+pub(super) fn print_case(rows: &[Row], ratio: Option<f64>) {
+    let of = |program: &str| rows.iter().find(|row| row.program == program);
+    let Some(splitter) = of("splitter") else {
+        return;
+    };
+    let net =
+        |program: &str| of(program).map_or("-".to_owned(), |row| format!("{:.0}", row.net_ns));
+    let told = match target(splitter, of("floor-lru"), ratio) {
+        None => String::new(),
+        Some((what, true)) => format!("{what}: reached"),
+        Some((what, false)) => format!("{what}: NOT reached"),
+    };
+    println!(
+        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>6}  {told}",
+        splitter.case,
+        splitter.family,
+        splitter.flows,
+        splitter.cpus,
+        of("tx").map_or("-".to_owned(), |row| format!("{:.0}", row.median_ns)),
+        net("floor-stateless"),
+        net("floor-lru"),
+        net("splitter"),
+        ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+}

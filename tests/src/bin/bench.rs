@@ -1,0 +1,48 @@
+//! The bench's command line: runs [`splitter_tests::bench`] and cleans up however it ends.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use rustix::process::geteuid;
+use splitter_tests::bench::{self, BenchOptions};
+use splitter_tests::supervise::supervise;
+
+/// Measures what a packet costs in splitter's program, beside floors of the same run
+#[derive(Debug, Parser)]
+#[command(name = "splitter-bench")]
+struct Arguments {
+    /// Write the figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fewer flows and rounds, in less than a minute
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    ensure!(
+        geteuid().is_root(),
+        "the bench makes network namespaces and loads XDP programs: run it as root"
+    );
+    let object = std::env::var_os("SPLITTER_BENCH_OBJECT")
+        .context("run it by `cargo xtask bench`, which builds the bench's own programs")?;
+    let options = BenchOptions {
+        object: object.into(),
+        quick: arguments.quick,
+        json: arguments.json,
+    };
+    supervise(move |stop| bench::run(&options, stop))
+}
