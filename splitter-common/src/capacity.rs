@@ -19,6 +19,9 @@ pub const MAX_BACKENDS: u32 = 32_768;
 pub const DIRECTORY_BUCKETS: u32 = 65_536;
 /// Endpoints that fit one bucket.
 pub const BUCKET_ENTRIES: usize = 4;
+/// Endpoints of one side of the directory: VIPs, their addresses, and for each VIP the backends of
+/// its family. With so many about one multiplier in fourteen overflows no bucket.
+pub const MAX_ENDPOINTS: u32 = 24_576;
 /// 64-bit words of one side of the address filter; a power of two.
 pub const FILTER_WORDS: u32 = 16_384;
 /// Cells (`u16`) of one table page.

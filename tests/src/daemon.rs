@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use splitter_common::layout::{Control, LAYOUT_VERSION};
+use splitter_common::layout::{Control, LAYOUT_VERSION, Word};
 use tempfile::TempDir;
 
 pub use cli::CliOutput;
@@ -187,6 +187,27 @@ impl Daemon {
     pub fn layout_dir(&self) -> PathBuf {
         let name = format!("v{LAYOUT_VERSION}");
         self.pin_dir.join(name)
+    }
+
+    /// The generation in force, as it stands in the pinned maps.
+    ///
+    /// # Errors
+    ///
+    /// When bpftool cannot read it.
+    pub fn generation(&self) -> Result<u32> {
+        let output = Command::new("bpftool")
+            .args(["-j", "map", "lookup", "pinned"])
+            .arg(self.layout_dir().join("map_CONTROL"))
+            .args(["key", "0", "0", "0", "0"])
+            .output()
+            .context("cannot run bpftool")?;
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let bytes = found["value"].as_array().context("no value")?;
+        let word = bytes.iter().rev().try_fold(0u64, |word, byte| {
+            let byte = byte.as_str()?.strip_prefix("0x")?;
+            Some(word << 8 | u64::from_str_radix(byte, 16).ok()?)
+        });
+        Ok(Word::unpack(word.context("no bytes")?).generation)
     }
 
     /// Ends the time for which a dead daemon vouched for next hops, so that nobody waits for it.

@@ -116,6 +116,46 @@ fn a_vip_that_moves_is_never_nobodys() {
 }
 
 #[test]
+fn a_commit_that_finds_no_room_changes_nothing() {
+    let mut lab = Lab::new();
+    lab.commit(&config(&[("a", 1, 11)]));
+    let before = lab.plane.in_use();
+    let (row, side) = (lab.plane.maps().service_in_force(0), lab.side());
+    // Far more endpoints than the directory has room for, which `check` refuses.
+    let backends: Vec<String> = (0..700u32)
+        .map(|n| format!("\"10.3.{}.{}\"", n / 250, n % 250 + 1))
+        .collect();
+    let vips: Vec<String> = (1..100)
+        .map(|port| format!("\"203.0.113.9:{port}/tcp\""))
+        .collect();
+    let mut wanted = config(&[("a", 1, 12)]);
+    let mut more = config(&[("b", 2, 13)]).services.remove(0);
+    let list = |texts: &[String]| texts.join(", ");
+    let huge = format!(
+        "[[interface]]\nname = \"eth0\"\n[service.b]\nvips = [{}]\n\
+         [service.b.version.stable]\nbaseline = true\nbackends = [{}]\n",
+        list(&vips[..1]),
+        list(&backends)
+    );
+    more.versions = parse_str("test.toml", &huge).expect("valid").services[0]
+        .versions
+        .clone();
+    more.vips = vips
+        .iter()
+        .map(|vip| vip.trim_matches('"').parse().expect("a VIP"))
+        .collect();
+    wanted.services.push(more);
+    let numbers = lab.numbers.next(&wanted, &lab.secret, &lab.plane);
+    let image = Image::build(&wanted, &numbers.expect("numbers"), &lab.secret).expect("an image");
+    let error = lab.plane.commit(&image, SEED).expect_err("no room");
+    assert!(error.to_string().contains("do not fit"), "{error}");
+    assert_eq!(lab.plane.maps().service_in_force(0), row);
+    assert_eq!((lab.plane.in_use(), lab.side()), (before, side));
+    lab.syn(40_001, "203.0.113.1:80");
+    assert_eq!(lab.counted(Reason::NewFlow), 1);
+}
+
+#[test]
 fn a_commit_without_state_takes_no_number_from_what_runs() {
     let mut lab = Lab::new();
     let wanted = config(&[("a", 1, 11), ("b", 2, 12)]);

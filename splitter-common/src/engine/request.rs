@@ -139,7 +139,7 @@ fn use_established<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, write
 /// Counts a RST of the client the first time it marks its flow.
 #[inline(always)]
 fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
-    if entry.state & !before & state::RST != 0 {
+    if entry.state & !before & state::RST_CLIENT != 0 {
         env.count(entry.backend, Counter::ResetsByClient);
     }
 }
@@ -149,10 +149,14 @@ fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
 fn udp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
     let (found, life_s, reason) = if let Some(found) = find(env, Table::Established, key, vip.born)
     {
-        (found, law::UDP_ESTABLISHED_S, Reason::Established)
+        (
+            found,
+            law::udp_life_s(Table::Established),
+            Reason::Established,
+        )
     } else {
         let found = find(env, Table::Pending, key, vip.born)?;
-        (found, law::UDP_PENDING_S, Reason::Pending)
+        (found, law::udp_life_s(Table::Pending), Reason::Pending)
     };
     let (entry, write) = law::datagram(found.entry, life_s, parsed.now)?;
     if write {

@@ -47,8 +47,10 @@ pub mod state {
     pub const ANSWERED: u8 = 0x01;
     /// Entered for a packet without SYN.
     pub const ADOPTED: u8 = 0x02;
-    /// Someone sent RST.
-    pub const RST: u8 = 0x10;
+    /// The client sent RST.
+    pub const RST_CLIENT: u8 = 0x08;
+    /// The backend sent RST.
+    pub const RST_SERVER: u8 = 0x10;
     /// The client sent FIN.
     pub const FIN_CLIENT: u8 = 0x20;
     /// The backend sent FIN.
@@ -57,6 +59,8 @@ pub mod state {
     pub const BESIDE: u8 = 0x80;
     /// Either FIN.
     pub const FIN: u8 = FIN_CLIENT | FIN_SERVER;
+    /// Either RST.
+    pub const RST: u8 = RST_CLIENT | RST_SERVER;
 }
 
 /// A flow, without the way back to its client.

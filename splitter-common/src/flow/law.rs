@@ -3,7 +3,7 @@
 //!
 //! Sources: RFC 9293 (states), RFC 5961 (blind resets exist, so RST only marks), RFC 6056.
 
-use super::entry::{Entry, state};
+use super::entry::{Entry, Table, state};
 use crate::{
     clock::Jiffies32,
     packet::{
@@ -23,6 +23,15 @@ pub const AFTER_FIN_S: u32 = 240;
 pub const UDP_ESTABLISHED_S: u32 = 120;
 /// Life of an unanswered UDP flow after its last packet, seconds.
 pub const UDP_PENDING_S: u32 = 30;
+
+/// Life of a UDP flow after its last packet, seconds.
+#[inline(always)]
+pub const fn udp_life_s(table: Table) -> u32 {
+    match table {
+        Table::Established => UDP_ESTABLISHED_S,
+        Table::Pending => UDP_PENDING_S,
+    }
+}
 
 /// The time, and how to read it.
 #[derive(Clone, Copy, Debug)]
@@ -115,18 +124,35 @@ pub fn is_over(entry: &Entry, now: Now) -> bool {
     }
 }
 
-/// Marks and refreshes an established entry; `fin` is the sender's FIN bit.
+/// The marks of one end.
+#[derive(Clone, Copy)]
+struct End {
+    fin: u8,
+    rst: u8,
+}
+
+const CLIENT: End = End {
+    fin: state::FIN_CLIENT,
+    rst: state::RST_CLIENT,
+};
+const SERVER: End = End {
+    fin: state::FIN_SERVER,
+    rst: state::RST_SERVER,
+};
+
+/// Marks and refreshes an established entry for a segment of one end.
 #[inline(always)]
-fn touch(mut entry: Entry, segment: &Segment, fin: u8, now: Now) -> (Entry, bool) {
+fn touch(mut entry: Entry, segment: &Segment, end: End, now: Now) -> (Entry, bool) {
     let before = entry.state;
     if has(segment, RST) {
-        entry.state |= state::RST;
-    } else if segment.payload > 0 {
-        // A blind RST must not end a flow that goes on (RFC 5961, section 3).
-        entry.state &= !state::RST;
+        entry.state |= end.rst;
+    } else {
+        // A blind RST must not end a flow that goes on (RFC 5961, section 3): who has reset it
+        // sends nothing but RST. What the other end had under way says nothing.
+        entry.state &= !end.rst;
     }
     if has(segment, FIN) {
-        entry.state |= fin;
+        entry.state |= end.fin;
     }
     let due = now.jiffies.since(entry.seen) >= REFRESH_JIFFIES;
     let write = entry.state != before || due && entry.state & state::RST == 0;
@@ -148,7 +174,7 @@ pub fn established(entry: Entry, segment: &Segment, now: Now) -> Established {
         }
         return Established::Beside(entry);
     }
-    let (entry, write) = touch(entry, segment, state::FIN_CLIENT, now);
+    let (entry, write) = touch(entry, segment, CLIENT, now);
     Established::Use { entry, write }
 }
 
@@ -165,7 +191,7 @@ pub fn pending(mut entry: Entry, segment: &Segment, now: Now) -> Pending {
             return Pending::Miss;
         }
     } else if has(segment, RST) {
-        entry.state |= state::RST;
+        entry.state |= state::RST_CLIENT;
     } else if has(segment, ACK)
         && entry.state & state::ANSWERED != 0
         && (entry.state & state::RST == 0 || segment.payload > 0)
@@ -173,7 +199,7 @@ pub fn pending(mut entry: Entry, segment: &Segment, now: Now) -> Pending {
     {
         entry.seen = now.jiffies;
         // As on an established flow: who goes on speaking did not reset it.
-        entry.state &= !state::RST;
+        entry.state &= !state::RST_CLIENT;
         if has(segment, FIN) {
             entry.state |= state::FIN_CLIENT;
         }
@@ -198,8 +224,8 @@ pub const fn unknown(segment: &Segment) -> Unknown {
 /// A backend's TCP segment on the established entry of its flow.
 #[inline(always)]
 pub fn reply_established(entry: Entry, segment: &Segment, now: Now) -> Reply {
-    let known_reset = entry.state & state::RST != 0;
-    let (entry, write) = touch(entry, segment, state::FIN_SERVER, now);
+    let known_reset = entry.state & state::RST_SERVER != 0;
+    let (entry, write) = touch(entry, segment, SERVER, now);
     let reset = has(segment, RST) && !known_reset;
     Reply {
         entry,
@@ -223,8 +249,8 @@ pub fn reply_pending(mut entry: Entry, segment: &Segment, now: Now) -> Reply {
         reset: false,
     };
     if has(segment, RST) {
-        reply.reset = entry.state & state::RST == 0;
-        entry.state |= state::RST;
+        reply.reset = entry.state & state::RST_SERVER == 0;
+        entry.state |= state::RST_SERVER;
     } else if has(segment, SYN) && has(segment, ACK) {
         reply.answered = entry.state & (state::ANSWERED | state::ADOPTED) == 0;
         entry.state |= state::ANSWERED;
@@ -236,9 +262,7 @@ pub fn reply_pending(mut entry: Entry, segment: &Segment, now: Now) -> Reply {
         // handshake, or by a Fast Open cookie before it (RFC 7413, section 3).
         reply.promote = true;
         reply.completed = entry.state & state::ADOPTED == 0;
-        if reply.completed {
-            entry.state &= !state::RST;
-        }
+        entry.state &= !state::RST_SERVER;
         if has(segment, FIN) {
             entry.state |= state::FIN_SERVER;
         }

@@ -60,7 +60,7 @@ fn idle_time_does_not_end_a_tcp_flow() {
 }
 
 #[test]
-fn a_rst_shortens_the_life_and_data_clears_it() {
+fn a_rst_shortens_the_life_and_only_its_sender_clears_it() {
     let Established::Use {
         entry: reset,
         write: true,
@@ -68,15 +68,20 @@ fn a_rst_shortens_the_life_and_data_clears_it() {
     else {
         panic!("a RST is forwarded and marked");
     };
-    assert_eq!(reset.state, state::RST);
-    assert!(
-        matches!(established(reset, &data(), at(10)), Established::Use { entry, .. } if entry.state == 0)
-    );
-    assert_eq!(established(reset, &data(), at(11)), Established::Miss);
-    let Established::Use { write, .. } = established(reset, &segment(ACK), at(9)) else {
-        panic!("still alive");
-    };
-    assert!(!write, "an ACK must not prolong the life of a reset flow");
+    assert_eq!(reset.state, state::RST_CLIENT);
+    for goes_on in [data(), segment(ACK)] {
+        assert!(
+            matches!(established(reset, &goes_on, at(10)), Established::Use { entry, .. } if entry.state == 0)
+        );
+        assert_eq!(established(reset, &goes_on, at(11)), Established::Miss);
+    }
+    // What the backend had under way says nothing, does not prolong, and counts nothing again.
+    let under_way = reply_established(reset, &data(), at(9));
+    assert!(!under_way.write && under_way.entry.state == state::RST_CLIENT);
+    let again = established(under_way.entry, &segment(RST), at(9));
+    assert!(matches!(again, Established::Use { write: false, .. }));
+    let both = reply_established(reset, &segment(RST), at(1));
+    assert!(both.reset && both.entry.state == state::RST);
 }
 
 #[test]
@@ -98,7 +103,12 @@ fn a_syn_on_a_live_flow_goes_beside_and_on_a_closing_one_begins_anew() {
         established(entry(0), &segment(SYN), at(1)),
         Established::Beside(_)
     ));
-    for closing in [state::RST, state::FIN_CLIENT, state::FIN_SERVER] {
+    for closing in [
+        state::RST_CLIENT,
+        state::RST_SERVER,
+        state::FIN_CLIENT,
+        state::FIN_SERVER,
+    ] {
         assert_eq!(
             established(entry(closing), &segment(SYN), at(1)),
             Established::Miss
@@ -122,7 +132,7 @@ fn only_the_right_ack_completes_a_handshake() {
         pending(entry(0), &segment(ACK), at(1)),
         Pending::Use(_)
     ));
-    let reset = entry(state::ANSWERED | state::RST);
+    let reset = entry(state::ANSWERED | state::RST_CLIENT);
     assert!(matches!(
         pending(reset, &segment(ACK), at(1)),
         Pending::Use(_)
@@ -186,7 +196,7 @@ fn datagrams_outlive_their_life_only_by_traffic() {
 
 #[test]
 fn data_of_the_client_clears_a_reset_of_its_handshake() {
-    let reset = entry(state::ANSWERED | state::RST);
+    let reset = entry(state::ANSWERED | state::RST_CLIENT);
     let Pending::Complete(entry) = pending(reset, &data(), at(1)) else {
         panic!("who goes on speaking did not reset it");
     };

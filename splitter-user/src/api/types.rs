@@ -44,7 +44,7 @@ pub struct InterfaceStatus {
     pub name: String,
     /// The kernel's number.
     pub ifindex: u32,
-    /// The mode that it got: `native` or `generic`.
+    /// The mode that it got: `native` or `generic`; `none` while it does not carry the program.
     pub mode: String,
     /// The mode that the configuration asks for.
     pub wanted: String,
@@ -52,6 +52,8 @@ pub struct InterfaceStatus {
     pub frags: bool,
     /// Its MTU, in bytes.
     pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
     /// Anything odd about it.
     pub note: Option<String>,
 }
@@ -154,6 +156,8 @@ pub struct Counters {
     pub resets_by_server: u64,
     /// Flows met in the middle, without an entry.
     pub adopted: u64,
+    /// Flows that the tables refused to enter.
+    pub inserts_refused: u64,
 }
 
 /// Weights that were set at run time and lie over the file's.

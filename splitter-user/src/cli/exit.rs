@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use crate::api::{BindError, ClientError, Refusal};
 use crate::config::ConfigErrors;
+use crate::plan::PlanError;
 use crate::secret::SecretError;
+use crate::state::StateError;
 
 /// The codes, as `--help` shows them.
 pub const HELP: &str = "\
@@ -80,7 +82,28 @@ impl Exit {
                 BindError::Io { error, .. } => Self::of_io(error),
             });
         }
+        if let Some(error) = cause.downcast_ref::<StateError>() {
+            return Some(match error {
+                StateError::Locked(_) => Self::Conflict,
+                StateError::Malformed { .. } => Self::Failure,
+                StateError::Io { error, .. } => Self::of_io(error),
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<PlanError>() {
+            return Some(Self::of_plan(error));
+        }
         cause.downcast_ref::<std::io::Error>().map(Self::of_io)
+    }
+
+    fn of_plan(error: &PlanError) -> Self {
+        match error {
+            PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Self::Usage,
+            PlanError::SaltInUse { .. }
+            | PlanError::PlaceInUse { .. }
+            | PlanError::NumbersTaken(_)
+            | PlanError::Unrecoverable { .. } => Self::Conflict,
+            PlanError::Missing(_) => Self::Failure,
+        }
     }
 
     fn of_client(error: &ClientError) -> Self {

@@ -262,6 +262,7 @@ fn a_status() -> Status {
         wanted: "auto".into(),
         frags: true,
         mtu: 1_500,
+        up: true,
         note: None,
     };
     let reason = |reason: &str, verdict: &str, packets| ReasonCount {

@@ -3,17 +3,19 @@
 //! Invariant: a draft without complaint from here can be carried out by the kernel as it stands.
 //! A value that could not be read has been reported already and is not missed a second time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use splitter_common::capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS};
+use splitter_common::capacity::{
+    MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS, TABLE_PAGES,
+};
 
 use super::backends::{backend_addresses, families};
 use super::draft::{Draft, ServiceDraft, VersionPlaces};
 use super::error::{ConfigError, Place};
 use super::sharing;
 use super::weights::check_weights;
-use crate::model::{Version, Vip};
+use crate::model::{Service, Version, Vip};
 
 /// What is wrong, gathered.
 #[derive(Default)]
@@ -32,6 +34,11 @@ impl Faults {
 pub(super) fn check(draft: &Draft, start: &Place) -> Vec<ConfigError> {
     let mut faults = Faults::default();
     interfaces(draft, start, &mut faults);
+    if draft.services.is_empty() {
+        let message = "no service: write [service.NAME] with its `vips` and versions, here or in \
+                       a file of conf.d";
+        faults.add(start, message.to_owned());
+    }
     let distinct = services(draft, &mut faults);
     let vips = vips(&distinct, &mut faults);
     for service in &draft.services {
@@ -213,11 +220,28 @@ fn capacities(draft: &Draft, start: &Place, faults: &mut Faults) {
         .flat_map(|service| &service.versions)
         .map(|v| v.backends.len())
         .sum();
+    let addresses: BTreeSet<IpAddr> = services
+        .clone()
+        .flat_map(|service| &service.vips)
+        .map(|vip| vip.address)
+        .collect();
+    let endpoints: usize = services.clone().map(Service::endpoints).sum();
+    let pages = services.clone().map(Service::table_pages).sum();
     // Backend number 0 is never given out.
     for (what, count, most) in [
         ("services", services.count(), MAX_SERVICES),
         ("VIPs", vips, MAX_FRONTENDS),
         ("backends", backends, MAX_BACKENDS - 1),
+        (
+            "addresses and ports (VIPs, and for each VIP the backends of its service)",
+            addresses.len() + endpoints,
+            MAX_ENDPOINTS,
+        ),
+        (
+            "pages of tables (versions of many backends take many)",
+            pages,
+            TABLE_PAGES,
+        ),
     ] {
         if count > most as usize {
             let message =

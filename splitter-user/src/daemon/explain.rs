@@ -8,7 +8,7 @@ use splitter_common::{
     capacity::PAGE_CELLS,
     clock::Jiffies,
     decide::{Decision, Question, decide},
-    flow::{Entry, Table, entry::state},
+    flow::{Entry, Table, entry::state, law},
     layout::{FlowKey, ServiceRow},
     split::Cuts,
     weight::{WHOLE_PPM, Weight},
@@ -20,7 +20,7 @@ use crate::{
         Refusal,
         types::{Cut, Explanation, LiveFlow},
     },
-    model::{Affinity, Service, SplitKey, Vip},
+    model::{Affinity, Protocol, Service, SplitKey, Vip},
     plan::numbers::ServiceNumbers,
 };
 
@@ -200,6 +200,17 @@ fn live_flow(
         };
         let row = core.plane.maps().backends.read(entry.backend);
         if entry.generation < row.born || entry.generation < frontend.born {
+            continue;
+        }
+        let clock = law::Now {
+            jiffies: now,
+            hz: core.plane.hz(),
+        };
+        let is_over = match vip.protocol {
+            Protocol::Tcp => law::is_over(&entry, clock),
+            Protocol::Udp => law::datagram(entry, law::udp_life_s(table), clock).is_none(),
+        };
+        if is_over {
             continue;
         }
         let closing = entry.state & (state::RST | state::FIN) != 0;

@@ -16,20 +16,42 @@ use crate::{
 
 /// The mode of an interface that does not carry the program.
 const NO_MODE: &str = "none";
+/// In the driver.
+const NATIVE: &str = "native";
+/// On socket buffers.
+const GENERIC: &str = "generic";
+/// What the note of an interface with another name begins with.
+const RENAMED: &str = "is called";
 
-/// The interfaces as they are before anything is touched.
-pub(super) async fn targets(net: &Net, file: &Config) -> anyhow::Result<Vec<Target>> {
+/// The interfaces as they are before anything is touched. One that is absent is an error, unless
+/// the data plane runs already: that is never refused its daemon, and waits for the interface.
+pub(super) async fn targets(
+    core: &mut Core,
+    net: &Net,
+    file: &Config,
+) -> anyhow::Result<Vec<Target>> {
     let links = net.links().await?;
-    let find = |interface: &Interface| {
+    let mut targets = Vec::new();
+    for interface in &file.interfaces {
         let link = links.iter().find(|link| link.name == interface.name);
-        link.map(|link| target(interface, link)).ok_or_else(|| {
-            let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
-            Refusal::not_found(format!("interface \"{}\" does not exist", interface.name))
-                .with_hint(format!("there are: {}", names.join(", ")))
-                .into()
-        })
-    };
-    file.interfaces.iter().map(find).collect()
+        match link {
+            Some(link) => targets.push(target(interface, link)),
+            None if core.plane.adopted() => {
+                let status = gone(core, interface, &links);
+                core.interfaces.push(status);
+            }
+            None => {
+                let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+                let name = &interface.name;
+                return Err(
+                    Refusal::not_found(format!("interface \"{name}\" does not exist"))
+                        .with_hint(format!("there are: {}", names.join(", ")))
+                        .into(),
+                );
+            }
+        }
+    }
+    Ok(targets)
 }
 
 fn target(interface: &Interface, link: &LinkInfo) -> Target {
@@ -41,29 +63,61 @@ fn target(interface: &Interface, link: &LinkInfo) -> Target {
         name: interface.name.clone(),
         ifindex: link.ifindex,
         mtu: link.mtu,
+        up: link.up,
         choice: interface.xdp,
         present,
     }
 }
 
-/// Puts the program onto all interfaces; takes it off those that are no longer configured.
-pub(super) fn attach_all(core: &mut Core, file: &Config, targets: &[Target]) -> anyhow::Result<()> {
-    let mut made: Vec<String> = Vec::new();
+/// Puts the program onto all interfaces. Those that did not carry it before are added to `made`:
+/// half an attached host forwards requests and loses replies.
+pub(super) fn attach_all(
+    core: &mut Core,
+    targets: &[Target],
+    made: &mut Vec<String>,
+) -> anyhow::Result<()> {
     for target in targets {
-        let attached = match core.plane.attach(target) {
-            Ok(attached) => attached,
-            Err(error) => {
-                // All or nothing: half an attached host forwards requests and loses replies.
-                core.plane.release(&made);
-                return Err(refusal(error).into());
-            }
-        };
-        if !attached.adopted {
+        let before = target.present;
+        let carried =
+            before.is_some_and(|(program, _)| core.plane.carries(target.ifindex, program));
+        let attached = core.plane.attach(target).map_err(refusal)?;
+        if !carried {
             made.push(target.name.clone());
         }
-        core.interfaces.push(carries(target, &attached));
+        let status = carries(target, &attached);
+        core.interfaces.push(status);
     }
-    let wanted: BTreeSet<String> = file
+    let some_generic = core.interfaces.iter().any(|each| each.mode == GENERIC);
+    for target in targets {
+        let known = core
+            .interfaces
+            .iter_mut()
+            .find(|each| each.name == target.name);
+        let Some(known) = known.filter(|each| some_generic && each.mode == NATIVE) else {
+            continue;
+        };
+        if target.choice != XdpChoice::Auto {
+            continue;
+        }
+        let generic = Target {
+            choice: XdpChoice::Generic,
+            present: None,
+            ..target.clone()
+        };
+        let attached = core.plane.attach(&generic).map_err(refusal)?;
+        *known = InterfaceStatus {
+            wanted: target.choice.to_string(),
+            note: Some("generic because another interface is: slower".to_owned()),
+            ..carries(&generic, &attached)
+        };
+    }
+    Ok(())
+}
+
+/// Takes the program off interfaces that are no longer configured.
+pub(super) fn detach_others(core: &mut Core) {
+    let wanted: BTreeSet<String> = core
+        .config
         .interfaces
         .iter()
         .map(|each| each.name.clone())
@@ -71,7 +125,6 @@ pub(super) fn attach_all(core: &mut Core, file: &Config, targets: &[Target]) -> 
     for gone in core.plane.detach_others(&wanted) {
         log::info!("{gone}: no longer configured, program taken off");
     }
-    Ok(())
 }
 
 /// Looks whether every interface still carries the program, and puts it back where it does not.
@@ -80,7 +133,7 @@ pub(super) async fn keep_attached(core: &mut Core, net: &Net) -> anyhow::Result<
     for interface in core.config.interfaces.clone() {
         let link = links.iter().find(|link| link.name == interface.name);
         let status = match link {
-            None => lacks(&interface, None, "the interface is gone".to_owned()),
+            None => gone(core, &interface, &links),
             Some(link) => present(core, &interface, link),
         };
         let before = core
@@ -108,40 +161,88 @@ pub(super) fn some_lack_it(core: &Core) -> bool {
 
 /// What an operator must know of them.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
-    let without = core.interfaces.iter().filter(|each| each.mode == NO_MODE);
-    without
-        .map(|each| {
-            format!(
-                "{} does not carry the program: {}",
-                each.name,
-                each.note.as_deref().unwrap_or_default()
-            )
-        })
-        .collect()
+    let mut warnings = Vec::new();
+    for each in &core.interfaces {
+        let name = &each.name;
+        let note = each.note.as_deref().unwrap_or_default();
+        if each.mode == NO_MODE {
+            warnings.push(format!("{name} does not carry the program: {note}"));
+        } else if note.starts_with(RENAMED) {
+            warnings.push(format!("{name}: {note}"));
+        } else if !each.up {
+            warnings.push(format!("{name} is down"));
+        }
+    }
+    let of_mode = |mode: &'static str| core.interfaces.iter().find(|each| each.mode == mode);
+    if let (Some(native), Some(generic)) = (of_mode(NATIVE), of_mode(GENERIC)) {
+        warnings.push(format!(
+            "{} runs natively and {} does not: a driver without native XDP mostly takes no frames \
+             that a native program sends to it, and they are lost without a count; if clients time \
+             out, set xdp = \"generic\" for all interfaces",
+            native.name, generic.name
+        ));
+    }
+    warnings
 }
 
 fn present(core: &mut Core, interface: &Interface, link: &LinkInfo) -> InterfaceStatus {
-    let target = target(interface, link);
+    let mut target = target(interface, link);
     let known = core
         .interfaces
         .iter()
         .find(|known| known.name == target.name);
-    if core.plane.carries(&target)
-        && let Some(known) = known
-    {
+    let ours = target
+        .present
+        .is_some_and(|(program, _)| core.plane.carries(target.ifindex, program));
+    if let Some(known) = known.filter(|known| ours && known.mode != NO_MODE) {
         return InterfaceStatus {
             mtu: target.mtu,
+            up: target.up,
             ..known.clone()
         };
     }
+    let others = core
+        .interfaces
+        .iter()
+        .filter(|each| each.name != target.name);
+    if target.choice == XdpChoice::Auto && others.clone().any(|each| each.mode == GENERIC) {
+        target.choice = XdpChoice::Generic;
+    }
     match tokio::task::block_in_place(|| core.plane.attach(&target)) {
-        Ok(attached) => carries(&target, &attached),
+        Ok(attached) => InterfaceStatus {
+            wanted: interface.xdp.to_string(),
+            ..carries(&target, &attached)
+        },
         Err(error) => lacks(interface, Some(&target), refusal(error).to_string()),
     }
 }
 
+/// An interface that is not there under its name: deleted, or renamed under the program.
+fn gone(core: &Core, interface: &Interface, links: &[LinkInfo]) -> InterfaceStatus {
+    let known = core
+        .interfaces
+        .iter()
+        .find(|known| known.name == interface.name && known.mode != NO_MODE);
+    let renamed = known.and_then(|known| {
+        let link = links.iter().find(|link| link.ifindex == known.ifindex)?;
+        Some((known, link))
+    });
+    match renamed {
+        Some((known, link)) => InterfaceStatus {
+            note: Some(format!(
+                "{RENAMED} {} now and carries the program still: name it so in the configuration",
+                link.name
+            )),
+            mtu: link.mtu,
+            up: link.up,
+            ..known.clone()
+        },
+        None => lacks(interface, None, "the interface is gone".to_owned()),
+    }
+}
+
 fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
-    let mode = if attached.native { "native" } else { "generic" };
+    let mode = if attached.native { NATIVE } else { GENERIC };
     if attached.adopted {
         log::info!("{}: program replaced under its link ({mode})", target.name);
     } else {
@@ -155,6 +256,7 @@ fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
         wanted: target.choice.to_string(),
         frags: attached.frags,
         mtu: target.mtu,
+        up: target.up,
         note: slow.then(|| "its driver refuses native XDP: slower".to_owned()),
     }
 }
@@ -167,6 +269,7 @@ fn lacks(interface: &Interface, target: Option<&Target>, why: String) -> Interfa
         wanted: interface.xdp.to_string(),
         frags: false,
         mtu: target.map_or(0, |target| target.mtu),
+        up: target.is_some_and(|target| target.up),
         note: Some(why),
     }
 }

@@ -11,6 +11,7 @@ mod interfaces;
 mod parts;
 mod start;
 mod status;
+mod takeover;
 mod warnings;
 mod weights;
 
@@ -26,7 +27,7 @@ pub use self::core::Daemon;
 use self::{core::Core, parts::Parts};
 use crate::{
     api::{self, Control, Refusal, types},
-    dataplane::DataPlaneError,
+    dataplane::{self, DataPlaneError},
     model::{ServeOptions, Vip},
     net::Net,
 };
@@ -49,6 +50,9 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 }
 
 async fn run(options: ServeOptions) -> anyhow::Result<()> {
+    // Said before anything else is found missing.
+    dataplane::check_host().map_err(refusal)?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     // Taken first: a second daemon must not touch what the first one runs.
@@ -68,6 +72,13 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         hops::keep_fresh(Arc::clone(&daemon), net),
     );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
+    loops.spawn("the loop of SIGHUP", async move {
+        // A closed terminal must not end the daemon without its lease's grace.
+        while hang_up.recv().await.is_some() {
+            log::warn!("SIGHUP: ignored; a changed configuration takes a restart");
+        }
+        Ok(())
+    });
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(

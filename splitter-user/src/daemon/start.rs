@@ -1,26 +1,18 @@
-//! Owns the start: read, check, lock, open, commit, resolve, attach - in this order, so that the
-//! program never sees a packet before its tables stand.
+//! Owns the start: read, check, lock, open, commit, resolve, attach.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
 
 use aya_log::EbpfLogger;
-use splitter_common::layout::Counter;
 
-use super::{
-    LEASE_S,
-    core::{Core, now_text},
-    hops, host, interfaces, refusal,
-};
+use super::{LEASE_S, core::Core, hops, host, interfaces, refusal, takeover};
 use crate::{
     config,
-    dataplane::{self, DataPlane, Options, Target},
+    dataplane::{self, DataPlane, Options},
     model::{Config, ServeOptions},
     net::Net,
-    plan::numbers::VersionNumber,
     secret::{self, Secret},
     state::{State, StateDir},
 };
@@ -32,20 +24,18 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     let file = config::load(&options.config)?;
     let secret = the_secret(options)?;
     let state_dir = StateDir::lock(&options.state_dir)?;
-    let mut state = state_dir.load()?;
+    let loaded = state_dir.load()?;
     let opening = Options {
         pin_dir: Some(options.pin_dir.clone()),
         limits: file.limits,
     };
-    let targets = interfaces::targets(net, &file).await?;
     let plane = tokio::task::block_in_place(|| DataPlane::open(&opening)).map_err(refusal)?;
     let adopted = plane.adopted();
-    let begun = begin(&plane, &mut state, adopted);
     let mut core = Core {
         config_path: options.config.clone(),
         file: file.clone(),
         config: file.clone(),
-        state: state.clone(),
+        state: State::default(),
         state_dir,
         secret,
         plane,
@@ -53,10 +43,12 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         hops: Default::default(),
         own_addresses: Default::default(),
         unfinished: None,
-        warnings: begun,
+        warnings: Vec::new(),
         began: Instant::now(),
     };
-    if let Err(error) = bring_up(&mut core, net, &file, &targets).await {
+    let mut made = Vec::new();
+    if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut made).await {
+        core.plane.release(&made);
         if !adopted {
             drop(core.plane);
             // Nothing was attached for good: leave no memory behind.
@@ -67,71 +59,38 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     Ok(core)
 }
 
+/// The order is that nothing is worse after a start that fails: over new maps the tables stand
+/// before a packet is seen; over those that run, the old tables stand until every interface
+/// carries the program. `made` are the interfaces that did not before.
 async fn bring_up(
     core: &mut Core,
     net: &Net,
     file: &Config,
-    targets: &[Target],
+    loaded: Option<State>,
+    made: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     host::check(core, file)?;
-    let mut state = core.state.clone();
-    let (config, told) = state.effective(file);
-    for line in &told {
+    let targets = interfaces::targets(core, net, file).await?;
+    let (mut state, mut told) = takeover::take_up(&core.plane, loaded, file, &core.secret)?;
+    let (config, dropped) = state.effective(file);
+    for line in &dropped {
         log::warn!("{line}");
     }
-    core.warnings.extend(told);
-    core.apply(config, state)?;
-    hops::refresh(core, net).await?;
-    core.plane.renew_lease(LEASE_S)?;
-    interfaces::attach_all(core, file, targets)
-}
-
-/// Takes up where the kernel is. Without our state file, or with an older one, the numbers in the
-/// kernel mean nothing to us: they are given anew under a later generation.
-fn begin(plane: &DataPlane, state: &mut State, adopted: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if adopted {
-        log::info!(
-            "taking over the data plane, generation {}",
-            plane.generation()
-        );
-        // A commit is on disk before it is in the kernel, so only an older copy can be behind.
-        if state.numbers.generation < plane.generation() && !state.numbers.services.is_empty() {
-            state.numbers.services.clear();
-            warnings.push(
-                "the state file is older than the data plane, as one from a backup is: open flows \
-                 were decided anew"
-                    .to_owned(),
-            );
-        } else if state.numbers.services.is_empty() && plane.generation() > 0 {
-            warnings.push(
-                "the state file was lost while the data plane ran: open flows were decided anew"
-                    .to_owned(),
-            );
-        }
+    told.extend(dropped);
+    core.warnings = told;
+    if core.plane.adopted() {
+        interfaces::attach_all(core, &targets, made)?;
+        core.apply(config, state)?;
+        hops::refresh(core, net).await?;
+        core.plane.renew_lease(LEASE_S)?;
     } else {
-        count_anew(state);
+        core.apply(config, state)?;
+        hops::refresh(core, net).await?;
+        core.plane.renew_lease(LEASE_S)?;
+        interfaces::attach_all(core, &targets, made)?;
     }
-    state.numbers.generation = state.numbers.generation.max(plane.generation());
-    warnings
-}
-
-/// Fresh maps count from nothing: what numbers and shares were counted from goes with the old ones.
-fn count_anew(state: &mut State) {
-    for (name, given) in &mut state.numbers.services {
-        for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
-            number.base = [0; 16];
-        }
-        if let Some(since) = state.since.get_mut(name) {
-            since.at = now_text();
-            let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
-            since.new_flows = given
-                .versions
-                .iter()
-                .map(|(name, version)| (name.clone(), retired(version)))
-                .collect();
-        }
-    }
+    interfaces::detach_others(core);
+    Ok(())
 }
 
 fn the_secret(options: &ServeOptions) -> anyhow::Result<Secret> {

@@ -226,5 +226,6 @@ fn counters(cells: &[u64; 16]) -> Counters {
         resets_by_client: cell(Counter::ResetsByClient),
         resets_by_server: cell(Counter::ResetsByServer),
         adopted: cell(Counter::Adopted),
+        inserts_refused: cell(Counter::InsertsRefused),
     }
 }

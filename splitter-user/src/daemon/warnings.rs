@@ -2,17 +2,37 @@
 
 use std::collections::BTreeSet;
 
+use splitter_common::layout::Counter;
+
 use super::{core::Core, host, interfaces};
-use crate::{model::Backend, net::hops::HopState};
+use crate::{api::types::InterfaceStatus, model::Backend, net::hops::HopState};
 
 /// What is wrong now, then what the start had to tell.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings: Vec<String> = core.unfinished.iter().cloned().collect();
     warnings.extend(interfaces::warnings(core));
     warnings.extend(hops(core));
+    warnings.extend(tables(core));
     warnings.extend(host::warnings(core));
     warnings.extend(core.warnings.iter().cloned());
     warnings
+}
+
+/// Flows that found no room.
+fn tables(core: &Core) -> Option<String> {
+    let numbers = core.state.numbers.backend_numbers();
+    let cell = Counter::InsertsRefused as usize;
+    let refused: u64 = numbers
+        .map(|backend| {
+            core.plane.counters(backend.number).cells[cell].saturating_sub(backend.base[cell])
+        })
+        .sum();
+    (refused > 0).then(|| {
+        format!(
+            "{refused} flows were refused by the flow tables and go by decision alone: raise \
+             [limits], which takes `splitter detach` and a start"
+        )
+    })
 }
 
 fn hops(core: &Core) -> BTreeSet<String> {
@@ -26,9 +46,13 @@ fn hops(core: &Core) -> BTreeSet<String> {
 }
 
 fn hop(core: &Core, backend: &Backend) -> Option<String> {
-    let (ifname, answers) = match core.hops.get(&backend.address) {
-        Some(HopState::Resolved { ifname, .. }) => (ifname, true),
-        Some(HopState::Unresolved { ifname, .. }) => (ifname, false),
+    let (ifname, ifindex, answers) = match core.hops.get(&backend.address) {
+        Some(HopState::Resolved {
+            ifname, ifindex, ..
+        }) => (ifname, ifindex, true),
+        Some(HopState::Unresolved {
+            ifname, ifindex, ..
+        }) => (ifname, ifindex, false),
         Some(HopState::Local) => {
             return Some(format!(
                 "{backend} is an address of this host: a nat backend must be another host"
@@ -37,8 +61,9 @@ fn hop(core: &Core, backend: &Backend) -> Option<String> {
         Some(HopState::NoRoute) => return Some(format!("no route to {backend}")),
         None => return Some(format!("the next hop to {backend} is not looked up yet")),
     };
-    let carries = |name: &String| core.config.interfaces.iter().any(|each| each.name == *name);
-    if !carries(ifname) {
+    // By number too: an interface may be called otherwise by now.
+    let carries = |each: &InterfaceStatus| each.name == *ifname || each.ifindex == *ifindex;
+    if !core.interfaces.iter().any(carries) {
         return Some(format!(
             "{backend} is reached by {ifname}, which does not carry the program: its answers \
              reach no client; add [[interface]] name = \"{ifname}\""

@@ -91,8 +91,12 @@ fn put_in_force(
         state.overlays.insert(after.name.clone(), record);
     }
     core.apply(config, state).map_err(|error| {
-        Refusal::internal(format!("{error:#}"))
-            .with_hint("the change is on disk if the state could be written; see `splitter status`")
+        let refusal = Refusal::internal(format!("{error:#}"));
+        if core.unfinished.is_some() {
+            refusal.with_hint("the change is on disk and is tried again; see `splitter status`")
+        } else {
+            refusal.with_hint("nothing has changed")
+        }
     })?;
     log::info!(
         "service {}: weights {:?} by {actor}",

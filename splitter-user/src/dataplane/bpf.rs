@@ -1,4 +1,4 @@
-//! Owns the command of bpf(2) that aya does not have.
+//! Owns the commands of bpf(2) on links that aya does not have.
 //!
 //! Source: include/uapi/linux/bpf.h, `union bpf_attr`.
 
@@ -13,7 +13,9 @@ use std::{
 };
 
 const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_DETACH: libc::c_long = 34;
+const BPF_LINK_TYPE_XDP: u32 = 6;
 
 /// The arguments of `BPF_OBJ_GET`.
 #[repr(C)]
@@ -21,6 +23,35 @@ struct ObjGet {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
+}
+
+/// The arguments of `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct GetInfo {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info` for a link of XDP, with room for what may follow.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    link_type: u32,
+    id: u32,
+    prog_id: u32,
+    padding: u32,
+    ifindex: u32,
+    rest: [u32; 11],
+}
+
+/// What a link of XDP holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct XdpLinkInfo {
+    /// The program's id.
+    pub(super) program: u32,
+    /// The interface's number; 0 once the interface is gone.
+    pub(super) ifindex: u32,
 }
 
 /// The arguments of `BPF_LINK_DETACH`.
@@ -32,6 +63,37 @@ struct LinkDetach {
 /// Takes the program of a pinned link off its interface before it returns. Removing the pin alone
 /// lets the kernel do that some time later, and until then the interface is busy.
 pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+    let link = open(pin)?;
+    let detach = LinkDetach {
+        link_fd: link.as_raw_fd() as u32,
+    };
+    // SAFETY: the arguments name an open file descriptor and no memory.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    unsafe { command(BPF_LINK_DETACH, &detach) }.map(drop)
+}
+
+/// What a pinned link holds; `None` when it is no link of XDP.
+pub(super) fn xdp_link(pin: &Path) -> io::Result<Option<XdpLinkInfo>> {
+    let link = open(pin)?;
+    let mut info = LinkInfo::default();
+    let get = GetInfo {
+        bpf_fd: link.as_raw_fd() as u32,
+        info_len: size_of::<LinkInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: the kernel writes at most `info_len` bytes into `info`, which outlives the call.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    unsafe { command(BPF_OBJ_GET_INFO_BY_FD, &get) }?;
+    Ok(
+        (info.link_type == BPF_LINK_TYPE_XDP).then_some(XdpLinkInfo {
+            program: info.prog_id,
+            ifindex: info.ifindex,
+        }),
+    )
+}
+
+/// What is pinned at a path.
+fn open(pin: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(pin.as_os_str().as_bytes())?;
     let get = ObjGet {
         pathname: path.as_ptr() as u64,
@@ -40,16 +102,9 @@ pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
     };
     // SAFETY: the path outlives the call, which makes a new file descriptor or fails.
     #[allow(unsafe_code, reason = "bpf(2); see the module")]
-    let link = unsafe {
-        let fd = command(BPF_OBJ_GET, &get)?;
-        OwnedFd::from_raw_fd(fd as i32)
-    };
-    let detach = LinkDetach {
-        link_fd: link.as_raw_fd() as u32,
-    };
-    // SAFETY: the arguments name an open file descriptor and no memory.
-    #[allow(unsafe_code, reason = "bpf(2); see the module")]
-    unsafe { command(BPF_LINK_DETACH, &detach) }.map(drop)
+    unsafe {
+        command(BPF_OBJ_GET, &get).map(|fd| OwnedFd::from_raw_fd(fd as i32))
+    }
 }
 
 /// One bpf(2) call.

@@ -1,11 +1,13 @@
 //! Owns commits: an image goes into the kernel beside what is in force and is switched by one
 //! store per service and one for the directory.
 //!
-//! Order: rows that nothing names yet; tables into unused pages, read back; each changed
-//! service's resting row, then its word; the directory, once, so that at every moment a VIP has
-//! an owner; then what nobody names any more goes. A service that takes over another's backend
-//! is switched after the directory, which by then knows whose the backend's replies are. A commit
-//! is idempotent: after a crash the same image finishes it.
+//! Order: tables into unused pages, read back, and the directories to come: what fails for want of
+//! room fails here, with nothing switched. Then rows that nothing names yet; a directory with the
+//! sockets of new backends, whose replies are thus known before anybody chooses them; each changed
+//! service's resting row and its word; the directory to stay, once, so that at every moment a VIP
+//! has one owner; then what nobody names any more goes. A service that takes over another's
+//! backend is switched after the directory, which by then knows whose that backend's replies are.
+//! A commit is idempotent: after a crash the same image finishes it.
 
 use std::{
     collections::BTreeSet,
@@ -17,35 +19,77 @@ use std::{
 use splitter_common::{
     capacity::PAGE_CELLS,
     hash::HashKey,
-    layout::{BackendRow, Page, ServiceRow, TableRef, Word},
+    layout::{BackendRow, Endpoint, Page, ServiceRow, TableRef, Word},
     maglev,
 };
 
 use super::{DataPlane, DataPlaneError};
-use crate::plan::{Image, ServiceImage};
+use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
 
 /// A resting side is rewritten no sooner than this after the switch away from it: a program that
 /// still reads it has long ended.
 const REST: Duration = Duration::from_millis(10);
 
 impl DataPlane {
-    /// Puts an image in force. `seed` draws this host's directory multipliers.
+    /// Puts an image in force. `seed` draws this host's directory multipliers. What can fail for
+    /// want of room fails before anything is switched.
     pub fn commit(&mut self, image: &Image, seed: HashKey) -> Result<(), DataPlaneError> {
-        let mut heirs = image.heirs(&self.endpoints_in_force());
+        let in_force = self.endpoints_in_force();
+        let mut heirs = image.heirs(&in_force);
         heirs.retain(|service| self.maps.service_word(*service).generation != 0);
+        let last = DirectoryImage::build(&image.endpoints, seed)?;
+        let first = self.early_replies(image, &in_force, seed);
+        let prepared = self.prepare(image)?;
         self.write_new_rows(image);
-        for (number, service) in &image.services {
-            if !heirs.contains(number) {
-                self.commit_service(*number, service)?;
-            }
+        if let Some(first) = first {
+            self.switch_directory(&first, self.generation());
         }
-        self.put_directory(&image.endpoints, image.generation, seed)?;
-        for number in &heirs {
-            self.commit_service(*number, &image.services[number])?;
+        let (late, early): (Vec<_>, Vec<_>) = prepared
+            .into_iter()
+            .partition(|prepared| heirs.contains(&prepared.number));
+        for prepared in early {
+            self.put_service(&prepared)?;
+        }
+        self.put_directory(&image.endpoints, &last, image.generation);
+        for prepared in late {
+            self.put_service(&prepared)?;
         }
         self.retire_backends(image);
         self.retire_services(image);
         Ok(())
+    }
+
+    /// The directory in force with the sockets of new backends, where there are any: their replies
+    /// must be known before a row chooses them. `None` too where both do not fit together.
+    fn early_replies(
+        &self,
+        image: &Image,
+        in_force: &[Endpoint],
+        seed: HashKey,
+    ) -> Option<DirectoryImage> {
+        let union = image.with_new_backends(in_force);
+        if self.generation() == 0 || union.len() == in_force.len() {
+            return None;
+        }
+        DirectoryImage::build(&union, seed).ok()
+    }
+
+    /// Writes the tables of all services that change, or none.
+    fn prepare(&mut self, image: &Image) -> Result<Vec<Prepared>, DataPlaneError> {
+        let mut all = Vec::new();
+        let mut fresh = Vec::new();
+        for (number, service) in &image.services {
+            match self.prepare_service(*number, service, &mut fresh) {
+                Ok(prepared) => all.extend(prepared),
+                Err(error) => {
+                    for run in fresh {
+                        self.pages.free(run);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Rows of frontends and backends are written once, before anything names them.
@@ -103,11 +147,14 @@ impl DataPlane {
         }
     }
 
-    fn commit_service(
+    /// The row that a service is to have, its tables written; `None` when it has it already. Runs
+    /// of pages that were taken for it are added to `fresh`.
+    fn prepare_service(
         &mut self,
         number: u32,
         service: &ServiceImage,
-    ) -> Result<(), DataPlaneError> {
+        fresh: &mut Vec<Range<u32>>,
+    ) -> Result<Option<Prepared>, DataPlaneError> {
         let word = self.maps.service_word(number);
         let in_force = (word.generation != 0).then(|| self.maps.service_in_force(number));
         let mut row = service.row;
@@ -118,21 +165,24 @@ impl DataPlane {
             let kept = kept.filter(|table| self.holds(*table, cells));
             let page = match kept {
                 Some(table) => table.page,
-                None => self.write_table(cells)?,
+                None => self.write_table(cells, fresh)?,
             };
             row.versions[*version].tables[*family].page = page;
         }
-        if in_force == Some(row) {
-            return Ok(());
-        }
-        self.switch_service(number, word, &row)?;
-        let old = in_force.iter().flat_map(runs);
-        let new: BTreeSet<u32> = runs(&row).map(|run| run.start).collect();
-        for unused in old
-            .filter(|run| !new.contains(&run.start))
-            .collect::<Vec<_>>()
-        {
-            self.pages.free(unused);
+        Ok((in_force != Some(row)).then_some(Prepared { number, row }))
+    }
+
+    /// Switches a service to its prepared row and gives the pages of the old one back.
+    fn put_service(&mut self, prepared: &Prepared) -> Result<(), DataPlaneError> {
+        let Prepared { number, row } = prepared;
+        let word = self.maps.service_word(*number);
+        let old = (word.generation != 0).then(|| self.maps.service_in_force(*number));
+        self.switch_service(*number, word, row)?;
+        let new: BTreeSet<u32> = runs(row).map(|run| run.start).collect();
+        for run in old.iter().flat_map(runs) {
+            if !new.contains(&run.start) {
+                self.pages.free(run);
+            }
         }
         Ok(())
     }
@@ -166,8 +216,14 @@ impl DataPlane {
             })
     }
 
-    fn write_table(&mut self, cells: &[u16]) -> Result<u32, DataPlaneError> {
-        let start = self.pages.take(maglev::pages_for(cells.len() as u32))?;
+    fn write_table(
+        &mut self,
+        cells: &[u16],
+        fresh: &mut Vec<Range<u32>>,
+    ) -> Result<u32, DataPlaneError> {
+        let count = maglev::pages_for(cells.len() as u32);
+        let start = self.pages.take(count)?;
+        fresh.push(start..start + count);
         for (index, chunk) in cells.chunks(PAGE_CELLS).enumerate() {
             let mut page = Page {
                 cells: [0; PAGE_CELLS],
@@ -185,6 +241,12 @@ impl DataPlane {
             Err(DataPlaneError::ReadBack("a table"))
         }
     }
+}
+
+/// A service whose tables stand and whose row only wants to be switched to.
+struct Prepared {
+    number: u32,
+    row: ServiceRow,
 }
 
 fn run(table: TableRef) -> Range<u32> {

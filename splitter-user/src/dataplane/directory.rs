@@ -1,42 +1,35 @@
-//! Owns the directory in the kernel: what is in force, its one switch, and the numbers that it and
-//! the rows name.
+//! Owns the directory in the kernel: what is in force, the switch to another one, and the numbers
+//! that it and the rows name.
 
 use std::{collections::BTreeSet, time::Instant};
 
 use splitter_common::{
     capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
-    hash::HashKey,
-    layout::{Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Word},
+    layout::{BackendRow, Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Word},
 };
 
-use super::{DataPlane, DataPlaneError, commit::rest};
-use crate::plan::{InUse, Running, directory::DirectoryImage};
+use super::{DataPlane, commit::rest};
+use crate::plan::{InUse, Running, directory::DirectoryImage, recover::InForce};
 
 impl DataPlane {
     /// Puts the endpoints in force by one store, or the generation alone where they are already.
     pub(super) fn put_directory(
         &mut self,
         endpoints: &[Endpoint],
+        image: &DirectoryImage,
         generation: u32,
-        seed: HashKey,
-    ) -> Result<(), DataPlaneError> {
+    ) {
         let present: BTreeSet<Key> = self.endpoints_in_force().iter().map(key).collect();
         let wanted: BTreeSet<Key> = endpoints.iter().map(key).collect();
         if self.generation() == 0 || present != wanted {
-            self.switch_directory(endpoints, generation, seed)
+            self.switch_directory(image, generation);
         } else {
             self.store_generation(generation);
-            Ok(())
         }
     }
 
-    fn switch_directory(
-        &mut self,
-        endpoints: &[Endpoint],
-        generation: u32,
-        seed: HashKey,
-    ) -> Result<(), DataPlaneError> {
-        let image = DirectoryImage::build(endpoints, seed)?;
+    /// Writes the resting side and switches to it.
+    pub(super) fn switch_directory(&mut self, image: &DirectoryImage, generation: u32) {
         rest(self.directory_flipped);
         let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
         let side = word.side ^ 1;
@@ -62,7 +55,6 @@ impl DataPlane {
             .control
             .store_word(Control::Directory as u32, next.pack());
         self.directory_flipped = Some(Instant::now());
-        Ok(())
     }
 
     fn store_generation(&mut self, generation: u32) {
@@ -88,6 +80,27 @@ impl DataPlane {
     }
 }
 
+impl DataPlane {
+    /// Everything that runs, for a daemon without state.
+    pub fn in_force(&self) -> InForce {
+        let services = (0..self.maps.service_words.len())
+            .filter(|number| self.maps.service_word(*number).generation != 0);
+        InForce {
+            endpoints: self.endpoints_in_force(),
+            services: services
+                .map(|number| (number, self.maps.service_in_force(number)))
+                .collect(),
+            backends: self.live_backends().collect(),
+        }
+    }
+
+    /// Rows of backends that were not given back.
+    fn live_backends(&self) -> impl Iterator<Item = (u32, BackendRow)> + '_ {
+        let rows = (1..self.maps.backends.len()).map(|n| (n, self.maps.backends.read(n)));
+        rows.filter(|(_, row)| row.address.0 != [0; 2] && row.retired == 0)
+    }
+}
+
 impl Running for DataPlane {
     fn cells(&self, backend: u32) -> [u64; 16] {
         self.counters(backend).cells
@@ -99,17 +112,13 @@ impl Running for DataPlane {
             kind == EndpointKind::Vip as u8 || kind == EndpointKind::Backend as u8
         });
         let services = 0..self.maps.service_words.len();
-        let backends = (1..self.maps.backends.len()).filter(|number| {
-            let row = self.maps.backends.read(*number);
-            row.address.0 != [0; 2] && row.retired == 0
-        });
         InUse {
             services: services
                 .filter(|number| self.maps.service_word(*number).generation != 0)
                 .map(|number| number as u16)
                 .collect(),
             frontends: frontends.map(|endpoint| endpoint.frontend).collect(),
-            backends: backends.collect(),
+            backends: self.live_backends().map(|(number, _)| number).collect(),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Owns the links: the program on its interfaces, adopted without a gap where an earlier process
 //! left one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use aya::programs::{
     Xdp, XdpMode,
-    links::{FdLink, LinkType, PinnedLink},
+    links::{FdLink, PinnedLink},
     xdp::XdpLink,
 };
 
-use super::{DataPlane, DataPlaneError, load, pins};
+use super::{DataPlane, DataPlaneError, bpf, load, pins};
 use crate::model::XdpChoice;
 
 /// Frames of a larger MTU do not fit the one buffer of a page (4096 less headroom 256, less
@@ -36,6 +36,8 @@ pub struct Target {
     pub name: String,
     /// Its MTU.
     pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
     /// The mode wanted.
     pub choice: XdpChoice,
     /// Its number.
@@ -51,7 +53,7 @@ impl DataPlane {
         let frags = target.mtu > LINEAR_MTU;
         let name = if frags { load::FRAGS } else { load::LINEAR };
         self.ensure_loaded(name)?;
-        let was_ours = self.carries(target);
+        let was_ours = self.claim(target);
         if let Some(attached) = self.adopt(target, name, frags)? {
             return Ok(attached);
         }
@@ -94,14 +96,44 @@ impl DataPlane {
 
     /// Whether the interface's program sits there by a pinned link of ours, of this process or an
     /// earlier one.
-    pub fn carries(&self, target: &Target) -> bool {
-        let (Some(dir), Some((program, _))) = (&self.pin_dir, target.present) else {
+    pub fn carries(&self, ifindex: u32, program: u32) -> bool {
+        self.own_link(ifindex, program).is_some()
+    }
+
+    /// The name under which the link of an interface with that program is pinned, which is the
+    /// one that the interface had when it was attached.
+    fn own_link(&self, ifindex: u32, program: u32) -> Option<String> {
+        let dir = self.pin_dir.as_ref()?;
+        let holds = |name: &String| {
+            let info = bpf::xdp_link(&pins::link_path(dir, name));
+            info.is_ok_and(|info| {
+                info.is_some_and(|link| (link.ifindex, link.program) == (ifindex, program))
+            })
+        };
+        pins::linked(dir).into_iter().find(holds)
+    }
+
+    /// Whether the target carries our program; its link is pinned under its present name then.
+    fn claim(&self, target: &Target) -> bool {
+        let Some((program, _)) = target.present else {
             return false;
         };
-        let pinned = PinnedLink::from_pin(pins::link_path(dir, &target.name)).map(FdLink::from);
-        pinned.and_then(|link| link.info()).is_ok_and(|info| {
-            matches!(info.link_type(), Ok(LinkType::Xdp)) && info.program_id() == program
-        })
+        let Some(name) = self.own_link(target.ifindex, program) else {
+            return false;
+        };
+        if let Some(dir) = &self.pin_dir
+            && name != target.name
+        {
+            log::info!("{name} is called {} now", target.name);
+            let (from, to) = (
+                pins::link_path(dir, &name),
+                pins::link_path(dir, &target.name),
+            );
+            if let Err(error) = fs::rename(&from, &to) {
+                log::warn!("{}: cannot be renamed: {error}", from.display());
+            }
+        }
+        true
     }
 
     /// Takes the program off interfaces that are no longer wanted.
@@ -141,7 +173,7 @@ impl DataPlane {
         }
         if let Some(path) = pin {
             // The pin is for people and tools; the links hold the program.
-            let _absent = std::fs::remove_file(&path);
+            let _absent = fs::remove_file(&path);
             program
                 .pin(&path)
                 .map_err(|error| DataPlaneError::Pins(format!("{}: {error}", path.display())))?;
@@ -227,7 +259,8 @@ impl DataPlane {
 fn foreign(target: &Target, id: u32) -> String {
     format!(
         "it carries another XDP program already (id {id}); find its owner with `bpftool prog show \
-         id {id}` and stop that, or take it off with `ip link set dev {} xdp off`",
+         id {id}` and stop that, or take it off with `ip link set dev {} xdp off` (one that is \
+         attached by a link: `bpftool link show`, then `bpftool link detach id ID`)",
         target.name
     )
 }

@@ -37,8 +37,7 @@ impl DataPlane {
     /// Loads the object, over the pinned maps of an earlier process where there are any. Nothing
     /// is attached yet.
     pub fn open(options: &Options) -> Result<Self, DataPlaneError> {
-        check_kernel()?;
-        check_capabilities()?;
+        check_host()?;
         let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
         let (mut adopted, mut pin_lock) = (false, None);
         if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
@@ -63,6 +62,8 @@ impl DataPlane {
             let loaded = plane.program(name)?.load();
             loaded.map_err(|error| DataPlaneError::Load(explain(name, &error)))?;
         }
+        // Maps that were pinned by a start which failed before its first commit run nothing.
+        plane.adopted &= plane.generation() > 0;
         plane.calibrate()?;
         plane.occupy_pages();
         // Entries kept by an earlier process may name a way that has changed since.
@@ -105,6 +106,12 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Whether this kernel and this process can do it at all.
+pub fn check_host() -> Result<(), DataPlaneError> {
+    check_kernel()?;
+    check_capabilities()
 }
 
 fn check_kernel() -> Result<(), DataPlaneError> {

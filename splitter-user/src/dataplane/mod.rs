@@ -26,7 +26,7 @@ use splitter_common::{
 use thiserror::Error;
 
 pub use links::{Attached, Target};
-pub use load::Options;
+pub use load::{Options, check_host};
 pub use maps::Maps;
 pub use pins::{DetachReport, detach};
 
@@ -102,7 +102,7 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Whether pinned maps of an earlier process were taken over.
+    /// Whether pinned maps of an earlier process were taken over that have tables in force.
     pub fn adopted(&self) -> bool {
         self.adopted
     }

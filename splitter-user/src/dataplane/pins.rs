@@ -100,9 +100,11 @@ pub(super) fn program_path(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("prog_{name}"))
 }
 
-/// The pin of the link on an interface.
+/// The pin of the link on an interface. A dot, which the file system keeps for itself, stands as
+/// `%2e` (kernel/bpf/inode.c, bpf_lookup).
 pub(super) fn link_path(dir: &Path, interface: &str) -> PathBuf {
-    dir.join(format!("link_{interface}"))
+    let name = interface.replace('%', "%25").replace('.', "%2e");
+    dir.join(format!("link_{name}"))
 }
 
 /// The interfaces that have a link pin.
@@ -114,7 +116,10 @@ pub(super) fn linked(dir: &Path) -> Vec<String> {
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok());
     names
-        .filter_map(|name| name.strip_prefix("link_").map(str::to_owned))
+        .filter_map(|name| {
+            let escaped = name.strip_prefix("link_")?;
+            Some(escaped.replace("%2e", ".").replace("%25", "%"))
+        })
         .collect()
 }
 
@@ -125,6 +130,12 @@ fn fault(path: &Path, what: &str, error: &dyn fmt::Display) -> DataPlaneError {
 /// Makes the directories, on a BPF file system; mounts the usual one where it is missing.
 /// Refuses pins of another layout.
 pub(super) fn prepare(root: &Path) -> Result<(), DataPlaneError> {
+    if root.to_string_lossy().contains('.') {
+        return Err(DataPlaneError::Pins(format!(
+            "{}: a BPF file system takes no names with a dot; take another --pin-dir",
+            root.display()
+        )));
+    }
     if root.starts_with(BPF_FS) && !is_bpf_fs(Path::new(BPF_FS)) {
         log::info!("mounting the BPF file system at {BPF_FS}");
         mount("bpf", BPF_FS, "bpf", MountFlags::empty(), None).map_err(|error| {

@@ -15,7 +15,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use splitter_common::weight::{WHOLE_PPM, Weight};
+use splitter_common::{
+    maglev,
+    weight::{WHOLE_PPM, Weight},
+};
 
 pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
 pub use options::{
@@ -133,6 +136,35 @@ impl Service {
             Protocol::Tcp => Affinity::Flow,
             Protocol::Udp => Affinity::Client,
         })
+    }
+}
+
+impl Service {
+    /// Entries of the directory beside those of the VIPs' addresses.
+    pub fn endpoints(&self) -> usize {
+        let backends = || self.versions.iter().flat_map(|version| &version.backends);
+        let of_vip = |vip: &Vip| {
+            let same = |backend: &&Backend| backend.address.is_ipv4() == vip.address.is_ipv4();
+            1 + backends().filter(same).count()
+        };
+        self.vips.iter().map(of_vip).sum()
+    }
+
+    /// Pages of its tables: one table for each version and family.
+    pub fn table_pages(&self) -> usize {
+        let pages = |version: &Version| {
+            let v4 = version
+                .backends
+                .iter()
+                .filter(|backend| backend.address.is_ipv4())
+                .count();
+            [v4, version.backends.len() - v4]
+                .into_iter()
+                .filter(|backends| *backends > 0)
+                .map(|backends| maglev::pages_for(maglev::size_for(backends)) as usize)
+                .sum::<usize>()
+        };
+        self.versions.iter().map(pages).sum()
     }
 }
 

@@ -42,7 +42,7 @@ fn problems_in(root: &Path, interfaces: &[String], v4: bool, v6: bool) -> Vec<Pr
         let off = |sentence: String, key: &str| Problem {
             severity: Severity::Fatal,
             sentence,
-            fix: format!("sysctl -w net.{}=1", key.replace('/', ".")),
+            fix: format!("sysctl -w {}=1", key_of(key)),
         };
         // IPv4 forwards by the interface's own switch, which "all" sets when it is written; IPv6
         // wants "all" itself, and bpf_fib_lookup the interface's own in both families.
@@ -82,7 +82,10 @@ fn strict_rp_filter(root: &Path, name: &str) -> Option<Problem> {
             "{name} filters strictly by reverse path: packets that splitter hands to this host's \
              stack may be dropped"
         ),
-        fix: format!("sysctl -w net.ipv4.conf.{place}.rp_filter=2"),
+        fix: format!(
+            "sysctl -w {}=2",
+            key_of(&format!("ipv4/conf/{place}/rp_filter"))
+        ),
     })
 }
 
@@ -99,9 +102,20 @@ fn redirects(root: &Path, interfaces: &[String]) -> Option<Problem> {
              clients directly, with an address that the clients do not know"
         ),
         fix: format!(
-            "sysctl -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.{name}.send_redirects=0"
+            "sysctl -w net.ipv4.conf.all.send_redirects=0 {}=0",
+            key_of(&format!("ipv4/conf/{name}/send_redirects"))
         ),
     })
+}
+
+/// The key of a file below /proc/sys/net as sysctl(8) takes it: with dots, unless a name in it
+/// has one itself.
+fn key_of(path: &str) -> String {
+    if path.contains('.') {
+        format!("net/{path}")
+    } else {
+        format!("net.{}", path.replace('/', "."))
+    }
 }
 
 fn read(root: &Path, name: &str) -> Option<u32> {
@@ -180,6 +194,11 @@ mod tests {
         assert_eq!(
             fixes(&own, &["a", "b"], false),
             ["sysctl -w net.ipv4.conf.a.rp_filter=2"]
+        );
+        let dotted = [on, ("ipv4/conf/a.100/rp_filter", "1")];
+        assert_eq!(
+            fixes(&dotted, &["a.100", "b"], false),
+            ["sysctl -w net/ipv4/conf/a.100/rp_filter=2"]
         );
         let all = [
             on,

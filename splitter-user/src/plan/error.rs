@@ -24,8 +24,9 @@ pub enum PlanError {
     /// The salt would change while clients are in the canary.
     #[error(
         "service \"{service}\": {what} has changed, which would draw new clients for every \
-         version, but \"{version}\" has weight {weight}; set every weight but the baseline's to \
-         0% first (splitter weight set {service} {version}=0%), then change it"
+         version, but \"{version}\" has weight {weight}; put it back and start again, set every \
+         weight but the baseline's to 0% (splitter weight set {service} {version}=0%), then change \
+         it"
     )]
     SaltInUse {
         /// The service.
@@ -41,8 +42,8 @@ pub enum PlanError {
     #[error(
         "service \"{service}\": {what}, which would move clients between versions, but \
          \"{version}\" has weight {weight}; leave the versions in their order (one that is no \
-         longer wanted stays, at weight 0%), or set every weight but the baseline's to 0% first \
-         (splitter weight set {service} {version}=0%)"
+         longer wanted stays, at weight 0%), or put them back and start again, and set every \
+         weight but the baseline's to 0% first (splitter weight set {service} {version}=0%)"
     )]
     PlaceInUse {
         /// The service.
@@ -60,6 +61,17 @@ pub enum PlanError {
          some first, or start anew with `splitter detach` (flows are then decided anew)"
     )]
     NumbersTaken(&'static str),
+    /// The state was lost, and the file does not fit what runs.
+    #[error(
+        "service \"{service}\": the state file was lost or is old, and the tables that run divide \
+         the clients otherwise than versions, baseline and order in the file could: clients would \
+         change version; put them back as they were, or start anew with `splitter detach` (flows \
+         are then decided anew)"
+    )]
+    Unrecoverable {
+        /// The service.
+        service: String,
+    },
     /// A fault of the program: something was asked for that was never numbered.
     #[error("internal: no {0}")]
     Missing(String),

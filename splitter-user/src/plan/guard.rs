@@ -55,6 +55,9 @@ fn redrawn(new: &Service, old: &Service, new_salt: bool) -> Option<&'static str>
         Some("the key")
     } else if !new_salt {
         None
+    } else if old.release.is_empty() {
+        // Read back from the kernel, which has the salt alone.
+        Some("the release, the salt group or the cluster secret")
     } else if new.release != old.release {
         Some("the release")
     } else if new.salt_group != old.salt_group {

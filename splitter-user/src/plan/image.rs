@@ -71,20 +71,29 @@ impl Image {
         Ok(image)
     }
 
+    /// A directory `in_force` with the backends of this image whose address and port nobody has
+    /// there yet.
+    pub fn with_new_backends(&self, in_force: &[Endpoint]) -> Vec<Endpoint> {
+        let taken: BTreeSet<_> = in_force.iter().map(socket).collect();
+        let new = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| is_backend(endpoint) && !taken.contains(&socket(endpoint)));
+        in_force.iter().chain(new).copied().collect()
+    }
+
     /// The services that get an address and port which another backend number has in the
     /// directory `in_force`. Until a directory of this image stands, that backend's replies would
     /// be taken for those of the other service.
     pub fn heirs(&self, in_force: &[Endpoint]) -> BTreeSet<u32> {
-        let is_backend = |endpoint: &&Endpoint| endpoint.kind == EndpointKind::Backend as u8;
-        let socket = |endpoint: &Endpoint| (endpoint.address.0, endpoint.port, endpoint.protocol);
         let present: BTreeMap<_, u32> = in_force
             .iter()
-            .filter(is_backend)
+            .filter(|endpoint| is_backend(endpoint))
             .map(|endpoint| (socket(endpoint), endpoint.number))
             .collect();
-        let moved = self.endpoints.iter().filter(is_backend).filter(|endpoint| {
+        let moved = self.endpoints.iter().filter(|endpoint| {
             let before = present.get(&socket(endpoint));
-            before.is_some_and(|number| *number != endpoint.number)
+            is_backend(endpoint) && before.is_some_and(|number| *number != endpoint.number)
         });
         moved
             .filter_map(|endpoint| self.backends.get(&endpoint.number))
@@ -169,6 +178,15 @@ impl Image {
     }
 }
 
+fn is_backend(endpoint: &Endpoint) -> bool {
+    endpoint.kind == EndpointKind::Backend as u8
+}
+
+/// What an endpoint is found by: address, port, protocol.
+fn socket(endpoint: &Endpoint) -> ([u64; 2], u16, u8) {
+    (endpoint.address.0, endpoint.port, endpoint.protocol)
+}
+
 /// Every backend of a service with the name of its version.
 fn backends_of(service: &Service) -> impl Iterator<Item = (&str, &crate::model::Backend)> {
     service.versions.iter().flat_map(|version| {
@@ -206,11 +224,7 @@ fn service_image(
         versions,
         generation: given.generation,
         born: given.born,
-        key: match service.key {
-            SplitKey::Client => layout::SplitKey::Client as u8,
-            SplitKey::Client24 => layout::SplitKey::Client24 as u8,
-            SplitKey::Flow => layout::SplitKey::Flow as u8,
-        },
+        key: key_of(service.key) as u8,
         affinity_tcp: affinity(Protocol::Tcp),
         affinity_udp: affinity(Protocol::Udp),
         baseline: given.version(baseline_name(service)?)?.index,
@@ -242,6 +256,15 @@ fn salt_parts(service: &Service) -> (&'static str, [&str; 2]) {
     match &service.salt_group {
         Some(group) => ("salt of a group", [group, &service.release]),
         None => ("salt of a service", [&service.name, &service.release]),
+    }
+}
+
+/// The key as a row has it.
+pub(super) const fn key_of(key: SplitKey) -> layout::SplitKey {
+    match key {
+        SplitKey::Client => layout::SplitKey::Client,
+        SplitKey::Client24 => layout::SplitKey::Client24,
+        SplitKey::Flow => layout::SplitKey::Flow,
     }
 }
 

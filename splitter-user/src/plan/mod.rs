@@ -11,6 +11,7 @@ mod giver;
 mod guard;
 pub mod image;
 pub mod numbers;
+pub mod recover;
 
 pub use error::PlanError;
 pub use giver::{InUse, Running};

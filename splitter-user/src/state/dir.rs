@@ -91,12 +91,12 @@ impl StateDir {
         }
     }
 
-    /// Reads the state; the empty one where there is no file.
-    pub fn load(&self) -> Result<State, StateError> {
+    /// Reads the state; `None` where there is no file.
+    pub fn load(&self) -> Result<Option<State>, StateError> {
         let path = self.dir.join(FILE);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(StateError::Io {
                     verb: "read",
@@ -114,7 +114,7 @@ impl StateDir {
         if format != FORMAT {
             return Err(malformed(format!("it has format {format}, not {FORMAT}")));
         }
-        serde_json::from_slice(&text).map_err(read)
+        serde_json::from_slice(&text).map(Some).map_err(read)
     }
 
     /// Puts the state on disk: when this returns it survives a power cut.
@@ -156,11 +156,12 @@ mod tests {
             StateDir::lock(dir.path()),
             Err(StateError::Locked(_))
         ));
-        let mut state = first.load().expect("empty");
-        assert_eq!(state, State::default());
+        assert_eq!(first.load().expect("nothing is there"), None);
+        let mut state = State::default();
         state.numbers.generation = 7;
         first.save(&state).expect("saved");
-        assert_eq!(first.load().expect("read").numbers, state.numbers);
+        let read = first.load().expect("read").expect("saved before");
+        assert_eq!(read.numbers, state.numbers);
         for (text, says) in [("{", "EOF"), ("{\"format\": 1}", "format 1, not")] {
             fs::write(dir.path().join(FILE), text).expect("written");
             let error = first.load().expect_err("not ours").to_string();

@@ -91,8 +91,14 @@ impl State {
             .iter()
             .map(|service| &service.name)
             .collect();
-        self.overlays
-            .retain(|name, overlay| !overlay.weights_ppm.is_empty() && names.contains(&name));
+        self.overlays.retain(|name, overlay| {
+            if !names.contains(&name) {
+                told.push(format!(
+                    "service {name} is configured no more; its weights set at run time are dropped"
+                ));
+            }
+            !overlay.weights_ppm.is_empty() && names.contains(&name)
+        });
         self.since.retain(|name, _| names.contains(&name));
         self.file_weights_ppm = file
             .services

@@ -2,11 +2,13 @@
 
 use aya::programs::links::PinnedLink;
 use splitter_tests::{
+    client::Client,
     daemon::Daemon,
-    topology::{Topology, TopologyOptions},
+    server::Server,
+    topology::{Topology, TopologyOptions, vip_for},
 };
 
-use crate::scene::{config, scene};
+use crate::scene::{PORT, config, scene};
 
 #[test]
 fn a_foreign_program_and_an_absent_interface_are_named() {
@@ -103,6 +105,7 @@ fn an_interface_that_is_made_again_carries_the_program_again() {
             "link", "add", "more0", "type", "veth", "peer", "name", "more1",
         ];
         lb.ip(&pair).expect("made");
+        lb.ip(&["link", "set", "more0", "up"]).expect("up");
     };
     make();
     let text = format!(
@@ -148,4 +151,72 @@ fn a_vip_that_is_this_hosts_own_is_named() {
         .expect("taken off");
     let not = |status: &serde_json::Value| !names_it(status);
     scene.daemon.until(not).expect("no longer warned of");
+}
+
+#[test]
+fn with_a_bridge_all_interfaces_run_generic_and_clients_are_answered() {
+    let topology = Topology::build(&TopologyOptions::default()).expect("a topology");
+    topology
+        .lb
+        .ip_batch(
+            "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
+             link set br0 up\naddress flush dev srv0\nlink set srv0 master br0\n\
+             address add 10.2.0.1/24 dev br0\naddress add fd02::1/64 dev br0 nodad\n",
+        )
+        .expect("bridged");
+    let text = config(&topology, "50%")
+        .replace("\"srv0\"", "\"br0\"")
+        .replace("\"native\"", "\"auto\"");
+    let _servers = Server::start_all(&topology, PORT).expect("servers");
+    let daemon = Daemon::start(&topology.lb, &text).expect("a daemon");
+    let status = daemon.status_json().expect("a status");
+    for interface in status["interfaces"].as_array().expect("interfaces") {
+        assert_eq!(interface["mode"], "generic", "{interface}");
+    }
+    let client = Client::new(&topology.client).expect("a client");
+    for source in topology.clients() {
+        client
+            .get(source, vip_for(source, PORT))
+            .unwrap_or_else(|error| panic!("{source}: {error}\n{status:#}"));
+    }
+}
+
+#[test]
+fn a_name_with_a_dot_can_be_attached_to_and_a_new_name_keeps_the_program() {
+    let topology = Topology::build(&TopologyOptions::default()).expect("a topology");
+    let lb = &topology.lb;
+    let pair = [
+        "link", "add", "more.1", "type", "veth", "peer", "name", "more1",
+    ];
+    lb.ip(&pair).expect("made");
+    let named = |name: &str| {
+        format!(
+            "[[interface]]\nname = \"{name}\"\nxdp = \"native\"\n{}",
+            config(&topology, "10%")
+        )
+    };
+    let mut daemon = Daemon::start(lb, &named("more.1")).expect("a daemon");
+    let down = |status: &serde_json::Value| {
+        let warnings = status["warnings"].to_string();
+        warnings.contains("more.1 is down")
+    };
+    daemon.until(down).expect("warned of");
+    lb.ip(&["link", "set", "more.1", "name", "other0"])
+        .expect("renamed");
+    let told = daemon
+        .until(|status| status["interfaces"][0]["note"].is_string())
+        .expect("noticed");
+    let warnings = told["warnings"].to_string();
+    assert!(
+        warnings.contains("more.1: is called other0 now and carries the program still"),
+        "{warnings}"
+    );
+    daemon.stop().expect("stopped");
+    daemon.write_config(&named("other0")).expect("written");
+    daemon.serve().expect("its own link, by another name");
+    assert!(
+        daemon
+            .log()
+            .contains("other0: program replaced under its link")
+    );
 }

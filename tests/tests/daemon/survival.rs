@@ -1,6 +1,6 @@
 //! Survival: what a dead, second or powerless daemon and a lost or old state do.
 
-use std::{collections::BTreeMap, process::Command, thread, time::Duration};
+use std::{collections::BTreeMap, net::TcpStream, process::Command, thread, time::Duration};
 
 use splitter_tests::{cells::nothing_counted, client::Client, load::LoadMode, topology::vip_for};
 use splitter_user::{
@@ -8,7 +8,7 @@ use splitter_user::{
     state::{OverlayRecord, StateDir},
 };
 
-use crate::scene::{PORT, scene};
+use crate::scene::{PORT, config, scene};
 
 #[test]
 fn kill_9_and_restart_under_load_hurt_nobody() {
@@ -52,7 +52,7 @@ fn a_commit_that_was_cut_short_is_finished_by_the_next_start() {
     scene.daemon.stop().expect("stopped");
     let path = scene.daemon.state_path();
     let dir = StateDir::lock(path.parent().expect("a directory")).expect("free");
-    let mut state = dir.load().expect("a state");
+    let mut state = dir.load().expect("read").expect("a state");
     let record = OverlayRecord {
         weights_ppm: BTreeMap::from([("canary".to_owned(), 300_000)]),
         by: "uid 0".to_owned(),
@@ -75,15 +75,76 @@ fn a_commit_that_was_cut_short_is_finished_by_the_next_start() {
 }
 
 #[test]
-fn a_lost_state_file_costs_the_run_time_weights_alone() {
+fn a_lost_state_file_moves_nobody() {
     let mut scene = scene(false, "10%");
-    scene.everyone_gets_what_explain_says();
+    scene
+        .daemon
+        .cli_ok(&["weight", "set", "shop", "canary=60%"])
+        .expect("set");
+    let kept = scene.load(LoadMode::KeepAlive);
+    thread::sleep(Duration::from_millis(500));
     scene.daemon.stop().expect("stopped");
     std::fs::remove_file(scene.daemon.state_path()).expect("removed");
+    // The salt is in the tables, so the guard still knows who would be drawn anew.
+    let good = config(&scene.topology, "10%");
+    let renamed = good.replace("[service.shop]\n", "[service.shop]\nrelease = \"2\"\n");
+    scene.daemon.write_config(&renamed).expect("written");
+    let refused = scene.daemon.serve().expect_err("a salt in use").to_string();
+    assert!(refused.contains("the release, the salt group"), "{refused}");
+    scene.daemon.write_config(&good).expect("written");
     scene.daemon.serve().expect("restarted");
-    let told = scene.told();
-    assert!(told.contains("the state file was lost"), "{told}");
+    thread::sleep(Duration::from_millis(500));
+    scene.unharmed(&kept.stop());
+    let status = scene.daemon.status_json().expect("a status");
+    assert_eq!(status["services"][0]["versions"][1]["weight_percent"], 60.0);
+    let warnings = status["warnings"].to_string();
+    assert!(
+        warnings.contains("the state file was lost") && warnings.contains("canary=60%"),
+        "{warnings}"
+    );
     scene.everyone_gets_what_explain_says();
+}
+
+#[test]
+fn a_start_that_is_refused_changes_nothing() {
+    let mut scene = scene(false, "0%");
+    scene.daemon.stop().expect("stopped");
+    let before = scene.daemon.generation().expect("a generation");
+    let all = config(&scene.topology, "100%");
+    let with_lo = format!("[[interface]]\nname = \"lo\"\nxdp = \"native\"\n{all}");
+    scene.daemon.write_config(&with_lo).expect("written");
+    scene.daemon.serve().expect_err("lo has no native XDP");
+    assert_eq!(scene.daemon.generation().expect("a generation"), before);
+    let client = Client::new(&scene.topology.client).expect("a client");
+    for source in scene.clients() {
+        let reply = client.get(source, vip_for(source, PORT)).expect("answered");
+        assert_eq!(reply.version, "stable", "{source}");
+    }
+}
+
+#[test]
+fn a_flow_that_was_reset_is_explained_no_more() {
+    let scene = scene(false, "0%");
+    let address = scene.topology.client.run(|| {
+        let stream = TcpStream::connect(("203.0.113.10", PORT)).expect("connected");
+        let address = stream.local_addr().expect("an address");
+        // Closing resets.
+        let linger = Some(Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&stream, linger).expect("set");
+        address
+    });
+    let explained = || {
+        let path = format!(
+            "/v1/services/shop/explain?client={}&port={}",
+            address.ip(),
+            address.port()
+        );
+        scene.daemon.api_get(&path).expect("explained")["live_flow"].clone()
+    };
+    assert_eq!(explained()["state"], "closing");
+    thread::sleep(Duration::from_secs(11));
+    assert!(explained().is_null(), "{}", explained());
+    assert_eq!(scene.counter("stable", "resets_by_client"), 1);
 }
 
 #[test]
@@ -118,7 +179,10 @@ fn a_state_file_from_a_backup_is_not_believed() {
     std::fs::write(scene.daemon.state_path(), old).expect("written");
     scene.daemon.serve().expect("restarted");
     let told = scene.told();
-    assert!(told.contains("older than the data plane"), "{told}");
+    assert!(
+        told.contains("older than the data plane") && told.contains("canary=30%"),
+        "{told}"
+    );
     scene.everyone_gets_what_explain_says();
 }
 

@@ -185,6 +185,15 @@ fn a_service_that_takes_over_a_backend_is_an_heir() {
     let b = u32::from(numbers.services["b"].number);
     assert_eq!(after.heirs(&before.endpoints), [b].into());
     assert!(after.heirs(&after.endpoints).is_empty());
+    // Before the rows: what stands, and the one backend whose address and port are new.
+    let early = after.with_new_backends(&before.endpoints);
+    assert_eq!(early[..before.endpoints.len()], before.endpoints);
+    let a = &numbers.services["a"].backends["stable"]["10.2.0.13:80"];
+    let new: Vec<u32> = early[before.endpoints.len()..]
+        .iter()
+        .map(|endpoint| endpoint.number)
+        .collect();
+    assert_eq!(new, [a.number]);
 }
 
 #[test]

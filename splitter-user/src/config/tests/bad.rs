@@ -286,18 +286,21 @@ fn everything_wrong_is_told_in_one_pass() {
             "14:13 \"x\" is no backend",
         ],
     );
-    expect("", &["1:1 no interface: write [[interface]]"]);
+    expect(
+        "",
+        &["1:1 no interface: write [[interface]]", "1:1 no service"],
+    );
     expect(
         "[[interface]]\nname = \"a/b\"\n",
-        &["2:8 cannot be an interface's name"],
+        &["1:1 no service", "2:8 cannot be an interface's name"],
     );
     expect(
         "[interface]\nname = \"a\"\n",
-        &["1:1 written [[interface]]"],
+        &["1:1 written [[interface]]", "1:1 no service"],
     );
     expect(
         "[[interface]]\nxdp = \"auto\"\n",
-        &["1:1 no name: write `name = \"eth0\"`"],
+        &["1:1 no name: write `name = \"eth0\"`", "1:1 no service"],
     );
     let shown = errors("[[interface]]\nname = \"a\nx = = 1\n").to_string();
     assert!(shown.lines().count() >= 2, "{shown}");
@@ -305,5 +308,24 @@ fn everything_wrong_is_told_in_one_pass() {
     assert!(
         shown.lines().all(|line| line.contains("not valid TOML")),
         "{shown}"
+    );
+}
+
+#[test]
+fn what_no_host_has_room_for() {
+    expect(
+        "[[interface]]\nname = \"eth0\"\n",
+        &["1:1 no service | conf.d"],
+    );
+    let list = |texts: Vec<String>| texts.join(", ");
+    let vips = (1..=80).map(|port| format!("\"203.0.113.10:{port}/tcp\""));
+    let backends = (0..800).map(|n| format!("\"10.0.{}.{}\"", n / 250, n % 250 + 1));
+    expect(
+        &one(&format!(
+            "vips = [{}]\nversion.stable = {{ baseline = true, backends = [{}] }}",
+            list(vips.collect()),
+            list(backends.collect())
+        )),
+        &["1:1 64081 addresses and ports | at most 24576"],
     );
 }

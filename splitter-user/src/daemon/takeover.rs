@@ -1,0 +1,145 @@
+//! Owns what a start takes up: the state on disk where it fits what runs, else what the kernel's
+//! own tables say.
+
+use std::collections::BTreeMap;
+
+use splitter_common::layout::Counter;
+
+use super::core::now_text;
+use crate::{
+    dataplane::DataPlane,
+    model::{Config, Service},
+    plan::{
+        Numbers, PlanError, Running as _,
+        numbers::VersionNumber,
+        recover::{Recovered, recover},
+    },
+    secret::Secret,
+    state::{OverlayRecord, Since, State, own_ppm},
+};
+
+/// The state to go on with, and what an operator should know of it.
+pub(super) fn take_up(
+    plane: &DataPlane,
+    loaded: Option<State>,
+    file: &Config,
+    secret: &Secret,
+) -> Result<(State, Vec<String>), PlanError> {
+    if !plane.adopted() {
+        let mut state = loaded.unwrap_or_default();
+        count_anew(&mut state);
+        return Ok((state, Vec::new()));
+    }
+    log::info!(
+        "taking over the data plane, generation {}",
+        plane.generation()
+    );
+    match loaded {
+        // A commit is on disk before it is in the kernel, so only an older copy can be behind.
+        Some(state) if state.numbers.generation >= plane.generation() => Ok((state, Vec::new())),
+        Some(state) => {
+            let why = "is older than the data plane, as one from a backup is";
+            read_back(plane, state, file, secret, why)
+        }
+        None => {
+            let why = "was lost while the data plane ran";
+            read_back(plane, State::default(), file, secret, why)
+        }
+    }
+}
+
+/// Numbers and weights as the tables in force have them. `why`: what is the matter with the file.
+fn read_back(
+    plane: &DataPlane,
+    mut state: State,
+    file: &Config,
+    secret: &Secret,
+    why: &str,
+) -> Result<(State, Vec<String>), PlanError> {
+    let in_force = plane.in_force();
+    state.numbers = Numbers {
+        generation: plane.generation(),
+        cursor: in_force.backends.keys().next_back().copied().unwrap_or(0),
+        services: BTreeMap::new(),
+    };
+    let mut told = vec![format!(
+        "the state file {why}: numbers and weights were read back from the kernel, and totals \
+         count from now"
+    )];
+    for service in &file.services {
+        if let Some(recovered) = recover(service, &in_force, secret)? {
+            told.extend(keep(plane, &mut state, service, recovered));
+        }
+    }
+    for line in &told {
+        log::warn!("{line}");
+    }
+    Ok((state, told))
+}
+
+/// Puts a service that was read back into the state; its weights lie over the file's.
+fn keep(
+    plane: &DataPlane,
+    state: &mut State,
+    service: &Service,
+    recovered: Recovered,
+) -> Option<String> {
+    let Recovered {
+        mut numbers,
+        weights,
+    } = recovered;
+    for number in numbers.backends.values_mut().flat_map(BTreeMap::values_mut) {
+        number.base = plane.cells(number.number);
+    }
+    let name = &service.name;
+    state.numbers.services.insert(name.clone(), numbers);
+    let since = Since {
+        at: now_text(),
+        new_flows: BTreeMap::new(),
+    };
+    state.since.insert(name.clone(), since);
+    let of_file = own_ppm(service);
+    let over: BTreeMap<String, u32> = weights
+        .iter()
+        .map(|(version, weight)| (version.clone(), weight.ppm()))
+        .filter(|(version, ppm)| of_file.get(version) != Some(ppm))
+        .collect();
+    state.file_weights_ppm.insert(name.clone(), of_file);
+    if over.is_empty() {
+        state.overlays.remove(name);
+        return None;
+    }
+    let texts: Vec<String> = over
+        .keys()
+        .map(|version| format!("{version}={}", weights[version]))
+        .collect();
+    let record = OverlayRecord {
+        weights_ppm: over,
+        by: "the tables in force".to_owned(),
+        at: now_text(),
+        reason: None,
+    };
+    state.overlays.insert(name.clone(), record);
+    Some(format!(
+        "service {name}: {} was in force and is kept over the file's weights",
+        texts.join(" ")
+    ))
+}
+
+/// Fresh maps count from nothing: what numbers and shares were counted from goes with the old ones.
+fn count_anew(state: &mut State) {
+    for (name, given) in &mut state.numbers.services {
+        for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
+            number.base = [0; 16];
+        }
+        if let Some(since) = state.since.get_mut(name) {
+            since.at = now_text();
+            let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
+            since.new_flows = given
+                .versions
+                .iter()
+                .map(|(name, version)| (name.clone(), retired(version)))
+                .collect();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Owns the way back from the kernel's tables to numbers and weights, for a state that was lost or
+//! is older than they are: flows keep their meaning, and clients their version.
+
+use std::collections::BTreeMap;
+
+use splitter_common::{
+    address::Address,
+    layout::{BackendRow, Endpoint, EndpointKind, ServiceRow},
+    split::Cuts,
+    weight::{WHOLE_PPM, Weight},
+};
+
+use super::{
+    PlanError, image,
+    numbers::{BackendNumber, FrontendNumber, ServiceNumbers, VersionNumber},
+};
+use crate::{
+    model::{Backend, Service, SplitKey, Vip},
+    secret::Secret,
+};
+
+/// What the kernel has in force.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    /// The directory.
+    pub endpoints: Vec<Endpoint>,
+    /// Rows of services by number.
+    pub services: BTreeMap<u32, ServiceRow>,
+    /// Rows of backends by number, those given back left out.
+    pub backends: BTreeMap<u32, BackendRow>,
+}
+
+/// A service as the kernel has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recovered {
+    /// Its numbers; counters are based on 0.
+    pub numbers: ServiceNumbers,
+    /// The weights in force beside the baseline's, by version.
+    pub weights: BTreeMap<String, Weight>,
+}
+
+/// The service as the kernel has it; `None` when it has none of its VIPs.
+pub fn recover(
+    service: &Service,
+    in_force: &InForce,
+    secret: &Secret,
+) -> Result<Option<Recovered>, PlanError> {
+    let endpoints = || {
+        let of_vip = |vip| {
+            in_force
+                .endpoints
+                .iter()
+                .find(move |each| is_vip(each, vip))
+        };
+        service
+            .vips
+            .iter()
+            .filter_map(move |vip| of_vip(vip).map(|endpoint| (vip, endpoint)))
+    };
+    let Some((_, first)) = endpoints().next() else {
+        return Ok(None);
+    };
+    let Some(row) = in_force.services.get(&first.number) else {
+        return Ok(None);
+    };
+    let mut backends = BTreeMap::new();
+    let mut versions = BTreeMap::new();
+    for version in &service.versions {
+        let mut given = BTreeMap::new();
+        for backend in &version.backends {
+            let is_it = |row: &&BackendRow| is_backend(row, backend, first.number);
+            let found = in_force.backends.iter().find(|(_, row)| is_it(row));
+            let Some((number, row_of)) = found else {
+                continue;
+            };
+            let known = versions
+                .entry(version.name.clone())
+                .or_insert(VersionNumber {
+                    index: row_of.version,
+                    born: row.versions[usize::from(row_of.version)].born,
+                    retired: [0; 16],
+                });
+            if known.index == row_of.version {
+                let number = BackendNumber {
+                    number: *number,
+                    born: row_of.born,
+                    base: [0; 16],
+                };
+                given.insert(backend.to_string(), number);
+            }
+        }
+        backends.insert(version.name.clone(), given);
+    }
+    let weights = weights(row, &versions);
+    let applied = applied(service, row, &weights, &versions)?;
+    let same_salt = image::salt(service, secret) == row.salt;
+    let frontends = endpoints().filter(|(_, endpoint)| endpoint.number == first.number);
+    let numbers = ServiceNumbers {
+        number: first.number as u16,
+        born: row.born,
+        generation: row.generation,
+        applied: Service {
+            release: if same_salt {
+                service.release.clone()
+            } else {
+                String::new()
+            },
+            ..applied
+        },
+        salt_id: if same_salt {
+            image::salt_id(service, secret)
+        } else {
+            String::new()
+        },
+        frontends: frontends
+            .map(|(vip, endpoint)| {
+                let given = FrontendNumber {
+                    number: endpoint.frontend,
+                    born: endpoint.born,
+                };
+                (vip.to_string(), given)
+            })
+            .collect(),
+        versions,
+        backends,
+    };
+    let others = |name: &String| service.version(name).is_some_and(|each| !each.baseline);
+    Ok(Some(Recovered {
+        numbers,
+        weights: weights
+            .into_iter()
+            .filter(|(name, _)| others(name))
+            .collect(),
+    }))
+}
+
+fn is_vip(endpoint: &Endpoint, vip: &Vip) -> bool {
+    endpoint.kind == EndpointKind::Vip as u8
+        && endpoint.address == Address::from(vip.address)
+        && (endpoint.port, endpoint.protocol) == (vip.port, vip.protocol.number())
+}
+
+fn is_backend(row: &BackendRow, backend: &Backend, service: u32) -> bool {
+    u32::from(row.service) == service
+        && row.address == Address::from(backend.address)
+        && row.port == backend.port.unwrap_or(0)
+}
+
+/// The weight in force of each version that the kernel knows.
+fn weights(
+    row: &ServiceRow,
+    versions: &BTreeMap<String, VersionNumber>,
+) -> BTreeMap<String, Weight> {
+    let weight = |index: u8| {
+        let own = row
+            .cuts
+            .intervals()
+            .filter(|(version, ..)| *version == usize::from(index));
+        let width: u64 = own
+            .map(|(_, first, last)| u64::from(last) - u64::from(first) + 1)
+            .sum();
+        let ppm = (width * u64::from(WHOLE_PPM) + (1 << 31)) >> 32;
+        Weight::from_ppm(ppm as u32).unwrap_or_default()
+    };
+    versions
+        .iter()
+        .map(|(name, version)| (name.clone(), weight(version.index)))
+        .collect()
+}
+
+/// The service as it was last committed, as far as the tables tell. An error when the file divides
+/// the hash space otherwise than they do, whatever its weights.
+fn applied(
+    service: &Service,
+    row: &ServiceRow,
+    weights: &BTreeMap<String, Weight>,
+    versions: &BTreeMap<String, VersionNumber>,
+) -> Result<Service, PlanError> {
+    let mut applied = service.clone();
+    for version in &mut applied.versions {
+        let weight = weights.get(&version.name).copied().unwrap_or_default();
+        version.weight = if version.baseline {
+            Weight::ZERO
+        } else {
+            weight
+        };
+    }
+    applied.key = [SplitKey::Client, SplitKey::Client24, SplitKey::Flow]
+        .into_iter()
+        .find(|key| image::key_of(*key) as u8 == row.key)
+        .unwrap_or(service.key);
+    let ppm: Vec<u32> = applied
+        .versions
+        .iter()
+        .map(|version| version.weight.ppm())
+        .collect();
+    let baseline = applied.versions.iter().position(|version| version.baseline);
+    let cuts = Cuts::new(&ppm, baseline.unwrap_or(usize::MAX));
+    let index = |position: usize| {
+        let name = &applied.versions[position].name;
+        versions.get(name).map(|version| usize::from(version.index))
+    };
+    let same = cuts.is_ok_and(|cuts| {
+        let ours = cuts
+            .intervals()
+            .map(|(at, first, last)| (index(at), first, last));
+        let theirs = row
+            .cuts
+            .intervals()
+            .map(|(at, first, last)| (Some(at), first, last));
+        ours.eq(theirs)
+    });
+    if same {
+        Ok(applied)
+    } else {
+        Err(PlanError::Unrecoverable {
+            service: service.name.clone(),
+        })
+    }
+}
