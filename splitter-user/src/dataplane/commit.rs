@@ -19,7 +19,7 @@ use std::{
 use splitter_common::{
     capacity::PAGE_CELLS,
     hash::HashKey,
-    layout::{BackendRow, Endpoint, Page, ServiceRow, TableRef, Word},
+    layout::{BackendRow, Page, ServiceRow, TableRef, Word},
     maglev,
 };
 
@@ -34,11 +34,9 @@ impl DataPlane {
     /// Puts an image in force. `seed` draws this host's directory multipliers. What can fail for
     /// want of room fails before anything is switched.
     pub fn commit(&mut self, image: &Image, seed: HashKey) -> Result<(), DataPlaneError> {
-        let in_force = self.endpoints_in_force();
-        let mut heirs = image.heirs(&in_force);
+        let mut heirs = image.heirs(&self.endpoints);
         heirs.retain(|service| self.maps.service_word(*service).generation != 0);
-        let last = DirectoryImage::build(&image.endpoints, seed)?;
-        let first = self.early_replies(image, &in_force, seed);
+        let (first, last) = self.directories(image, seed)?;
         let prepared = self.prepare(image)?;
         self.write_new_rows(image);
         if let Some(first) = first {
@@ -50,7 +48,10 @@ impl DataPlane {
         for prepared in early {
             self.put_service(&prepared)?;
         }
-        self.put_directory(&image.endpoints, &last, image.generation);
+        match last {
+            Some(last) => self.switch_directory(&last, image.generation),
+            None => self.store_generation(image.generation),
+        }
         for prepared in late {
             self.put_service(&prepared)?;
         }
@@ -59,19 +60,26 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The directory in force with the sockets of new backends, where there are any: their replies
-    /// must be known before a row chooses them. `None` too where both do not fit together.
-    fn early_replies(
+    /// The directories that a commit switches to: first the one in force with the sockets of new
+    /// backends, where there are any, since their replies must be known before a row chooses them
+    /// (left out where both do not fit together); last that of the image, where it is another one.
+    fn directories(
         &self,
         image: &Image,
-        in_force: &[Endpoint],
         seed: HashKey,
-    ) -> Option<DirectoryImage> {
-        let union = image.with_new_backends(in_force);
-        if self.generation() == 0 || union.len() == in_force.len() {
-            return None;
+    ) -> Result<(Option<DirectoryImage>, Option<DirectoryImage>), DataPlaneError> {
+        if self.generation() == 0 {
+            return Ok((None, Some(DirectoryImage::build(&image.endpoints, seed)?)));
         }
-        DirectoryImage::build(&union, seed).ok()
+        if self.has_in_force(&image.endpoints) {
+            return Ok((None, None));
+        }
+        let last = DirectoryImage::build(&image.endpoints, seed)?;
+        let union = image.with_new_backends(&self.endpoints);
+        let first = (union.len() > self.endpoints.len())
+            .then(|| DirectoryImage::build(&union, seed).ok())
+            .flatten();
+        Ok((first, Some(last)))
     }
 
     /// Writes the tables of all services that change, or none.

@@ -12,20 +12,11 @@ use super::{DataPlane, commit::rest};
 use crate::plan::{InUse, Running, directory::DirectoryImage, recover::InForce};
 
 impl DataPlane {
-    /// Puts the endpoints in force by one store, or the generation alone where they are already.
-    pub(super) fn put_directory(
-        &mut self,
-        endpoints: &[Endpoint],
-        image: &DirectoryImage,
-        generation: u32,
-    ) {
-        let present: BTreeSet<Key> = self.endpoints_in_force().iter().map(key).collect();
+    /// Whether the directory in force knows just these.
+    pub(super) fn has_in_force(&self, endpoints: &[Endpoint]) -> bool {
+        let present: BTreeSet<Key> = self.endpoints.iter().map(key).collect();
         let wanted: BTreeSet<Key> = endpoints.iter().map(key).collect();
-        if self.generation() == 0 || present != wanted {
-            self.switch_directory(image, generation);
-        } else {
-            self.store_generation(generation);
-        }
+        present == wanted
     }
 
     /// Writes the resting side and switches to it.
@@ -55,9 +46,11 @@ impl DataPlane {
             .control
             .store_word(Control::Directory as u32, next.pack());
         self.directory_flipped = Some(Instant::now());
+        self.endpoints.clone_from(&image.endpoints);
     }
 
-    fn store_generation(&mut self, generation: u32) {
+    /// Says that everything of a commit is in force where its directory is no other one.
+    pub(super) fn store_generation(&mut self, generation: u32) {
         let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
         let next = Word { generation, ..word };
         self.maps
@@ -65,8 +58,8 @@ impl DataPlane {
             .store_word(Control::Directory as u32, next.pack());
     }
 
-    /// Everything that the side in force knows.
-    pub(super) fn endpoints_in_force(&self) -> Vec<Endpoint> {
+    /// Everything that the side in force knows, as it stands in the maps.
+    pub(super) fn read_endpoints(&self) -> Vec<Endpoint> {
         let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
         if word.generation == 0 {
             return Vec::new();
@@ -86,7 +79,7 @@ impl DataPlane {
         let services = (0..self.maps.service_words.len())
             .filter(|number| self.maps.service_word(*number).generation != 0);
         InForce {
-            endpoints: self.endpoints_in_force(),
+            endpoints: self.endpoints.clone(),
             services: services
                 .map(|number| (number, self.maps.service_in_force(number)))
                 .collect(),
@@ -107,7 +100,7 @@ impl Running for DataPlane {
     }
 
     fn in_use(&self) -> InUse {
-        let frontends = self.endpoints_in_force().into_iter().filter(|endpoint| {
+        let frontends = self.endpoints.iter().filter(|endpoint| {
             let kind = endpoint.kind;
             kind == EndpointKind::Vip as u8 || kind == EndpointKind::Backend as u8
         });

@@ -53,6 +53,7 @@ impl DataPlane {
             pages: Pages::new(),
             flipped: HashMap::new(),
             directory_flipped: None,
+            endpoints: Vec::new(),
             adopted,
             pin_dir,
             _pin_lock: pin_lock,
@@ -65,6 +66,7 @@ impl DataPlane {
         // Maps that were pinned by a start which failed before its first commit run nothing.
         plane.adopted &= plane.generation() > 0;
         plane.calibrate()?;
+        plane.endpoints = plane.read_endpoints();
         plane.occupy_pages();
         // Entries kept by an earlier process may name a way that has changed since.
         plane.raise_route_epoch();

@@ -21,7 +21,7 @@ use std::{collections::HashMap, path::PathBuf, time::Instant};
 use aya::{Ebpf, programs::Xdp};
 use splitter_common::{
     flow::{Hop, Table},
-    layout::{BackendCounters, Control, FlowEntry, FlowKey},
+    layout::{BackendCounters, Control, Endpoint, FlowEntry, FlowKey},
 };
 use thiserror::Error;
 
@@ -95,6 +95,8 @@ pub struct DataPlane {
     pages: pages::Pages,
     flipped: HashMap<u32, Instant>,
     directory_flipped: Option<Instant>,
+    /// What the directory in force knows. Nobody else writes it while this process has the lock.
+    endpoints: Vec<Endpoint>,
     adopted: bool,
     pin_dir: Option<PathBuf>,
     _pin_lock: Option<pins::Lock>,

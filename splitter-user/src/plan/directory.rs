@@ -18,6 +18,8 @@ const TRIES: u64 = 1_000;
 /// One side of the directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectoryImage {
+    /// What it knows.
+    pub endpoints: Vec<Endpoint>,
     /// Odd.
     pub multiplier: u64,
     /// All [`FILTER_WORDS`] words.
@@ -54,6 +56,7 @@ impl DirectoryImage {
             }
         }
         Some(Self {
+            endpoints: endpoints.to_vec(),
             multiplier,
             filter,
             buckets,

@@ -110,6 +110,11 @@ impl Scene {
     }
 
     pub(crate) fn load(&self, mode: LoadMode) -> Load {
+        self.load_at(mode, 400)
+    }
+
+    /// A load of so many requests a second.
+    pub(crate) fn load_at(&self, mode: LoadMode, requests_per_s: u32) -> Load {
         let clients = self.clients();
         let options = LoadOptions {
             targets: vec![
@@ -117,7 +122,7 @@ impl Scene {
                 vip_for(clients[clients.len() - 1], PORT),
             ],
             clients,
-            requests_per_s: 400,
+            requests_per_s,
             duration: Duration::from_secs(60),
             concurrency: 16,
             mode,
