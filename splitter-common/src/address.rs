@@ -75,21 +75,43 @@ impl Address {
         }
     }
 
-    /// The address with all but its leading bits cleared. `bits_v4` counts within the four bytes
-    /// of an IPv4 address, `bits_v6` within the sixteen.
+    /// 1 for IPv6, 0 for IPv4; without a branch, for what must not be walked once per family.
+    #[inline(always)]
+    pub const fn v6_flag(self) -> u64 {
+        let other = self.0[0] | (self.0[1] & 0xffff_ffff) ^ MAPPED;
+        let folded = (other | other >> 32) & 0xffff_ffff;
+        // Carries into bit 32 unless it is 0.
+        (folded + 0xffff_ffff) >> 32
+    }
+
+    /// The masks that clear all but the leading bits of an address: `bits_v4` counts within the
+    /// four bytes of an IPv4 address, `bits_v6` within the sixteen.
+    #[inline(always)]
+    pub const fn masks(self, bits_v4: u32, bits_v6: u32) -> [u64; 2] {
+        let high = if bits_v6 < 64 { bits_v6 } else { 64 };
+        // The first word of an IPv4 address is 0 in any case.
+        [
+            leading_bits(high),
+            select(
+                self.v6_flag(),
+                leading_bits(bits_v6 - high),
+                leading_bits(32 + bits_v4),
+            ),
+        ]
+    }
+
+    /// The address with all but its leading bits cleared.
     #[inline(always)]
     pub const fn prefix(self, bits_v4: u32, bits_v6: u32) -> Self {
-        match self.family() {
-            Family::V4 => Self([0, self.0[1] & leading_bits(32 + bits_v4)]),
-            Family::V6 => {
-                let high = if bits_v6 < 64 { bits_v6 } else { 64 };
-                Self([
-                    self.0[0] & leading_bits(high),
-                    self.0[1] & leading_bits(bits_v6 - high),
-                ])
-            }
-        }
+        let [a, b] = self.masks(bits_v4, bits_v6);
+        Self([self.0[0] & a, self.0[1] & b])
     }
+}
+
+/// `one` where `flag` is 1, `zero` where it is 0; without a branch.
+#[inline(always)]
+pub const fn select(flag: u64, one: u64, zero: u64) -> u64 {
+    zero ^ (one ^ zero) & 0u64.wrapping_sub(flag)
 }
 
 /// A word whose first `bits` bits in network order are set; at most 64.

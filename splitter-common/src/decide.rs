@@ -2,9 +2,9 @@
 //! table. Pure: the XDP program, `explain` and the tests call it with the same row.
 
 use crate::{
-    address::{Address, Family},
+    address::{Address, select},
     hash::{siphash13_words, spread},
-    layout::{Affinity, ServiceRow, SplitKey, TableRef},
+    layout::{ServiceRow, TableRef},
     packet::TCP,
 };
 
@@ -34,28 +34,6 @@ pub struct Decision {
     pub cell: u32,
 }
 
-impl SplitKey {
-    /// From the byte of a row; unknown ones count as `Client`.
-    #[inline(always)]
-    pub const fn from_byte(byte: u8) -> Self {
-        match byte {
-            1 => Self::Client24,
-            2 => Self::Flow,
-            _ => Self::Client,
-        }
-    }
-
-    /// The address that is hashed.
-    #[inline(always)]
-    pub const fn unit(self, client: Address) -> Address {
-        match self {
-            Self::Client => client.prefix(32, 64),
-            Self::Client24 => client.prefix(24, 48),
-            Self::Flow => client,
-        }
-    }
-}
-
 impl Question {
     #[inline(always)]
     const fn flow_word(&self) -> u64 {
@@ -65,14 +43,15 @@ impl Question {
     /// The client's place on the line of the split law.
     #[inline(always)]
     pub fn place(&self, row: &ServiceRow) -> u32 {
-        let key = SplitKey::from_byte(row.key);
-        let [a, b] = key.unit(self.client).0;
-        let flow = if matches!(key, SplitKey::Flow) {
-            self.flow_word()
-        } else {
-            0
-        };
-        siphash13_words(row.salt, [a, b, flow]) as u32
+        // A row has 0, 1 or 2; see `layout::SplitKey`. Its bits choose without branches, of which
+        // each would make the verifier walk the hash once more.
+        let (by_24, by_flow) = (row.key as u64 & 1, row.key as u64 >> 1 & 1);
+        let (client, wider) = (self.client.masks(32, 64), self.client.masks(24, 48));
+        let mask =
+            |word: usize| select(by_flow, u64::MAX, select(by_24, wider[word], client[word]));
+        let [a, b] = self.client.0;
+        let flow = select(by_flow, self.flow_word(), 0);
+        siphash13_words(row.salt, [a & mask(0), b & mask(1), flow]) as u32
     }
 
     /// The hash that picks the backend; independent of [`Self::place`] by its key.
@@ -83,13 +62,13 @@ impl Question {
         } else {
             row.affinity_udp
         };
-        let (client, flow) = if affinity == Affinity::Client as u8 {
-            (self.client.prefix(32, 64), 0)
-        } else {
-            (self.client, self.flow_word())
-        };
-        let [a, b] = client.0;
-        siphash13_words(row.backend_key, [a, b, flow]) as u32
+        // 0 or 1; see `layout::Affinity`.
+        let by_client = affinity as u64 & 1;
+        let client = self.client.masks(32, 64);
+        let mask = |word: usize| select(by_client, client[word], u64::MAX);
+        let [a, b] = self.client.0;
+        let flow = select(by_client, 0, self.flow_word());
+        siphash13_words(row.backend_key, [a & mask(0), b & mask(1), flow]) as u32
     }
 }
 
@@ -98,10 +77,7 @@ impl Question {
 pub fn decide(row: &ServiceRow, question: &Question) -> Decision {
     let u = question.place(row);
     let version = row.cuts.version_of(u);
-    let family = match question.client.family() {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    };
+    let family = question.client.v6_flag() as usize & 1;
     let table = row.versions[version].tables[family];
     let cell = spread(question.backend_hash(row), table.cells);
     Decision {

@@ -83,12 +83,15 @@ impl Cuts {
     /// The version of `u`; always below eight.
     #[inline(always)]
     pub fn version_of(&self, u: u32) -> usize {
-        let mut interval = 0;
+        let mut until = 0;
         for last in &self.last[..MAX_VERSIONS - 1] {
-            interval += (u > *last) as usize;
+            // 1 where `u <= last`, by the borrow and not by a comparison: a branch here would make
+            // the verifier walk all that follows once for each interval.
+            until += ((1 << 32 | *last as u64) - u as u64) >> 32;
         }
         // At most seven were counted; the mask tells the verifier so.
-        (self.version[interval & (MAX_VERSIONS - 1)] as usize) & (MAX_VERSIONS - 1)
+        let interval = (MAX_VERSIONS - 1 - until as usize) & (MAX_VERSIONS - 1);
+        (self.version[interval] as usize) & (MAX_VERSIONS - 1)
     }
 
     /// The intervals in order: version, first and last `u`, both inclusive.

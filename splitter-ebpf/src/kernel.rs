@@ -1,6 +1,8 @@
 //! Owns the kernel's side of `splitter_common::engine::Env`: maps, clock, routes, and the log of
 //! rare faults.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::bpf_fib_lookup,
     helpers::generated::{bpf_fib_lookup as fib_lookup, bpf_jiffies64},
@@ -10,7 +12,7 @@ use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
-    engine::{Env, Fault},
+    engine::Env,
     flow::{Hop, Table},
     layout::{
         BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
@@ -25,6 +27,10 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// `BPF_FIB_LKUP_RET_SUCCESS`.
 const FOUND: i64 = 0;
+
+/// Aligned, so that it is cleared by eight stores; a memset is a loop over bytes here.
+#[repr(C, align(8))]
+struct Query(bpf_fib_lookup);
 
 /// The running kernel, for one packet.
 pub(crate) struct Kernel<'a> {
@@ -135,8 +141,16 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn route(&self, network: &Network, source: Address, destination: Address) -> Option<Hop> {
+        let mut aligned = MaybeUninit::<Query>::uninit();
+        let words = aligned.as_mut_ptr().cast::<u64>();
+        let mut word_of = 0;
+        while word_of < size_of::<Query>() / 8 {
+            // SAFETY: inside the struct, which is aligned for words.
+            unsafe { words.add(word_of).write_volatile(0) };
+            word_of += 1;
+        }
         // SAFETY: all of the struct's fields are numbers, for which zero bits are a value.
-        let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+        let Query(query) = unsafe { aligned.assume_init_mut() };
         let (from, to) = (source.halfwords(), destination.halfwords());
         match network.family {
             Family::V4 => {
@@ -158,7 +172,7 @@ impl Env for Kernel<'_> {
         let found = unsafe {
             fib_lookup(
                 self.ctx.ctx.cast(),
-                &raw mut query,
+                &raw mut *query,
                 size_of::<bpf_fib_lookup>() as i32,
                 0,
             )
@@ -169,30 +183,20 @@ impl Env for Kernel<'_> {
             ifindex: query.ifindex,
         })
     }
+}
 
+impl Kernel<'_> {
+    /// Writes a line about tables that name what is not there: one a second, since a fault repeats
+    /// with every packet that meets it.
     #[inline(always)]
-    fn diagnose(&self, fault: Fault, number: u32) {
-        // A fault repeats with every packet that meets it; a line a second says as much.
+    pub(crate) fn diagnose(&self, number: u32) {
         let now = self.jiffies().0;
         let due = maps::control(Control::DiagnosedAt) + maps::control(Control::Hz);
         if now < due {
             return;
         }
         maps::set_control(Control::DiagnosedAt, now);
-        match fault {
-            Fault::NoServiceRow => {
-                warn!(
-                    self.ctx,
-                    "service {} is in the directory but has no row in force", number
-                );
-            }
-            Fault::NoRow => {
-                warn!(
-                    self.ctx,
-                    "number {} is named by a flow or table but has no row", number
-                );
-            }
-        }
+        warn!(self.ctx, "inconsistent tables: {} has no row", number);
     }
 }
 

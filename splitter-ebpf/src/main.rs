@@ -27,7 +27,7 @@ use aya_ebpf::{
 use splitter_common::{
     engine,
     layout::Control,
-    reason::{self, Verdict},
+    reason::{self, Reason, Verdict},
 };
 
 use crate::{kernel::Kernel, packet::XdpPacket};
@@ -56,14 +56,18 @@ pub fn clock(_ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
-    let outcome = engine::process(&mut packet, &Kernel::new(ctx));
+    let kernel = Kernel::new(ctx);
+    let outcome = engine::process(&mut packet, &kernel);
     maps::count_reason(reason::cell(outcome.reason, outcome.verdict));
+    if matches!(outcome.reason, Reason::Inconsistent) {
+        kernel.diagnose(outcome.number);
+    }
     match outcome.verdict {
         Verdict::Pass | Verdict::Resolve => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
         Verdict::Tx => xdp_action::XDP_TX,
         // SAFETY: the helper takes two numbers; an unknown interface makes it return XDP_ABORTED.
-        Verdict::Redirect => unsafe { bpf_redirect(outcome.ifindex, 0) as u32 },
+        Verdict::Redirect => unsafe { bpf_redirect(outcome.number, 0) as u32 },
     }
 }
 

@@ -29,17 +29,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The interface to leave by, for `Redirect`.
-    pub ifindex: u32,
-}
-
-/// A rare fault worth a line in the daemon's log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// The directory names a service without a row in force.
-    NoServiceRow,
-    /// A flow, table or directory names a backend or frontend without a row.
-    NoRow,
+    /// The interface to leave by, for `Redirect`; for [`Reason::Inconsistent`] the number of a
+    /// service, frontend or backend that is named but has no row, worth a line in the log.
+    pub number: u32,
 }
 
 /// The world beside the packet: maps, clock and routes. All numbers may be out of range; a
@@ -84,8 +76,6 @@ pub trait Env {
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Option<Hop>;
-    /// Reports a fault; rare.
-    fn diagnose(&self, fault: Fault, number: u32);
 }
 
 impl Outcome {
@@ -94,7 +84,17 @@ impl Outcome {
         Self {
             verdict: Verdict::Pass,
             reason,
-            ifindex: 0,
+            number: 0,
+        }
+    }
+
+    /// The tables name what is not there.
+    #[inline(always)]
+    const fn inconsistent(verdict: Verdict, number: u32) -> Self {
+        Self {
+            verdict,
+            reason: Reason::Inconsistent,
+            number,
         }
     }
 
@@ -103,7 +103,7 @@ impl Outcome {
         Self {
             verdict: Verdict::Drop,
             reason,
-            ifindex: 0,
+            number: 0,
         }
     }
 }
@@ -221,9 +221,7 @@ struct Found<C> {
     entry: Entry,
 }
 
-/// The usable entry of a key: its tag fits, and no number that it names was given to another
-/// owner since it was made. A backend is never older than its service and version, so its birth
-/// and the frontend's are enough.
+/// The usable entry of a key.
 #[inline(always)]
 fn find<E: Env>(
     env: &E,
@@ -231,7 +229,19 @@ fn find<E: Env>(
     key: &FlowKey,
     frontend_born: u32,
 ) -> Option<Found<E::Cell>> {
-    let cell = env.flow(table, key)?;
+    alive(env, env.flow(table, key)?, key, frontend_born)
+}
+
+/// An element's entry, if it is usable: its tag fits, and no number that it names was given to
+/// another owner since it was made. A backend is never older than its service and version, so its
+/// birth and the frontend's are enough.
+#[inline(always)]
+fn alive<E: Env>(
+    env: &E,
+    cell: E::Cell,
+    key: &FlowKey,
+    frontend_born: u32,
+) -> Option<Found<E::Cell>> {
     let entry = Entry::load(&cell, key.tag())?;
     let row = env.backend(entry.backend)?;
     let alive = entry.generation >= frontend_born && entry.generation >= row.born;

@@ -1,6 +1,6 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
-use super::{Env, Fault, Found, Outcome, Parsed, establish, find, send};
+use super::{Env, Found, Outcome, Parsed, establish, find, send};
 use crate::{
     address::Address,
     flow::{
@@ -14,7 +14,7 @@ use crate::{
         Packet, TCP,
         tcp_flags::{ACK, SYN},
     },
-    reason::Reason,
+    reason::{Reason, Verdict},
 };
 
 /// A packet from a backend's address and port.
@@ -31,8 +31,7 @@ pub(super) fn process<P: Packet, E: Env>(
         return Outcome::pass(Reason::ReplyWithoutFlow);
     }
     let Some(frontend) = env.frontend(backend.frontend as u32) else {
-        env.diagnose(Fault::NoRow, backend.frontend as u32);
-        return Outcome::pass(Reason::Inconsistent);
+        return Outcome::inconsistent(Verdict::Pass, backend.frontend as u32);
     };
     let key = FlowKey {
         client: parsed.network.destination,

@@ -1,16 +1,17 @@
 //! Owns the client's side: the flow's backend, or a decision.
 
-use super::{Env, Fault, Found, Outcome, Parsed, establish, find, insert, send};
+use super::{Env, Found, Outcome, Parsed, alive, establish, find, insert, send};
 use crate::{
     decide::{Question, decide},
     flow::{
         Entry, Table,
         entry::state,
+        hop::NO_HOP,
         law::{self, Established, Pending, Unknown},
     },
     layout::{Counter, Endpoint, FlowKey, Word},
     packet::{Packet, TCP, tcp_flags::ACK},
-    reason::Reason,
+    reason::{Reason, Verdict},
 };
 
 /// Where a packet goes.
@@ -37,14 +38,16 @@ pub(super) fn process<P: Packet, E: Env>(
         port: parsed.transport.destination_port,
         zero: 0,
     };
+    let established = env.flow(Table::Established, &key);
+    let in_the_way = established.is_some();
     let known = if parsed.network.protocol == TCP {
-        tcp(env, parsed, vip, &key)
+        tcp(env, parsed, vip, &key, established)
     } else {
-        udp(env, parsed, vip, &key)
+        udp(env, parsed, vip, &key, established)
     };
     let target = match known {
         Some(target) => target,
-        None => match new_flow(env, parsed, vip, &key) {
+        None => match new_flow(env, parsed, vip, &key, in_the_way) {
             Ok(target) => target,
             Err(outcome) => return outcome,
         },
@@ -52,14 +55,20 @@ pub(super) fn process<P: Packet, E: Env>(
     send::to_backend(packet, env, parsed, target.backend, target.reason)
 }
 
-/// The backend of a known TCP flow.
+/// The backend of a known TCP flow; `established` is what stands under its key in that table.
 #[inline(always)]
-fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
+fn tcp<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    vip: &Endpoint,
+    key: &FlowKey,
+    established: Option<E::Cell>,
+) -> Option<Target> {
     let segment = &parsed.transport.segment;
     // The live entry is not kept across the next look-up but read again in the rare case that
     // needs it: kernels before 6.3 refuse to read spilled registers that only some paths set.
     let (mut live, mut beside_syn) = (false, false);
-    if let Some(found) = find(env, Table::Established, key, vip.born) {
+    if let Some(found) = established.and_then(|cell| alive(env, cell, key, vip.born)) {
         match law::established(found.entry, segment, parsed.now) {
             Established::Use { entry, write } => {
                 let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
@@ -115,7 +124,7 @@ fn tcp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> O
         server_seq: 0,
         ..entry
     };
-    insert(env, Table::Pending, key, &pending, [0; 3]);
+    insert(env, Table::Pending, key, &pending, NO_HOP);
     env.count(entry.backend, Counter::NewFlows);
     env.count(entry.backend, Counter::SynsBegun);
     Some(Target {
@@ -144,11 +153,17 @@ fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
     }
 }
 
-/// The backend of a known UDP flow.
+/// The backend of a known UDP flow; `established` as for TCP.
 #[inline(always)]
-fn udp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> Option<Target> {
-    let (found, life_s, reason) = if let Some(found) = find(env, Table::Established, key, vip.born)
-    {
+fn udp<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    vip: &Endpoint,
+    key: &FlowKey,
+    established: Option<E::Cell>,
+) -> Option<Target> {
+    let established = established.and_then(|cell| alive(env, cell, key, vip.born));
+    let (found, life_s, reason) = if let Some(found) = established {
         (
             found,
             law::udp_life_s(Table::Established),
@@ -168,21 +183,22 @@ fn udp<E: Env>(env: &E, parsed: &Parsed<'_>, vip: &Endpoint, key: &FlowKey) -> O
     })
 }
 
-/// Decides about a packet of no known flow and remembers the flow.
+/// Decides about a packet of no known flow and remembers the flow. `in_the_way`: an entry that law
+/// or births made a miss stands in the established table.
 #[inline(always)]
 fn new_flow<E: Env>(
     env: &E,
     parsed: &Parsed<'_>,
     vip: &Endpoint,
     key: &FlowKey,
+    in_the_way: bool,
 ) -> Result<Target, Outcome> {
     let word = Word::unpack(env.service_word(vip.number));
     let row = env
         .service(2 * vip.number + word.side)
         .filter(|row| row.generation != 0);
     let Some(row) = row else {
-        env.diagnose(Fault::NoServiceRow, vip.number);
-        return Err(Outcome::drop(Reason::Inconsistent));
+        return Err(Outcome::inconsistent(Verdict::Drop, vip.number));
     };
     let question = Question {
         client: key.client,
@@ -222,9 +238,10 @@ fn new_flow<E: Env>(
             client_seq: parsed.transport.segment.seq,
             server_seq: 0,
         };
-        // An entry that law or births made a miss is replaced by what begins here.
-        env.remove(Table::Established, key);
-        insert(env, Table::Pending, key, &entry, [0; 3]);
+        if in_the_way {
+            env.remove(Table::Established, key);
+        }
+        insert(env, Table::Pending, key, &entry, NO_HOP);
     }
     if matches!(unknown, Unknown::New) {
         env.count(backend, Counter::NewFlows);

@@ -1,7 +1,7 @@
 //! Owns forwarding: the edit, then the next hop. Where the next hop is not known the packet is
 //! handed to this host's stack *after* the edit, which resolves it (and lowers the TTL itself).
 
-use super::{Env, Fault, Outcome, Parsed};
+use super::{Env, Outcome, Parsed};
 use crate::{
     address::Address,
     edit::{End, Rewrite, address_frame, lower_ttl, rewrite},
@@ -25,8 +25,7 @@ pub(super) fn to_backend<P: Packet, E: Env>(
         .backend(backend)
         .filter(|row| row.address.family() == family)
     else {
-        env.diagnose(Fault::NoRow, backend);
-        return Outcome::drop(Reason::Inconsistent);
+        return Outcome::inconsistent(Verdict::Drop, backend);
     };
     let port = if row.port == 0 {
         parsed.transport.destination_port
@@ -105,7 +104,7 @@ fn finish<P: Packet, E: Env>(
         return Outcome {
             verdict: Verdict::Resolve,
             reason,
-            ifindex: 0,
+            number: 0,
         };
     };
     if lower_ttl(packet, parsed.network)
@@ -118,13 +117,13 @@ fn finish<P: Packet, E: Env>(
         Outcome {
             verdict: Verdict::Tx,
             reason,
-            ifindex: hop.ifindex,
+            number: hop.ifindex,
         }
     } else {
         Outcome {
             verdict: Verdict::Redirect,
             reason,
-            ifindex: hop.ifindex,
+            number: hop.ifindex,
         }
     }
 }

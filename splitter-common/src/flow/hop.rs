@@ -16,6 +16,10 @@ pub struct Hop {
 
 const MAC: u64 = (1 << 48) - 1;
 
+/// A way back that is not known: stamp 0. Three words that differ, because what is all zero is
+/// cleared by a loop over bytes in BPF, and this is written with every new flow.
+pub const NO_HOP: [u64; 3] = [1, 2, 3];
+
 impl Hop {
     /// With `stamp` in each word; stamp 0 makes an unknown hop.
     #[inline(always)]

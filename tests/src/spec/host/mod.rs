@@ -4,12 +4,12 @@ mod memory;
 
 use std::{cell::RefCell, collections::HashMap};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use splitter_common::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
-    engine::{self, Env, Fault},
+    engine::{self, Env},
     flow::{Hop, Table},
     hash::HashKey,
     layout::{
@@ -17,6 +17,7 @@ use splitter_common::{
         FrontendRow, ServiceRow, Word,
     },
     packet::Network,
+    reason::Reason,
 };
 use splitter_user::plan::Image;
 
@@ -174,10 +175,6 @@ impl Env for Host {
             ifindex: OTHER,
         })
     }
-
-    fn diagnose(&self, fault: Fault, number: u32) {
-        panic!("{fault:?} {number}");
-    }
 }
 
 impl Executor for Host {
@@ -227,11 +224,13 @@ impl Executor for Host {
     fn packet(&mut self, frame: &[u8]) -> Result<Ran> {
         let mut packet = Bytes(frame.to_vec());
         let outcome = engine::process(&mut packet, self);
+        let (reason, number) = (outcome.reason, outcome.number);
+        ensure!(reason != Reason::Inconsistent, "{number} has no row");
         Ok(Ran {
             verdict: outcome.verdict,
-            reason: outcome.reason,
+            reason,
             frame: packet.0,
-            ifindex: Some(outcome.ifindex),
+            ifindex: Some(number),
         })
     }
 
