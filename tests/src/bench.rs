@@ -10,6 +10,7 @@ mod lab;
 mod layout;
 mod report;
 mod rounds;
+pub mod sizes;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ use crate::supervise::StopFlag;
 pub struct BenchOptions {
     /// The object with the driver and the floors, as `cargo xtask bench` built it.
     pub object: PathBuf,
+    /// Only record the sizes of the programs that run here.
+    pub sizes: bool,
     /// Fewer flows, repeats and rounds.
     pub quick: bool,
     /// Where to write the figures as JSON.
@@ -38,13 +41,18 @@ pub struct BenchOptions {
 pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     let object = std::fs::read(&options.object)
         .with_context(|| format!("no object at {}", options.object.display()))?;
+    let programs = sizes::measure()?;
+    report::print_sizes(&programs);
+    if options.sizes {
+        sizes::record(&programs)?;
+        return Ok(true);
+    }
     let mut lab = lab::Lab::new(&object)?;
     let plan = rounds::Plan::new(options.quick);
     let mut figures = Figures {
         rows: Vec::new(),
-        programs: lab.sizes()?,
+        programs,
     };
-    report::print_sizes(&figures.programs);
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&figures)? + "\n";

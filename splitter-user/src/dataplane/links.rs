@@ -51,7 +51,7 @@ impl DataPlane {
     /// one and pins it.
     pub fn attach(&mut self, target: &Target) -> Result<Attached, DataPlaneError> {
         let frags = target.mtu > LINEAR_MTU;
-        let name = if frags { load::FRAGS } else { load::LINEAR };
+        let name = load::name(frags);
         self.ensure_loaded(name)?;
         let was_ours = self.claim(target);
         if let Some(attached) = self.adopt(target, name, frags)? {
@@ -165,12 +165,7 @@ impl DataPlane {
             .pin_dir
             .as_ref()
             .map(|dir| pins::program_path(dir, name));
-        let program = self.program(name)?;
-        if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|error| DataPlaneError::Load(load::explain(name, &error)))?;
-        }
+        let program = self.loaded(name == load::FRAGS)?;
         if let Some(path) = pin {
             // The pin is for people and tools; the links hold the program.
             let _absent = fs::remove_file(&path);

@@ -21,6 +21,11 @@ pub(super) const FRAGS: &str = "splitter_frags";
 /// The program that reads clocks.
 pub(super) const CLOCK: &str = "clock";
 
+/// The program for frames in one buffer, or in several.
+pub(super) const fn name(frags: bool) -> &'static str {
+    if frags { FRAGS } else { LINEAR }
+}
+
 /// The oldest kernel: fetch-or on map values came with 5.12, this is the long-term series after.
 const OLDEST_KERNEL: (u32, u32) = (5, 15);
 

@@ -190,9 +190,15 @@ impl DataPlane {
         Ok(action)
     }
 
-    /// The program for frames in one buffer, loaded. For the bench.
-    pub fn linear(&mut self) -> Result<&mut Xdp, DataPlaneError> {
-        self.program(load::LINEAR)
+    /// The program for frames in one buffer, or in several, loaded. For the bench.
+    pub fn loaded(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
+        let name = load::name(frags);
+        let program = self.program(name)?;
+        if program.fd().is_err() {
+            let loaded = program.load();
+            loaded.map_err(|error| DataPlaneError::Load(load::explain(name, &error)))?;
+        }
+        Ok(program)
     }
 
     fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {

@@ -30,7 +30,6 @@ use super::{
         Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, Run, TARGET_ADDRESS,
         TARGET_MACS, TARGET_PORT, Target,
     },
-    report::ProgramSize,
 };
 use crate::{
     netns::Netns,
@@ -176,11 +175,6 @@ impl Lab {
         Ok(())
     }
 
-    /// Sizes of splitter's programs, as the kernel tells them.
-    pub(super) fn sizes(&mut self) -> Result<Vec<ProgramSize>> {
-        Ok(vec![ProgramSize::of("splitter", self.plane.linear()?)?])
-    }
-
     /// Drives packets through a program on one CPU: nanoseconds per packet.
     pub(super) fn run(&mut self, program: Program, drive: &Drive) -> Result<f64> {
         self.choose(program)?;
@@ -213,7 +207,7 @@ impl Lab {
 
     fn choose(&mut self, program: Program) -> Result<()> {
         if program == Program::Splitter {
-            return Ok(self.programs.set(0, self.plane.linear()?.fd()?, 0)?);
+            return Ok(self.programs.set(0, self.plane.loaded(false)?.fd()?, 0)?);
         }
         let name = program.in_object(self.family);
         let of_bench: &Xdp = self.bench.program(name).context(name)?.try_into()?;

@@ -1,8 +1,8 @@
 //! Owns the bench's figures, and how they are shown beside what they should reach.
 
-use anyhow::{Context, Result};
-use aya::programs::Xdp;
 use serde::Serialize;
+
+use super::sizes::ProgramSize;
 
 /// All figures, as `--json` writes them.
 #[derive(Clone, Debug, Serialize)]
@@ -32,33 +32,6 @@ pub struct Row {
     pub median_ns: f64,
     /// Nanoseconds less those of `tx` in the same round, the median over rounds.
     pub net_ns: f64,
-}
-
-/// How large a loaded program is.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProgramSize {
-    /// Its name in the object.
-    pub name: &'static str,
-    /// Instructions that the verifier walked.
-    pub verified_insns: u32,
-    /// Bytes after the verifier.
-    pub xlated_bytes: u32,
-    /// Bytes of machine code.
-    pub jited_bytes: u32,
-}
-
-impl ProgramSize {
-    /// Of a loaded program, as the kernel tells it.
-    pub(super) fn of(name: &'static str, program: &Xdp) -> Result<Self> {
-        let info = program.info()?;
-        let told = "the kernel does not tell the program's size";
-        Ok(Self {
-            name,
-            verified_insns: info.verified_instruction_count().context(told)?,
-            xlated_bytes: info.size_translated().context(told)?,
-            jited_bytes: info.size_jitted(),
-        })
-    }
 }
 
 /// The median; `None` of nothing.

@@ -19,6 +19,9 @@ struct Arguments {
     /// Fewer flows and rounds, in less than a minute
     #[arg(long)]
     quick: bool,
+    /// Only record the sizes of the programs on this kernel, in tests/program-sizes.json
+    #[arg(long, conflicts_with_all = ["quick", "json"])]
+    sizes: bool,
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let options = BenchOptions {
         object: object.into(),
         quick: arguments.quick,
+        sizes: arguments.sizes,
         json: arguments.json,
     };
     supervise(move |stop| bench::run(&options, stop))
