@@ -4,6 +4,7 @@
 //! take the path that its case names is an error, not a figure.
 
 mod cases;
+mod commits;
 mod lab;
 #[path = "../bench-ebpf/src/layout.rs"]
 #[allow(dead_code, reason = "a file of the eBPF side, which uses all of it")]
@@ -47,11 +48,14 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
         sizes::record(&programs)?;
         return Ok(true);
     }
+    let commits = commits::run(stop)?;
+    report::print_commits(&commits);
     let mut lab = lab::Lab::new(&object)?;
     let plan = rounds::Plan::new(options.quick);
     let mut figures = Figures {
         rows: Vec::new(),
         programs,
+        commits,
     };
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
     if let Some(path) = &options.json {

@@ -144,6 +144,19 @@ impl Daemon {
         bail!("the daemon did not stop at SIGTERM:\n{}", self.log())
     }
 
+    /// Memory of the process that no file backs, its maps not counted, MiB.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn anonymous_mib(&self) -> Result<f64> {
+        let pid = self.pid().context("the daemon is not running")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        Ok(kib.context("the kernel does not tell")? / 1024.0)
+    }
+
     /// The process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)

@@ -100,7 +100,8 @@ impl Core {
             })
             .map(|service| service.name.clone())
             .collect();
-        let image = Image::build(&config, &next, &self.secret)?;
+        let in_force = self.plane.generation();
+        let image = Image::changes(&config, &next, &self.secret, in_force)?;
         state.numbers = next;
         for name in changed {
             let since = Since {
@@ -120,7 +121,8 @@ impl Core {
         if self.unfinished.is_none() {
             return;
         }
-        let image = Image::build(&self.config, &self.state.numbers, &self.secret);
+        let in_force = self.plane.generation();
+        let image = Image::changes(&self.config, &self.state.numbers, &self.secret, in_force);
         let done = image
             .map_err(anyhow::Error::from)
             .and_then(|image| self.commit(&image));
@@ -135,6 +137,7 @@ impl Core {
 
     fn commit(&mut self, image: &Image) -> anyhow::Result<()> {
         let seed = self.secret.derive("directory", &[]);
+        let before = self.plane.generation();
         let done = tokio::task::block_in_place(|| self.plane.commit(image, seed));
         self.unfinished = done.as_ref().err().map(|error| {
             format!(
@@ -144,7 +147,7 @@ impl Core {
             )
         });
         done?;
-        self.write_hops();
+        self.write_hops(before);
         Ok(())
     }
 

@@ -78,7 +78,7 @@ pub(super) async fn refresh(core: &mut Core, net: &Net) -> anyhow::Result<()> {
     net.keep_resolved(&hops, &asked).await;
     core.hops = hops;
     core.own_addresses = net.own_addresses().await?;
-    core.write_hops();
+    core.write_hops(0);
     Ok(())
 }
 
@@ -100,12 +100,16 @@ impl Core {
         self.backend_addresses().iter().all(resolved)
     }
 
-    /// Writes the next hops known to the rows of their backends, where they differ.
-    pub(super) fn write_hops(&mut self) {
+    /// Writes the next hops known to the rows of their backends, where they differ, of services
+    /// that a commit after generation `since` has changed.
+    pub(super) fn write_hops(&mut self, since: u32) {
         for service in &self.config.services {
             let Ok(given) = self.state.numbers.service(&service.name) else {
                 continue;
             };
+            if given.generation <= since {
+                continue;
+            }
             for version in &service.versions {
                 for backend in &version.backends {
                     let Ok(number) = given.backend(&version.name, backend) else {

@@ -133,7 +133,8 @@ impl DataPlane {
     fn retire_services(&mut self, image: &Image) {
         for number in 0..self.maps.service_words.len() {
             let used = self.maps.service_word(number).generation != 0;
-            if used && !image.services.contains_key(&number) {
+            let stays = image.services.contains_key(&number) || image.standing.contains(&number);
+            if used && !stays {
                 let row = self.maps.service_in_force(number);
                 self.maps.service_words.store_word(number, 0);
                 self.flipped.insert(number, Instant::now());

@@ -35,8 +35,10 @@ pub struct Image {
     pub frontends: BTreeMap<u32, FrontendRow>,
     /// Rows by backend number.
     pub backends: BTreeMap<u32, BackendRow>,
-    /// Services by number.
+    /// Services that change, by number.
     pub services: BTreeMap<u32, ServiceImage>,
+    /// The numbers of those that stay as they are in force.
+    pub standing: BTreeSet<u32>,
 }
 
 /// One service's row and tables.
@@ -53,20 +55,36 @@ pub struct ServiceImage {
 impl Image {
     /// The image of `config` (with the weights in force in it) under `numbers`.
     pub fn build(config: &Config, numbers: &Numbers, secret: &Secret) -> Result<Self, PlanError> {
+        Self::changes(config, numbers, secret, 0)
+    }
+
+    /// The same, with rows and tables only of services that a commit after generation `in_force`
+    /// has changed: the others stand.
+    pub fn changes(
+        config: &Config,
+        numbers: &Numbers,
+        secret: &Secret,
+        in_force: u32,
+    ) -> Result<Self, PlanError> {
         let mut image = Self {
             generation: numbers.generation,
             endpoints: Vec::new(),
             frontends: BTreeMap::new(),
             backends: BTreeMap::new(),
             services: BTreeMap::new(),
+            standing: BTreeSet::new(),
         };
         let mut addresses = HashSet::new();
         for service in &config.services {
             let given = numbers.service(&service.name)?;
             image.add_endpoints(service, given, &mut addresses)?;
             image.add_backends(service, given)?;
-            let built = service_image(service, given, secret)?;
-            image.services.insert(u32::from(given.number), built);
+            if given.generation <= in_force {
+                image.standing.insert(u32::from(given.number));
+            } else {
+                let built = service_image(service, given, secret)?;
+                image.services.insert(u32::from(given.number), built);
+            }
         }
         Ok(image)
     }

@@ -39,7 +39,7 @@ pub struct VersionNumber {
     /// The commit.
     pub born: u32,
     /// What backends that are gone have counted, by `layout::Counter`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub retired: [u64; 16],
 }
 
@@ -51,8 +51,13 @@ pub struct BackendNumber {
     /// The commit.
     pub born: u32,
     /// What the kernel's cells held when the number was given, by `layout::Counter`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub base: [u64; 16],
+}
+
+/// Whether nothing was counted, which is not worth its room in a file.
+fn is_nothing(cells: &[u64; 16]) -> bool {
+    *cells == [0; 16]
 }
 
 /// All numbers of one service.

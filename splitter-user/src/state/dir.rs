@@ -129,8 +129,8 @@ impl StateDir {
             format: FORMAT,
             ..state.clone()
         };
-        let text = serde_json::to_vec_pretty(&state)
-            .map_err(|error| failed("write")(io::Error::other(error)))?;
+        let text =
+            serde_json::to_vec(&state).map_err(|error| failed("write")(io::Error::other(error)))?;
         // Who set which weight is not for every user of the host.
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true).mode(0o600);

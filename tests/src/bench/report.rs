@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::sizes::ProgramSize;
+use super::{commits::CommitTimes, sizes::ProgramSize};
 
 /// All figures, as `--json` writes them.
 #[derive(Clone, Debug, Serialize)]
@@ -11,6 +11,8 @@ pub struct Figures {
     pub rows: Vec<Row>,
     /// Sizes of splitter's programs.
     pub programs: Vec<ProgramSize>,
+    /// Times of commits.
+    pub commits: CommitTimes,
 }
 
 /// What one program's packets of one case cost.
@@ -75,6 +77,27 @@ pub(super) fn print_sizes(programs: &[ProgramSize]) {
             size.name, size.verified_insns, size.xlated_bytes, size.jited_bytes
         );
     }
+}
+
+/// Times of commits beside what they should reach.
+pub(super) fn print_commits(times: &CommitTimes) {
+    let told = |reached: bool| if reached { "reached" } else { "NOT reached" };
+    println!(
+        "\n{} services x 2 versions x 10 backends: cold start {:.2} s (<= 2 s: {}), daemon {:.0} MiB \
+         beside its maps (<= 64 MiB: {})",
+        times.services,
+        times.cold_s,
+        told(times.cold_s <= 2.0),
+        times.daemon_mib,
+        told(times.daemon_mib <= 64.0)
+    );
+    println!(
+        "weight set: {:.1} ms with that many, {:.1} ms with one service (<= 50 ms: {})",
+        times.weight_set_ms,
+        times.weight_set_alone_ms,
+        told(times.weight_set_ms <= 50.0)
+    );
+    println!("1,000 x 8 x 100: {}", times.too_many.trim());
 }
 
 /// The head of the table.
