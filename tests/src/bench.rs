@@ -9,6 +9,7 @@ mod lab;
 #[path = "../bench-ebpf/src/layout.rs"]
 #[allow(dead_code, reason = "a file of the eBPF side, which uses all of it")]
 mod layout;
+mod live;
 mod report;
 mod rounds;
 pub mod sizes;
@@ -56,7 +57,10 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
         rows: Vec::new(),
         programs,
         commits,
+        live: Vec::new(),
     };
+    figures.live = live::run(&mut lab, options.quick, stop)?;
+    report::print_live(&figures.live);
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&figures)? + "\n";

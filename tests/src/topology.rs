@@ -245,7 +245,7 @@ fn prepare(netns: &Netns) -> Result<()> {
 }
 
 /// Lays a veth pair with MTU 1500, both ends up and ready for XDP.
-fn cable(left: &Netns, left_name: &str, right: &Netns, right_name: &str) -> Result<()> {
+pub(crate) fn cable(left: &Netns, left_name: &str, right: &Netns, right_name: &str) -> Result<()> {
     let peer = right.path();
     left.ip(&[
         "link", "add", left_name, "mtu", "1500", "type", "veth", "peer", "name", right_name, "mtu",

@@ -11,7 +11,7 @@ use crate::{build, child, paths};
 
 /// The command itself.
 pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
-    let object = build::bench_object(Scope::Build)?;
+    let object = build::bench_object(Scope::Bench)?;
     let product = build::product(true)?;
     build::test_binaries()?;
     let bench = paths::release_binary("splitter-bench");

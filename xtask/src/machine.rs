@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     pub(crate) llvm_dev: Vec<u32>,
     /// Tests read maps with bpftool.
     pub(crate) bpftool: bool,
+    /// The bench compares with nftables.
+    pub(crate) nft: bool,
     /// Tests may lay networks with `ip`.
     pub(crate) ip: bool,
 }
@@ -78,6 +80,7 @@ impl Machine {
             linker: probe_linker(),
             llvm_dev: llvm_dev_in(Path::new("/usr/lib")),
             bpftool: paths::has_program("bpftool"),
+            nft: paths::has_program("nft"),
             ip: paths::has_program("ip"),
         }
     }

@@ -33,6 +33,8 @@ pub(crate) enum Scope {
     Build,
     /// That, and the tools that tests call.
     Tests,
+    /// What the eBPF build needs, and what the bench compares with.
+    Bench,
 }
 
 /// One thing missing or not matching.
@@ -81,15 +83,21 @@ pub(crate) fn lacks(road: Road, scope: Scope, machine: &Machine) -> Vec<Lack> {
     let mut lacks = Vec::new();
     lacks.extend(compiler_lack(road, machine));
     lacks.extend(linker_lack(llvm_of(road, machine), machine));
-    if scope == Scope::Tests {
-        let tools = [
-            ("bpftool", "bpftool", machine.bpftool),
-            ("ip", "iproute2", machine.ip),
-        ];
-        for (program, package, _) in tools.iter().filter(|(_, _, is_there)| !is_there) {
-            let what = format!("the tests call `{program}`, which is missing");
-            lacks.push(apt_lack(&what, &[*package], machine.os));
-        }
+    let ip = ("ip", "iproute2", machine.ip);
+    let (who, tools) = match scope {
+        Scope::Build => ("the build calls", Vec::new()),
+        Scope::Tests => (
+            "the tests call",
+            vec![("bpftool", "bpftool", machine.bpftool), ip],
+        ),
+        Scope::Bench => (
+            "the bench calls",
+            vec![("nft", "nftables", machine.nft), ip],
+        ),
+    };
+    for (program, package, _) in tools.iter().filter(|(_, _, is_there)| !is_there) {
+        let what = format!("{who} `{program}`, which is missing");
+        lacks.push(apt_lack(&what, &[*package], machine.os));
     }
     lacks
 }

@@ -28,6 +28,7 @@ fn debian() -> Machine {
         linker: linker("0.13.0", Some(22)),
         llvm_dev: vec![22],
         bpftool: true,
+        nft: true,
         ip: true,
     }
 }
@@ -41,6 +42,7 @@ fn bare(os: Os) -> Machine {
         linker: None,
         llvm_dev: Vec::new(),
         bpftool: false,
+        nft: false,
         ip: false,
     }
 }
@@ -214,6 +216,8 @@ fn a_bare_debian_is_mended_by_apt() {
     );
     assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["bpftool".into()]));
     assert_eq!(lacks[3].remedy, Remedy::Apt(vec!["iproute2".into()]));
+    let lacks = super::lacks(Road::System, Scope::Bench, &machine);
+    assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["nftables".into()]));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, LruHashMap, PerCpuArray},
+    helpers::generated::bpf_redirect,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -41,6 +42,20 @@ static FLOOR_COUNTS: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 #[xdp]
 pub fn tx(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
+}
+
+/// The interface that [`send`] sends to.
+#[btf_map]
+static SEND_TO: Array<u32, 1> = Array::new();
+
+/// Sends live frames out of an interface: the beginning of their way.
+#[xdp]
+pub fn send(_ctx: XdpContext) -> u32 {
+    let Some(ifindex) = SEND_TO.get_ptr(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: a pointer from an array look-up is valid; the helper takes two numbers.
+    unsafe { bpf_redirect(ifindex.read_volatile(), 0) as u32 }
 }
 
 /// Counts what comes and drops it: the receiving end of live frames.

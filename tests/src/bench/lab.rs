@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, ensure};
 use aya::{
-    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    Ebpf, EbpfLoader, TestRun as _, TestRunAttrs, TestRunOptions,
     maps::{Array, MapData, PerCpuArray, ProgramArray},
     programs::Xdp,
 };
@@ -43,6 +43,8 @@ const PORT: u16 = 80;
 const FIRST_PORT: u16 = 1_024;
 const CLIENTS: u32 = 4_096;
 const SEED: HashKey = HashKey { k0: 3, k1: 5 };
+/// Live frames that go out together, as a driver's NAPI has them.
+const LIVE_BATCH: u32 = 64;
 /// So much of what was driven may have gone another way: an LRU table evicts before it is full.
 const STRAYS: f64 = 0.001;
 
@@ -112,7 +114,12 @@ pub(super) struct Lab {
     family: Family,
     /// Flows begun on each of two CPUs, so that no run repeats the last one's sequence numbers.
     begun: [u64; 2],
-    _netns: Netns,
+    /// The numbers of all backends.
+    backends: Vec<u32>,
+    /// How many templates there are.
+    templates: u32,
+    send_to: Array<MapData, u32>,
+    netns: Netns,
 }
 
 impl Lab {
@@ -133,12 +140,15 @@ impl Lab {
             flows: Array::try_from(take(&mut bench, "FLOWS")?)?,
             targets: Array::try_from(take(&mut bench, "TARGETS")?)?,
             counts: PerCpuArray::try_from(take(&mut bench, "FLOOR_COUNTS")?)?,
+            send_to: Array::try_from(take(&mut bench, "SEND_TO")?)?,
             programs: ProgramArray::try_from(take(&mut bench, "PROGRAMS")?)?,
             bench,
             plane: open()?,
             family: Family::V4,
             begun: [0; 2],
-            _netns: netns,
+            backends: Vec::new(),
+            templates: 0,
+            netns,
         };
         lab.begin(Family::V4)?;
         Ok(lab)
@@ -158,12 +168,13 @@ impl Lab {
             source: Hop::mac_word([2, 0, 0, 0, 0, 0xaa]),
             ifindex: INGRESS,
         };
-        for number in image.backends.keys() {
-            self.plane.set_next_hop(*number, Some(hop));
-        }
+        self.backends = image.backends.keys().copied().collect();
+        self.set_hops(hop);
         let (vip, other) = vips(family);
-        for (index, template) in (0..).zip(templates(family, vip, other)?) {
-            self.frames.set(index, template, 0)?;
+        self.templates = 0;
+        for template in templates(family, vip, other)? {
+            self.frames.set(self.templates, template, 0)?;
+            self.templates += 1;
         }
         let backend = backends(family)[0];
         for (row, (address, port)) in [(0, (backend, 8_080)), (1, (vip, PORT))] {
@@ -173,6 +184,67 @@ impl Lab {
             self.flows.set(index, flow(family, index, &image)?, 0)?;
         }
         Ok(())
+    }
+
+    /// The namespace in which splitter's program runs.
+    pub(super) fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// splitter's data plane.
+    pub(super) fn plane(&mut self) -> &mut DataPlane {
+        &mut self.plane
+    }
+
+    /// A program of the bench's own.
+    pub(super) fn bench_program(&mut self, name: &str) -> Result<&mut Xdp> {
+        let program = self.bench.program_mut(name);
+        Ok(program.with_context(|| name.to_owned())?.try_into()?)
+    }
+
+    /// Where all backends are reached.
+    pub(super) fn set_hops(&mut self, hop: Hop) {
+        for number in &self.backends {
+            self.plane.set_next_hop(*number, Some(hop));
+        }
+    }
+
+    /// Gives all templates other MACs: destination, then source.
+    pub(super) fn set_macs(&mut self, macs: [u8; 12]) -> Result<()> {
+        for index in 0..self.templates {
+            let mut frame = self.frames.get(&index, 0)?;
+            for (halfword, pair) in frame.iter_mut().zip(macs.chunks_exact(2)) {
+                *halfword = u16::from_ne_bytes([pair[0], pair[1]]);
+            }
+            self.frames.set(index, frame, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Sends live frames out of an interface of the calling thread's namespace.
+    pub(super) fn send(&mut self, ifindex: u32, drive: &Drive) -> Result<()> {
+        self.send_to.set(0, ifindex, 0)?;
+        let send: &Xdp = self.bench.program("send").context("send")?.try_into()?;
+        self.programs.set(0, send.fd()?, 0)?;
+        self.prepare(0, drive)?;
+        let driver = self.driver()?;
+        let mut cpus = CpuSet::new();
+        cpus.set(0);
+        sched_setaffinity(None, &cpus).context("no CPU 0")?;
+        let frame = vec![0; frame_bytes(self.family)];
+        driver.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: drive.packets,
+            attrs: TestRunAttrs::new().xdp_live_frames(LIVE_BATCH),
+            ..TestRunOptions::default()
+        })?;
+        Ok(())
+    }
+
+    /// Packets that the bench's own programs have counted.
+    pub(super) fn counted_by_bench(&self) -> Result<u64> {
+        let cells = self.counts.get(&0, 0)?;
+        Ok(cells.iter().map(|cpu| cpu[0]).sum())
     }
 
     /// Drives packets through a program on one CPU: nanoseconds per packet.
@@ -238,8 +310,7 @@ impl Lab {
         match program {
             Program::Tx => Ok(Vec::new()),
             Program::FloorStateless | Program::FloorLru => {
-                let cells = self.counts.get(&0, 0)?;
-                Ok(vec![(None, cells.iter().map(|cpu| cpu[0]).sum())])
+                Ok(vec![(None, self.counted_by_bench()?)])
             }
             Program::Splitter => {
                 let reasons = self.plane.maps().reasons();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{commits::CommitTimes, sizes::ProgramSize};
+use super::{commits::CommitTimes, live::Live, sizes::ProgramSize};
 
 /// All figures, as `--json` writes them.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +13,8 @@ pub struct Figures {
     pub programs: Vec<ProgramSize>,
     /// Times of commits.
     pub commits: CommitTimes,
+    /// Packets a second that arrived.
+    pub live: Vec<Live>,
 }
 
 /// What one program's packets of one case cost.
@@ -98,6 +100,29 @@ pub(super) fn print_commits(times: &CommitTimes) {
         told(times.weight_set_ms <= 50.0)
     );
     println!("1,000 x 8 x 100: {}", times.too_many.trim());
+}
+
+/// Packets a second beside what they should reach.
+pub(super) fn print_live(live: &[Live]) {
+    println!("\nlive frames on one CPU, counted where they arrive");
+    for each in live {
+        println!(
+            "{:<10} {:>6.2} million packets/s, {:.1} % of the frames sent",
+            each.program,
+            each.packets_per_s / 1e6,
+            each.arrived * 100.0
+        );
+    }
+    let of = |program: &str| live.iter().find(|each| each.program == program);
+    if let (Some(splitter), Some(nft)) = (of("splitter"), of("nft-dnat")) {
+        let ratio = splitter.packets_per_s / nft.packets_per_s;
+        let told = if ratio >= 5.0 {
+            "reached"
+        } else {
+            "NOT reached"
+        };
+        println!("splitter is {ratio:.1} times nft-dnat (>= 5: {told})");
+    }
 }
 
 /// The head of the table.

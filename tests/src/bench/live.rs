@@ -1,0 +1,215 @@
+//! Owns packets a second: live frames from one namespace through the load balancer's to another,
+//! counted where they arrive, on one CPU. The sender reports success for frames that vanish.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use aya::programs::XdpMode;
+use serde::Serialize;
+use splitter_common::address::Family;
+use splitter_common::flow::Hop;
+use splitter_user::dataplane::Target;
+use splitter_user::model::XdpChoice;
+
+use super::{
+    cases::Case,
+    lab::{Drive, Lab, Program},
+    report::median,
+};
+use crate::netns::Netns;
+use crate::supervise::StopFlag;
+use crate::topology::cable;
+
+/// Flows that take turns.
+const FLOWS: u32 = 1_024;
+/// Packets that wait to be counted after the last was sent.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Packets a second that arrived.
+#[derive(Clone, Debug, Serialize)]
+pub struct Live {
+    /// What was on the way: `splitter`, `nft-dnat` or `routing`.
+    pub program: &'static str,
+    /// The median over rounds.
+    pub packets_per_s: f64,
+    /// The part of the frames sent that arrived.
+    pub arrived: f64,
+}
+
+/// Measures splitter, nftables' DNAT and plain routing in turns.
+pub(super) fn run(lab: &mut Lab, quick: bool, stop: &StopFlag) -> Result<Vec<Live>> {
+    let ends = Ends::build(lab)?;
+    let (packets, rounds) = if quick { (300_000, 3) } else { (1_500_000, 5) };
+    let ways = [Way::Splitter, Way::Dnat, Way::Routing];
+    let mut samples: [Vec<(f64, f64)>; 3] = Default::default();
+    for _ in 0..rounds {
+        for (way, samples) in ways.into_iter().zip(&mut samples) {
+            stop.check()?;
+            samples.push(ends.measure(lab, way, packets)?);
+        }
+    }
+    Ok(ways
+        .into_iter()
+        .zip(samples)
+        .map(|(way, samples)| Live {
+            program: way.name(),
+            packets_per_s: median(samples.iter().map(|sample| sample.0).collect())
+                .unwrap_or_default(),
+            arrived: median(samples.iter().map(|sample| sample.1).collect()).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// What is on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Splitter,
+    Dnat,
+    Routing,
+}
+
+impl Way {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Splitter => "splitter",
+            Self::Dnat => "nft-dnat",
+            Self::Routing => "routing",
+        }
+    }
+}
+
+/// The namespaces beside the lab's.
+struct Ends {
+    source: Netns,
+    sink: Netns,
+    hop: Hop,
+}
+
+impl Ends {
+    /// Lays the cables and tells the lab its next hops.
+    fn build(lab: &mut Lab) -> Result<Self> {
+        let (source, sink) = (Netns::new("source")?, Netns::new("sink")?);
+        let netns = lab.netns().clone();
+        for name in ["all", "default"] {
+            netns.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
+        }
+        cable(&netns, "cli0", &source, "gen0")?;
+        cable(&netns, "srv0", &sink, "eth0")?;
+        let (sink_mac, own_mac) = (mac(&sink, "eth0")?, mac(&netns, "srv0")?);
+        let text = sink_mac.map(|byte| format!("{byte:02x}")).join(":");
+        netns.ip_batch(&format!(
+            "address add 10.2.0.1/24 dev srv0\nneigh add 10.2.0.11 lladdr {text} dev srv0 nud \
+             permanent\n"
+        ))?;
+        let hop = Hop {
+            destination: Hop::mac_word(sink_mac),
+            source: Hop::mac_word(own_mac),
+            ifindex: netns.ifindex("srv0")?,
+        };
+        let program = lab.bench_program("sink")?;
+        let attached = sink.run(|| program.attach("eth0", XdpMode::Driver));
+        attached.context("the sink's program")?;
+        Ok(Self { source, sink, hop })
+    }
+
+    /// Packets a second that arrived, and the part of those sent.
+    fn measure(&self, lab: &mut Lab, way: Way, packets: u32) -> Result<(f64, f64)> {
+        let netns = lab.netns().clone();
+        lab.begin(Family::V4)?;
+        let establish = Drive {
+            case: Case::Establish,
+            flows: FLOWS,
+            packets: 3 * FLOWS,
+        };
+        lab.run(Program::Splitter, &establish)?;
+        lab.set_hops(self.hop);
+        let (cli, source) = (mac(&netns, "cli0")?, mac(&self.source, "gen0")?);
+        let mut macs = [0; 12];
+        macs[..6].copy_from_slice(&cli);
+        macs[6..].copy_from_slice(&source);
+        lab.set_macs(macs)?;
+        match way {
+            Way::Splitter => {
+                for name in ["cli0", "srv0"] {
+                    let target = Target {
+                        name: name.to_owned(),
+                        mtu: 1_500,
+                        up: true,
+                        choice: XdpChoice::Native,
+                        ifindex: netns.ifindex(name)?,
+                        present: None,
+                    };
+                    lab.plane().attach(&target)?;
+                }
+            }
+            Way::Dnat => nft(
+                &netns,
+                "table ip bench {\nchain pre {\ntype nat hook prerouting priority -100;\nip daddr \
+                 203.0.113.10 tcp dport 80 dnat to 10.2.0.11:80\n}\n}\n",
+            )?,
+            Way::Routing => netns.ip_batch("route add 203.0.113.10 via 10.2.0.11\n")?,
+        }
+        if way == Way::Dnat {
+            // The driver's checksums are those of other addresses; conntrack would look.
+            netns.sysctl("net/netfilter/nf_conntrack_checksum", "0")?;
+        }
+        let gen_index = self.source.ifindex("gen0")?;
+        let drive = Drive {
+            case: Case::Established,
+            flows: FLOWS,
+            packets,
+        };
+        let before = lab.counted_by_bench()?;
+        let begin = Instant::now();
+        self.source.run(|| lab.send(gen_index, &drive))?;
+        let elapsed = begin.elapsed();
+        thread::sleep(SETTLE);
+        let arrived = (lab.counted_by_bench()? - before) as f64;
+        match way {
+            // The links go with the data plane that the next measurement opens.
+            Way::Splitter => lab.begin(Family::V4)?,
+            Way::Dnat => nft(&netns, "delete table ip bench")?,
+            Way::Routing => netns.ip_batch("route del 203.0.113.10 via 10.2.0.11\n")?,
+        }
+        if arrived == 0.0 {
+            bail!("{}: nothing arrived", way.name());
+        }
+        Ok((
+            arrived / elapsed.as_secs_f64(),
+            arrived / f64::from(packets),
+        ))
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // The sink's program holds its interface; with the namespace both are gone.
+        let _ = self.sink.ip(&["link", "del", "eth0"]);
+    }
+}
+
+fn nft(netns: &Netns, commands: &str) -> Result<()> {
+    let mut command = Command::new("nft");
+    command.arg(commands).stderr(Stdio::piped());
+    let output = netns
+        .spawn(command)
+        .context("cannot run nft")?
+        .wait_with_output()?;
+    if !output.status.success() {
+        bail!("nft: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+fn mac(netns: &Netns, interface: &str) -> Result<[u8; 6]> {
+    let text = netns.ip(&["-j", "link", "show", interface])?;
+    let links: serde_json::Value = serde_json::from_str(&text)?;
+    let text = links[0]["address"].as_str().context("no address")?;
+    let mut mac = [0; 6];
+    for (byte, hex) in mac.iter_mut().zip(text.split(':')) {
+        *byte = u8::from_str_radix(hex, 16)?;
+    }
+    Ok(mac)
+}
