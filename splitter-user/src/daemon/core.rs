@@ -11,10 +11,11 @@ use std::{
 use splitter_common::layout::Counter;
 use tokio::sync::Mutex;
 
+use super::refusal;
 use crate::{
     api::{Refusal, types},
     config::nearest,
-    dataplane::DataPlane,
+    dataplane::{DataPlane, PreparedCommit},
     model::{Config, Service},
     net::hops::HopState,
     plan::{Image, Numbers},
@@ -57,6 +58,14 @@ pub(super) struct Core {
     pub(super) began: Instant,
 }
 
+/// A change that can be carried out.
+pub(super) struct Planned {
+    config: Config,
+    state: State,
+    image: Image,
+    prepared: PreparedCommit,
+}
+
 /// The time of day, RFC 3339 in UTC.
 pub(super) fn now_text() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
@@ -84,9 +93,15 @@ impl Core {
         })
     }
 
-    /// Puts `config` in force: numbers, disk, kernel, in this order. On an error before the disk
-    /// nothing has changed; after it the next start finishes what was begun.
-    pub(super) fn apply(&mut self, config: Config, mut state: State) -> anyhow::Result<()> {
+    /// Puts `config` in force: numbers, room in the kernel, disk, switch, in this order. On an error
+    /// before the disk nothing has changed; after it the commit is tried again.
+    pub(super) fn apply(&mut self, config: Config, state: State) -> anyhow::Result<()> {
+        let planned = self.plan(config, state)?;
+        self.put(planned)
+    }
+
+    /// All of a change that can be refused.
+    pub(super) fn plan(&mut self, config: Config, mut state: State) -> anyhow::Result<Planned> {
         let next = state.numbers.next(&config, &self.secret, &self.plane)?;
         let changed: Vec<String> = config
             .services
@@ -110,10 +125,35 @@ impl Core {
             };
             state.since.insert(name, since);
         }
-        self.state_dir.save(&state)?;
+        let prepared = self.prepare(&image)?;
+        Ok(Planned {
+            config,
+            state,
+            image,
+            prepared,
+        })
+    }
+
+    /// Carries a planned change out.
+    pub(super) fn put(&mut self, planned: Planned) -> anyhow::Result<()> {
+        let Planned {
+            config,
+            state,
+            image,
+            prepared,
+        } = planned;
+        if let Err(error) = self.state_dir.save(&state) {
+            self.plane.discard(prepared);
+            return Err(error.into());
+        }
         self.state = state;
         self.config = config;
-        self.commit(&image)
+        self.switch(&image, prepared)
+    }
+
+    /// Gives a planned change up.
+    pub(super) fn discard(&mut self, planned: Planned) {
+        self.plane.discard(planned.prepared);
     }
 
     /// Tries a commit again that the kernel did not take.
@@ -123,9 +163,10 @@ impl Core {
         }
         let in_force = self.plane.generation();
         let image = Image::changes(&self.config, &self.state.numbers, &self.secret, in_force);
-        let done = image
-            .map_err(anyhow::Error::from)
-            .and_then(|image| self.commit(&image));
+        let done = image.map_err(anyhow::Error::from).and_then(|image| {
+            let prepared = self.prepare(&image)?;
+            self.switch(&image, prepared)
+        });
         match done {
             Ok(()) => log::info!(
                 "generation {} is in the kernel now",
@@ -135,10 +176,15 @@ impl Core {
         }
     }
 
-    fn commit(&mut self, image: &Image) -> anyhow::Result<()> {
+    fn prepare(&mut self, image: &Image) -> anyhow::Result<PreparedCommit> {
         let seed = self.secret.derive("directory", &[]);
+        let prepared = tokio::task::block_in_place(|| self.plane.prepare(image, seed));
+        Ok(prepared.map_err(refusal)?)
+    }
+
+    fn switch(&mut self, image: &Image, prepared: PreparedCommit) -> anyhow::Result<()> {
         let before = self.plane.generation();
-        let done = tokio::task::block_in_place(|| self.plane.commit(image, seed));
+        let done = tokio::task::block_in_place(|| self.plane.switch(image, prepared));
         self.unfinished = done.as_ref().err().map(|error| {
             format!(
                 "generation {} is on disk but not in the kernel, which goes on with what it has: \
@@ -146,7 +192,7 @@ impl Core {
                 image.generation
             )
         });
-        done?;
+        done.map_err(refusal)?;
         self.write_hops(before);
         Ok(())
     }

@@ -34,7 +34,11 @@ pub(super) async fn targets(
     let mut targets = Vec::new();
     for interface in &file.interfaces {
         let link = links.iter().find(|link| link.name == interface.name);
-        match link {
+        let renamed = || {
+            let ifindex = core.plane.pinned_to(&interface.name)?;
+            links.iter().find(|link| link.ifindex == ifindex)
+        };
+        match link.or_else(renamed) {
             Some(link) => targets.push(target(interface, link)),
             None if core.plane.adopted() => {
                 let status = gone(core, interface, &links);
@@ -69,21 +73,24 @@ fn target(interface: &Interface, link: &LinkInfo) -> Target {
     }
 }
 
-/// Puts the program onto all interfaces. Those that did not carry it before are added to `made`:
-/// half an attached host forwards requests and loses replies.
+/// What takes back what a start did to an interface.
+pub(super) enum Undo {
+    /// The program was not there.
+    Release(String),
+    /// It ran in the mode that this target has.
+    Mode(Target),
+}
+
+/// Puts the program onto all interfaces: half an attached host forwards requests and loses
+/// replies. What would take it back is added to `undo`.
 pub(super) fn attach_all(
     core: &mut Core,
     targets: &[Target],
-    made: &mut Vec<String>,
+    undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     for target in targets {
-        let before = target.present;
-        let carried =
-            before.is_some_and(|(program, _)| core.plane.carries(target.ifindex, program));
+        undo.extend(before(core, target));
         let attached = core.plane.attach(target).map_err(refusal)?;
-        if !carried {
-            made.push(target.name.clone());
-        }
         let status = carries(target, &attached);
         core.interfaces.push(status);
     }
@@ -112,6 +119,59 @@ pub(super) fn attach_all(
         };
     }
     Ok(())
+}
+
+/// What takes an interface back to how it is now.
+fn before(core: &Core, target: &Target) -> Option<Undo> {
+    match target.present {
+        Some((program, native)) if core.plane.carries(target.ifindex, program) => {
+            let choice = if native {
+                XdpChoice::Native
+            } else {
+                XdpChoice::Generic
+            };
+            Some(Undo::Mode(Target {
+                choice,
+                ..target.clone()
+            }))
+        }
+        // A foreign program: nothing will be done.
+        Some(_) => None,
+        None => Some(Undo::Release(target.name.clone())),
+    }
+}
+
+/// Takes back what a start that failed has done, as far as the kernel lets it.
+pub(super) fn undo(core: &mut Core, undo: Vec<Undo>) {
+    for each in undo {
+        match each {
+            Undo::Release(name) => core.plane.release(&[name]),
+            Undo::Mode(target) => {
+                let now = core
+                    .interfaces
+                    .iter()
+                    .find(|known| known.name == target.name);
+                let wanted = if target.choice == XdpChoice::Native {
+                    NATIVE
+                } else {
+                    GENERIC
+                };
+                if now.is_none_or(|now| now.mode == wanted) {
+                    continue;
+                }
+                let (name, back) = (
+                    target.name.clone(),
+                    Target {
+                        present: None,
+                        ..target
+                    },
+                );
+                if let Err(error) = core.plane.attach(&back) {
+                    log::error!("{name}: cannot go back to {wanted} XDP: {error}");
+                }
+            }
+        }
+    }
 }
 
 /// Takes the program off interfaces that are no longer configured.
@@ -209,10 +269,20 @@ fn present(core: &mut Core, interface: &Interface, link: &LinkInfo) -> Interface
         target.choice = XdpChoice::Generic;
     }
     match tokio::task::block_in_place(|| core.plane.attach(&target)) {
-        Ok(attached) => InterfaceStatus {
-            wanted: interface.xdp.to_string(),
-            ..carries(&target, &attached)
-        },
+        Ok(attached) => {
+            let status = carries(&target, &attached);
+            let of_others = target.choice != interface.xdp;
+            let because = "generic because another interface is: slower".to_owned();
+            InterfaceStatus {
+                wanted: interface.xdp.to_string(),
+                note: if of_others {
+                    Some(because)
+                } else {
+                    status.note.clone()
+                },
+                ..status
+            }
+        }
         Err(error) => lacks(interface, Some(&target), refusal(error).to_string()),
     }
 }
@@ -248,7 +318,13 @@ fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
     } else {
         log::info!("{}: program attached ({mode})", target.name);
     }
-    let slow = !attached.native && target.choice == XdpChoice::Auto;
+    let note = match (attached.native, target.choice) {
+        (false, XdpChoice::Auto) if attached.adopted => {
+            Some("generic since an earlier start, which xdp = \"native\" changes: slower")
+        }
+        (false, XdpChoice::Auto) => Some("its driver refuses native XDP: slower"),
+        _ => None,
+    };
     InterfaceStatus {
         name: target.name.clone(),
         ifindex: target.ifindex,
@@ -257,7 +333,7 @@ fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
         frags: attached.frags,
         mtu: target.mtu,
         up: target.up,
-        note: slow.then(|| "its driver refuses native XDP: slower".to_owned()),
+        note: note.map(str::to_owned),
     }
 }
 

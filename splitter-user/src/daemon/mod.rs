@@ -133,15 +133,15 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
 pub fn refusal(error: DataPlaneError) -> Refusal {
     match error {
         DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
-        DataPlaneError::Busy(_) | DataPlaneError::Interface { .. } | DataPlaneError::Pins(_) => {
-            Refusal::conflict(error)
-        }
+        DataPlaneError::Busy(_)
+        | DataPlaneError::Interface { .. }
+        | DataPlaneError::PagesFull { .. }
+        | DataPlaneError::Pins(_) => Refusal::conflict(error),
         DataPlaneError::OldKernel { .. }
         | DataPlaneError::Load(_)
         | DataPlaneError::Map { .. }
-        | DataPlaneError::PagesFull { .. }
-        | DataPlaneError::ReadBack(_)
-        | DataPlaneError::Plan(_) => Refusal::internal(error),
+        | DataPlaneError::ReadBack(_) => Refusal::internal(error),
+        DataPlaneError::Plan(_) => Refusal::invalid(error),
     }
 }
 

@@ -7,7 +7,13 @@ use std::{
 
 use aya_log::EbpfLogger;
 
-use super::{LEASE_S, core::Core, hops, host, interfaces, refusal, takeover};
+use super::{
+    LEASE_S,
+    core::Core,
+    hops, host,
+    interfaces::{self, Undo},
+    refusal, takeover,
+};
 use crate::{
     config,
     dataplane::{self, DataPlane, Options},
@@ -46,9 +52,9 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         warnings: Vec::new(),
         began: Instant::now(),
     };
-    let mut made = Vec::new();
-    if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut made).await {
-        core.plane.release(&made);
+    let mut undo = Vec::new();
+    if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut undo).await {
+        interfaces::undo(&mut core, undo);
         if !adopted {
             drop(core.plane);
             // Nothing was attached for good: leave no memory behind.
@@ -60,14 +66,15 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
 }
 
 /// The order is that nothing is worse after a start that fails: over new maps the tables stand
-/// before a packet is seen; over those that run, the old tables stand until every interface
-/// carries the program. `made` are the interfaces that did not before.
+/// before a packet is seen; over those that run, all that can be refused is tried first, and the
+/// old tables stand until every interface carries the program. `undo`: what was done to
+/// interfaces.
 async fn bring_up(
     core: &mut Core,
     net: &Net,
     file: &Config,
     loaded: Option<State>,
-    made: &mut Vec<String>,
+    undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     host::check(core, file)?;
     let targets = interfaces::targets(core, net, file).await?;
@@ -78,16 +85,20 @@ async fn bring_up(
     }
     told.extend(dropped);
     core.warnings = told;
+    let planned = core.plan(config, state)?;
     if core.plane.adopted() {
-        interfaces::attach_all(core, &targets, made)?;
-        core.apply(config, state)?;
+        if let Err(error) = interfaces::attach_all(core, &targets, undo) {
+            core.discard(planned);
+            return Err(error);
+        }
+        core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
     } else {
-        core.apply(config, state)?;
+        core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
-        interfaces::attach_all(core, &targets, made)?;
+        interfaces::attach_all(core, &targets, undo)?;
     }
     interfaces::detach_others(core);
     Ok(())

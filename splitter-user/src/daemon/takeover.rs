@@ -1,7 +1,7 @@
 //! Owns what a start takes up: the state on disk where it fits what runs, else what the kernel's
 //! own tables say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use splitter_common::layout::Counter;
 
@@ -66,8 +66,15 @@ fn read_back(
         "the state file {why}: numbers and weights were read back from the kernel, and totals \
          count from now"
     )];
+    let mut numbers = BTreeSet::new();
     for service in &file.services {
         if let Some(recovered) = recover(service, &in_force, secret)? {
+            if !numbers.insert(recovered.numbers.number) {
+                // Two services of the file were one.
+                return Err(PlanError::Unrecoverable {
+                    service: service.name.clone(),
+                });
+            }
             told.extend(keep(plane, &mut state, service, recovered));
         }
     }

@@ -98,6 +98,9 @@ fn put_in_force(
             refusal.with_hint("nothing has changed")
         }
     })?;
+    // What a start told of these weights is over.
+    let told = format!("service {}: ", after.name);
+    core.warnings.retain(|line| !line.starts_with(&told));
     log::info!(
         "service {}: weights {:?} by {actor}",
         after.name,

@@ -31,29 +31,69 @@ use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
 const REST: Duration = Duration::from_millis(10);
 
 impl DataPlane {
-    /// Puts an image in force. `seed` draws this host's directory multipliers. What can fail for
-    /// want of room fails before anything is switched.
+    /// Puts an image in force. `seed` draws this host's directory multipliers.
     pub fn commit(&mut self, image: &Image, seed: HashKey) -> Result<(), DataPlaneError> {
+        let prepared = self.prepare(image, seed)?;
+        self.switch(image, prepared)
+    }
+
+    /// Does all of a commit that may fail for want of room, and switches nothing.
+    pub fn prepare(
+        &mut self,
+        image: &Image,
+        seed: HashKey,
+    ) -> Result<PreparedCommit, DataPlaneError> {
+        let (first, last) = self.directories(image, seed)?;
+        let mut prepared = PreparedCommit {
+            first,
+            last,
+            services: Vec::new(),
+            fresh: Vec::new(),
+        };
+        for (number, service) in &image.services {
+            match self.prepare_service(*number, service, &mut prepared.fresh) {
+                Ok(service) => prepared.services.extend(service),
+                Err(error) => {
+                    self.discard(prepared);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Gives back what was prepared for a commit that will not be.
+    pub fn discard(&mut self, prepared: PreparedCommit) {
+        for run in prepared.fresh {
+            self.pages.free(run);
+        }
+    }
+
+    /// Puts a prepared image in force.
+    pub fn switch(
+        &mut self,
+        image: &Image,
+        prepared: PreparedCommit,
+    ) -> Result<(), DataPlaneError> {
         let mut heirs = image.heirs(&self.endpoints);
         heirs.retain(|service| self.maps.service_word(*service).generation != 0);
-        let (first, last) = self.directories(image, seed)?;
-        let prepared = self.prepare(image)?;
         self.write_new_rows(image);
-        if let Some(first) = first {
-            self.switch_directory(&first, self.generation());
+        if let Some(first) = &prepared.first {
+            self.switch_directory(first, self.generation());
         }
         let (late, early): (Vec<_>, Vec<_>) = prepared
+            .services
             .into_iter()
-            .partition(|prepared| heirs.contains(&prepared.number));
-        for prepared in early {
-            self.put_service(&prepared)?;
+            .partition(|service| heirs.contains(&service.number));
+        for service in early {
+            self.put_service(&service)?;
         }
-        match last {
-            Some(last) => self.switch_directory(&last, image.generation),
+        match &prepared.last {
+            Some(last) => self.switch_directory(last, image.generation),
             None => self.store_generation(image.generation),
         }
-        for prepared in late {
-            self.put_service(&prepared)?;
+        for service in late {
+            self.put_service(&service)?;
         }
         self.retire_backends(image);
         self.retire_services(image);
@@ -80,24 +120,6 @@ impl DataPlane {
             .then(|| DirectoryImage::build(&union, seed).ok())
             .flatten();
         Ok((first, Some(last)))
-    }
-
-    /// Writes the tables of all services that change, or none.
-    fn prepare(&mut self, image: &Image) -> Result<Vec<Prepared>, DataPlaneError> {
-        let mut all = Vec::new();
-        let mut fresh = Vec::new();
-        for (number, service) in &image.services {
-            match self.prepare_service(*number, service, &mut fresh) {
-                Ok(prepared) => all.extend(prepared),
-                Err(error) => {
-                    for run in fresh {
-                        self.pages.free(run);
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        Ok(all)
     }
 
     /// Rows of frontends and backends are written once, before anything names them.
@@ -163,7 +185,7 @@ impl DataPlane {
         number: u32,
         service: &ServiceImage,
         fresh: &mut Vec<Range<u32>>,
-    ) -> Result<Option<Prepared>, DataPlaneError> {
+    ) -> Result<Option<PreparedService>, DataPlaneError> {
         let word = self.maps.service_word(number);
         let in_force = (word.generation != 0).then(|| self.maps.service_in_force(number));
         let mut row = service.row;
@@ -178,12 +200,12 @@ impl DataPlane {
             };
             row.versions[*version].tables[*family].page = page;
         }
-        Ok((in_force != Some(row)).then_some(Prepared { number, row }))
+        Ok((in_force != Some(row)).then_some(PreparedService { number, row }))
     }
 
     /// Switches a service to its prepared row and gives the pages of the old one back.
-    fn put_service(&mut self, prepared: &Prepared) -> Result<(), DataPlaneError> {
-        let Prepared { number, row } = prepared;
+    fn put_service(&mut self, prepared: &PreparedService) -> Result<(), DataPlaneError> {
+        let PreparedService { number, row } = prepared;
         let word = self.maps.service_word(*number);
         let old = (word.generation != 0).then(|| self.maps.service_in_force(*number));
         self.switch_service(*number, word, row)?;
@@ -252,8 +274,17 @@ impl DataPlane {
     }
 }
 
+/// A commit whose tables stand and whose directories are built.
+pub struct PreparedCommit {
+    first: Option<DirectoryImage>,
+    last: Option<DirectoryImage>,
+    services: Vec<PreparedService>,
+    /// Pages that were taken for it.
+    fresh: Vec<Range<u32>>,
+}
+
 /// A service whose tables stand and whose row only wants to be switched to.
-struct Prepared {
+struct PreparedService {
     number: u32,
     row: ServiceRow,
 }

@@ -1,7 +1,7 @@
 //! Owns the links: the program on its interfaces, adopted without a gap where an earlier process
 //! left one.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use aya::programs::{
     Xdp, XdpMode,
@@ -100,6 +100,13 @@ impl DataPlane {
         self.own_link(ifindex, program).is_some()
     }
 
+    /// The interface that a link pinned under that name is on; `None` when it is gone.
+    pub fn pinned_to(&self, name: &str) -> Option<u32> {
+        let path = pins::link_path(self.pin_dir.as_ref()?, name);
+        let link = bpf::xdp_link(&path).ok()??;
+        (link.ifindex != 0).then_some(link.ifindex)
+    }
+
     /// The name under which the link of an interface with that program is pinned, which is the
     /// one that the interface had when it was attached.
     fn own_link(&self, ifindex: u32, program: u32) -> Option<String> {
@@ -129,7 +136,7 @@ impl DataPlane {
                 pins::link_path(dir, &name),
                 pins::link_path(dir, &target.name),
             );
-            if let Err(error) = fs::rename(&from, &to) {
+            if let Err(error) = exchange(&from, &to) {
                 log::warn!("{}: cannot be renamed: {error}", from.display());
             }
         }
@@ -214,7 +221,7 @@ impl DataPlane {
         }))
     }
 
-    fn update(&mut self, path: &std::path::Path, name: &str) -> Result<(), String> {
+    fn update(&mut self, path: &Path, name: &str) -> Result<(), String> {
         let pinned = PinnedLink::from_pin(path).map_err(|error| load::chain(&error))?;
         let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| load::chain(&error))?;
         let program = self.program(name).map_err(|error| error.to_string())?;
@@ -249,6 +256,18 @@ impl DataPlane {
             .map(drop)
             .map_err(|error| load::chain(&error))
     }
+}
+
+/// Gives a pin another name. A pin that has this name gets the other: two interfaces may have
+/// swapped theirs.
+fn exchange(from: &Path, to: &Path) -> io::Result<()> {
+    if !to.exists() {
+        return fs::rename(from, to);
+    }
+    let beside = to.with_file_name("link_%");
+    fs::rename(to, &beside)?;
+    fs::rename(from, to)?;
+    fs::rename(&beside, from)
 }
 
 fn foreign(target: &Target, id: u32) -> String {

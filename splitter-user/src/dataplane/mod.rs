@@ -25,6 +25,7 @@ use splitter_common::{
 };
 use thiserror::Error;
 
+pub use commit::PreparedCommit;
 pub use links::{Attached, Target};
 pub use load::{Options, check_host};
 pub use maps::Maps;
@@ -64,8 +65,8 @@ pub enum DataPlaneError {
     },
     /// The table pages are used up.
     #[error(
-        "no room for a table of {pages} pages: all {} are in use; configure fewer versions or \
-         fewer backends per version",
+        "no room for a table of {pages} pages beside those in force, {} in all: change fewer \
+         services at once, or configure fewer versions or backends",
         splitter_common::capacity::TABLE_PAGES
     )]
     PagesFull {

@@ -63,10 +63,10 @@ pub enum PlanError {
     NumbersTaken(&'static str),
     /// The state was lost, and the file does not fit what runs.
     #[error(
-        "service \"{service}\": the state file was lost or is old, and the tables that run divide \
-         the clients otherwise than versions, baseline and order in the file could: clients would \
-         change version; put them back as they were, or start anew with `splitter detach` (flows \
-         are then decided anew)"
+        "service \"{service}\": the state file was lost or is old, and the tables that run have \
+         other services, versions, baseline or order than the file: clients would change version; \
+         put them back as they were, or start anew with `splitter detach` (flows are then decided \
+         anew)"
     )]
     Unrecoverable {
         /// The service.

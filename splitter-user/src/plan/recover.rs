@@ -1,7 +1,7 @@
 //! Owns the way back from the kernel's tables to numbers and weights, for a state that was lost or
 //! is older than they are: flows keep their meaning, and clients their version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use splitter_common::{
     address::Address,
@@ -63,34 +63,7 @@ pub fn recover(
     let Some(row) = in_force.services.get(&first.number) else {
         return Ok(None);
     };
-    let mut backends = BTreeMap::new();
-    let mut versions = BTreeMap::new();
-    for version in &service.versions {
-        let mut given = BTreeMap::new();
-        for backend in &version.backends {
-            let is_it = |row: &&BackendRow| is_backend(row, backend, first.number);
-            let found = in_force.backends.iter().find(|(_, row)| is_it(row));
-            let Some((number, row_of)) = found else {
-                continue;
-            };
-            let known = versions
-                .entry(version.name.clone())
-                .or_insert(VersionNumber {
-                    index: row_of.version,
-                    born: row.versions[usize::from(row_of.version)].born,
-                    retired: [0; 16],
-                });
-            if known.index == row_of.version {
-                let number = BackendNumber {
-                    number: *number,
-                    born: row_of.born,
-                    base: [0; 16],
-                };
-                given.insert(backend.to_string(), number);
-            }
-        }
-        backends.insert(version.name.clone(), given);
-    }
+    let (versions, backends) = versions_and_backends(service, in_force, first.number, row)?;
     let weights = weights(row, &versions);
     let applied = applied(service, row, &weights, &versions)?;
     let same_salt = image::salt(service, secret) == row.salt;
@@ -132,6 +105,64 @@ pub fn recover(
             .filter(|(name, _)| others(name))
             .collect(),
     }))
+}
+
+type Versions = BTreeMap<String, VersionNumber>;
+type Backends = BTreeMap<String, BTreeMap<String, BackendNumber>>;
+
+/// Whose index is whose, by the backends that the kernel knows. An error when the file groups them
+/// otherwise than the kernel does: which version is meant would be a guess.
+fn versions_and_backends(
+    service: &Service,
+    in_force: &InForce,
+    number: u32,
+    row: &ServiceRow,
+) -> Result<(Versions, Backends), PlanError> {
+    let unrecoverable = || PlanError::Unrecoverable {
+        service: service.name.clone(),
+    };
+    let of_index = |index: u8| VersionNumber {
+        index,
+        born: row.versions[usize::from(index)].born,
+        retired: [0; 16],
+    };
+    let mut versions = Versions::new();
+    let mut backends = Backends::new();
+    for version in &service.versions {
+        let mut given = BTreeMap::new();
+        for backend in &version.backends {
+            let is_it = |row: &&BackendRow| is_backend(row, backend, number);
+            let found = in_force.backends.iter().find(|(_, row)| is_it(row));
+            let Some((number, row_of)) = found else {
+                continue;
+            };
+            let index = row_of.version;
+            let known = versions
+                .entry(version.name.clone())
+                .or_insert_with(|| of_index(index));
+            if known.index != index {
+                return Err(unrecoverable());
+            }
+            let numbered = BackendNumber {
+                number: *number,
+                born: row_of.born,
+                base: [0; 16],
+            };
+            given.insert(backend.to_string(), numbered);
+        }
+        backends.insert(version.name.clone(), given);
+    }
+    // A baseline whose backends were all replaced is known by the row.
+    if let Some(baseline) = service.baseline() {
+        versions
+            .entry(baseline.name.clone())
+            .or_insert_with(|| of_index(row.baseline));
+    }
+    let indices: BTreeSet<u8> = versions.values().map(|version| version.index).collect();
+    if indices.len() < versions.len() {
+        return Err(unrecoverable());
+    }
+    Ok((versions, backends))
 }
 
 fn is_vip(endpoint: &Endpoint, vip: &Vip) -> bool {

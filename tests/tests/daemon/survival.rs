@@ -123,6 +123,61 @@ fn a_start_that_is_refused_changes_nothing() {
 }
 
 #[test]
+fn a_start_that_the_plan_refuses_leaves_the_mode_of_xdp() {
+    let mut scene = scene(false, "10%");
+    scene.daemon.stop().expect("stopped");
+    let wanted = config(&scene.topology, "10%")
+        .replace("xdp = \"native\"", "xdp = \"generic\"")
+        .replace("[service.shop]\n", "[service.shop]\nrelease = \"2\"\n");
+    scene.daemon.write_config(&wanted).expect("written");
+    let error = scene.daemon.serve().expect_err("a salt in use").to_string();
+    assert!(error.contains("the release has changed"), "{error}");
+    let links = scene.topology.lb.ip(&["link", "show"]).expect("shown");
+    assert!(!links.contains("xdpgeneric"), "{links}");
+    // A later interface that cannot be had takes the mode back too.
+    let wanted = config(&scene.topology, "10%").replace("xdp = \"native\"", "xdp = \"generic\"")
+        + "[[interface]]\nname = \"lo\"\nxdp = \"native\"\n";
+    scene.daemon.write_config(&wanted).expect("written");
+    scene.daemon.serve().expect_err("lo has no native XDP");
+    let links = scene.topology.lb.ip(&["link", "show"]).expect("shown");
+    assert!(!links.contains("xdpgeneric"), "{links}");
+    let client = Client::new(&scene.topology.client).expect("a client");
+    for source in scene.clients() {
+        client.get(source, vip_for(source, PORT)).expect("answered");
+    }
+}
+
+#[test]
+fn without_state_a_file_that_groups_backends_otherwise_is_refused() {
+    let mut scene = scene(false, "0%");
+    scene.daemon.stop().expect("stopped");
+    std::fs::remove_file(scene.daemon.state_path()).expect("removed");
+    let good = config(&scene.topology, "0%");
+    let of_stable: Vec<String> = scene
+        .topology
+        .backends_of("stable")
+        .map(|backend| format!("\"{}:{PORT}\"", backend.v4))
+        .collect();
+    // One backend of the stable version is the canary's now.
+    let moved = good
+        .replacen(&format!("{}, ", of_stable[1]), "", 1)
+        .replace(
+            "weight = \"0%\"\nbackends = [",
+            &format!("weight = \"0%\"\nbackends = [{}, ", of_stable[1]),
+        );
+    assert_ne!(moved, good);
+    scene.daemon.write_config(&moved).expect("written");
+    let error = scene.daemon.serve().expect_err("whose is it").to_string();
+    assert!(
+        error.contains("the state file was lost or is old"),
+        "{error}"
+    );
+    scene.daemon.write_config(&good).expect("written");
+    scene.daemon.serve().expect("as it was");
+    scene.everyone_gets_what_explain_says();
+}
+
+#[test]
 fn a_flow_that_was_reset_is_explained_no_more() {
     let scene = scene(false, "0%");
     let address = scene.topology.client.run(|| {

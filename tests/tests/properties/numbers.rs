@@ -10,7 +10,11 @@ use splitter_tests::{
 use splitter_user::{
     config::parse_str,
     model::{Backend, Config, SplitKey},
-    plan::{InUse, Numbers, PlanError, Running},
+    plan::{
+        InUse, Numbers, PlanError, Running,
+        numbers::ServiceNumbers,
+        recover::{InForce, recover},
+    },
 };
 
 use crate::lab::{config, decision, plan, service};
@@ -158,6 +162,73 @@ impl Running for Kernel {
             frontends: [0].into(),
             backends: [1, 3].into(),
         }
+    }
+}
+
+/// The kernel's tables alone give numbers, births and weights back, and refuse to guess.
+#[test]
+fn numbers_and_weights_are_read_back_from_what_is_in_force() {
+    let secret = fixed_secret().expect("a secret");
+    let stable: &[u8] = &[11, 12];
+    let versions = [
+        ("stable", "", stable),
+        ("first", "33.3333%", &[21]),
+        ("top", "0.0001%", &[31]),
+    ];
+    let running = service(&versions);
+    let (numbers, image) = plan(&running, &Numbers::default(), &secret);
+    let in_force = InForce {
+        endpoints: image.endpoints.clone(),
+        services: image
+            .services
+            .iter()
+            .map(|(number, each)| (*number, each.row))
+            .collect(),
+        backends: image.backends.clone(),
+    };
+    let read = |config: &Config| recover(&config.services[0], &in_force, &secret);
+    // The file's weights say nothing.
+    let file = service(&[
+        ("stable", "", stable),
+        ("first", "1%", &[21]),
+        ("top", "2%", &[31]),
+    ]);
+    let recovered = read(&file).expect("recovered").expect("it runs");
+    assert_eq!(recovered.numbers, numbers.services["shop"]);
+    let weights: Vec<String> = recovered
+        .weights
+        .values()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(weights, ["33.3333%", "0.0001%"]);
+    // All backends of the baseline are others: the row knows it.
+    let replaced = service(&[
+        ("stable", "", &[13]),
+        ("first", "1%", &[21]),
+        ("top", "2%", &[31]),
+    ]);
+    let recovered = read(&replaced).expect("recovered").expect("it runs");
+    let index = |numbers: &ServiceNumbers| numbers.versions["stable"].index;
+    assert_eq!(index(&recovered.numbers), index(&numbers.services["shop"]));
+    for guess in [
+        service(&[
+            ("first", "", &[21]),
+            ("stable", "1%", stable),
+            ("top", "2%", &[31]),
+        ]),
+        service(&[
+            ("stable", "", stable),
+            ("top", "2%", &[31]),
+            ("first", "1%", &[21]),
+        ]),
+        service(&[("stable", "", stable), ("first", "1%", &[21])]),
+    ] {
+        // Another order gives other addresses too; see `service`.
+        let error = read(&guess);
+        assert!(
+            matches!(error, Err(PlanError::Unrecoverable { .. })),
+            "{error:?}"
+        );
     }
 }
 
