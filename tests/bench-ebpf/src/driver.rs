@@ -78,17 +78,20 @@ fn next<const N: usize>(ctx: &XdpContext, places: &Places) -> Option<()> {
     }
     let client = [flow[FLOW_CLIENT], flow[FLOW_CLIENT + 1]];
     let (client_port, backend_port) = (flow[FLOW_PORTS] as u16, (flow[FLOW_PORTS] >> 16) as u16);
+    // The checksums must stay right: a host's stack, in whose place programs are put, looks.
+    let (mut addresses, mut rest) = (0, 0);
     if template[FRAME_SENDER] == 0 {
-        packet.set_address(places.source, places.width, client);
-        packet.set(places.ports, client_port);
-        packet.set(places.ports + 2, begun as u16);
-        packet.set(places.ports + 3, (begun >> 16) as u16);
+        addresses += packet.put_address(places.source, places.width, client);
+        rest += packet.put(places.ports, client_port);
+        rest += packet.put(places.ports + 2, begun as u16);
+        rest += packet.put(places.ports + 3, (begun >> 16) as u16);
     } else {
         let backend = [flow[FLOW_BACKEND], flow[FLOW_BACKEND + 1]];
-        packet.set_address(places.source, places.width, backend);
-        packet.set_address(places.destination, places.width, client);
-        packet.set(places.ports, backend_port);
-        packet.set(places.ports + 1, client_port);
+        addresses += packet.put_address(places.source, places.width, backend);
+        addresses += packet.put_address(places.destination, places.width, client);
+        rest += packet.put(places.ports, backend_port);
+        rest += packet.put(places.ports + 1, client_port);
     }
+    packet.update_checksums(places, addresses, rest);
     Some(())
 }

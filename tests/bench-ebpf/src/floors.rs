@@ -18,7 +18,7 @@ use splitter_common::{
 };
 
 use crate::{
-    frame::{Frame, Places, V4, V6},
+    frame::{Frame, Places, V4, V6, updated},
     layout::{TARGET_ADDRESS, TARGET_MACS, TARGET_PORT, Target, V4_HALFWORDS, V6_HALFWORDS},
 };
 
@@ -141,49 +141,25 @@ fn rewrite<const N: usize>(
     } else {
         (places.source, places.ports)
     };
-    let mut sum = 0;
-    let mut index = 0;
-    while index < places.width {
-        let new = (words[index / 4] >> (16 * (index % 4))) as u16;
-        sum += !packet.get(at + index) as u32 + new as u32;
-        packet.set(at + index, new);
-        index += 1;
-    }
+    let addresses = packet.put_address(at, places.width, words);
+    let rest = packet.put(port_at, target[TARGET_PORT] as u16);
+    packet.update_checksums(places, addresses, rest);
     if places.width == 2 {
-        // IPv4 has a checksum of its own; the time to live is the first byte of its halfword.
+        // The time to live is the first byte of its halfword, and IPv4's checksum covers it.
         let ttl = packet.get(11);
-        packet.set(11, ttl.wrapping_sub(1));
-        packet.set(
-            12,
-            updated(
-                packet.get(12),
-                sum + !ttl as u32 + ttl.wrapping_sub(1) as u32,
-            ),
-        );
+        let change = packet.put(11, ttl.wrapping_sub(1));
+        packet.set(12, updated(packet.get(12), change));
     } else {
         // The hop limit is the second byte of its halfword.
         let hops = packet.get(10);
         packet.set(10, hops.wrapping_sub(256));
     }
-    let port = target[TARGET_PORT] as u16;
-    sum += !packet.get(port_at) as u32 + port as u32;
-    packet.set(port_at, port);
-    packet.set(places.ports + 8, updated(packet.get(places.ports + 8), sum));
     let mut index = 0;
     while index < 6 {
         let word = target[TARGET_MACS + index / 4];
         packet.set(index, (word >> (16 * (index % 4))) as u16);
         index += 1;
     }
-}
-
-/// A checksum after halfwords have changed by `sum`.
-#[inline(always)]
-fn updated(checksum: u16, sum: u32) -> u16 {
-    let mut total = !checksum as u32 + sum;
-    total = (total & 0xffff) + (total >> 16);
-    total = (total & 0xffff) + (total >> 16);
-    !(total as u16)
 }
 
 #[inline(always)]

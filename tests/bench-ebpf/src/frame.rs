@@ -51,14 +51,33 @@ impl<const N: usize> Frame<N> {
         unsafe { (self.0 as *mut u16).add(at).write(halfword) }
     }
 
-    /// Writes an address of `width` halfwords from its two words.
+    /// Writes a halfword: by how much checksums change (RFC 1624).
     #[inline(always)]
-    pub(crate) fn set_address(&mut self, at: usize, width: usize, words: [u64; 2]) {
-        let mut index = 0;
+    pub(crate) fn put(&mut self, at: usize, halfword: u16) -> u32 {
+        let change = !self.get(at) as u32 + halfword as u32;
+        self.set(at, halfword);
+        change
+    }
+
+    /// Writes an address of `width` halfwords from its two words: by how much checksums change.
+    #[inline(always)]
+    pub(crate) fn put_address(&mut self, at: usize, width: usize, words: [u64; 2]) -> u32 {
+        let (mut change, mut index) = (0, 0);
         while index < width {
-            self.set(at + index, (words[index / 4] >> (16 * (index % 4))) as u16);
+            change += self.put(at + index, (words[index / 4] >> (16 * (index % 4))) as u16);
             index += 1;
         }
+        change
+    }
+
+    /// Brings the checksums of IPv4 and TCP up to date: both cover addresses, TCP's the rest too.
+    #[inline(always)]
+    pub(crate) fn update_checksums(&mut self, places: &Places, addresses: u32, rest: u32) {
+        if places.width == 2 {
+            self.set(12, updated(self.get(12), addresses));
+        }
+        let at = places.ports + 8;
+        self.set(at, updated(self.get(at), addresses + rest));
     }
 
     /// An address of `width` halfwords as two words.
@@ -72,4 +91,13 @@ impl<const N: usize> Frame<N> {
         }
         words
     }
+}
+
+/// A checksum after halfwords have changed by `change`.
+#[inline(always)]
+pub(crate) fn updated(checksum: u16, change: u32) -> u16 {
+    let mut total = !checksum as u32 + change;
+    total = (total & 0xffff) + (total >> 16);
+    total = (total & 0xffff) + (total >> 16);
+    !(total as u16)
 }
