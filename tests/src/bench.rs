@@ -14,7 +14,7 @@ mod report;
 mod rounds;
 pub mod sizes;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -67,4 +67,16 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     Ok(true)
+}
+
+/// Drives every case through every program once and measures nothing: an error when packets go
+/// another way than their case says.
+///
+/// # Errors
+///
+/// Then, and when the programs do not load.
+pub fn walk(object: &Path) -> Result<()> {
+    let object =
+        std::fs::read(object).with_context(|| format!("no object at {}", object.display()))?;
+    rounds::walk(&mut lab::Lab::new(&object)?)
 }

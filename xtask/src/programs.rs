@@ -158,6 +158,10 @@ impl Program {
 fn variables() -> Vec<(&'static str, OsString)> {
     let mut variables = vec![
         (
+            "SPLITTER_BENCH_OBJECT",
+            paths::target().join("ebpf/bench.o").into_os_string(),
+        ),
+        (
             "SPLITTER_BIN",
             paths::release_binary("splitter").into_os_string(),
         ),

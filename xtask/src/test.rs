@@ -33,7 +33,7 @@ pub(crate) fn run(filter: Option<&str>) -> ExitCode {
 }
 
 fn run_all(filter: Option<&str>, report: &mut Report) -> Result<()> {
-    build::object(Scope::Tests)?;
+    build::bench_object(Scope::Tests)?;
     // cargo builds the binaries of the tests crate along with its tests. The product comes last:
     // cargo may have left one at the same place that shares features with test dependencies.
     let programs = programs::build(PACKAGES)?;

@@ -75,6 +75,33 @@ pub(super) fn run(lab: &mut Lab, plan: &Plan, stop: &StopFlag, rows: &mut Vec<Ro
     Ok(())
 }
 
+/// Each case once, without a look at the time.
+pub(super) fn walk(lab: &mut Lab) -> Result<()> {
+    for family in [Family::V4, Family::V6] {
+        lab.begin(family)?;
+        for case in [
+            Case::New,
+            Case::Handshake,
+            Case::Establish,
+            Case::Established,
+            Case::Reply,
+            Case::NonVip,
+        ] {
+            let flows = 1_024;
+            let packets = flows * case.steps().len() as u32;
+            let drive = Drive {
+                case,
+                flows,
+                packets,
+            };
+            for program in Program::ALL {
+                lab.run(program, &drive)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn each(
     lab: &mut Lab,
     plan: &Plan,
