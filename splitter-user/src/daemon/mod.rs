@@ -5,6 +5,7 @@
 
 mod core;
 mod explain;
+mod heap;
 mod hops;
 mod host;
 mod interfaces;
@@ -41,6 +42,7 @@ const RESTART_GRACE_S: u32 = 120;
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let env = env_logger::Env::default().default_filter_or("info");
     let _already_set = env_logger::Builder::from_env(env).try_init();
+    heap::keep_one_arena();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -75,7 +75,10 @@ impl DataPlane {
         image: &Image,
         prepared: PreparedCommit,
     ) -> Result<(), DataPlaneError> {
-        let mut heirs = image.heirs(&self.endpoints);
+        let mut heirs = match &prepared.last {
+            Some(_) => image.heirs(&self.endpoints),
+            None => BTreeSet::new(),
+        };
         heirs.retain(|service| self.maps.service_word(*service).generation != 0);
         self.write_new_rows(image);
         if let Some(first) = &prepared.first {

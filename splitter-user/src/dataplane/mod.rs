@@ -2,7 +2,7 @@
 //! speaks of images; everything below is bytes.
 //!
 //! Invariants: nothing live is edited in place ([`commit`]); the data plane outlives the daemon
-//! ([`pins`]); `unsafe` stands in [`mapped`], [`pod`] and [`bpf`] alone.
+//! ([`pins`]); here `unsafe` stands in [`mapped`], [`pod`] and [`bpf`] alone.
 
 mod bpf;
 mod clock;

@@ -17,10 +17,10 @@ use splitter_common::{
 
 use super::{
     PlanError,
-    numbers::{Numbers, ServiceNumbers, backend_identity},
+    numbers::{BackendNumber, Numbers, ServiceNumbers, VersionNumber, backend_identity},
 };
 use crate::{
-    model::{Affinity, Config, Protocol, Service, SplitKey},
+    model::{Affinity, Backend, Config, Protocol, Service, SplitKey},
     secret::Secret,
 };
 
@@ -77,8 +77,9 @@ impl Image {
         let mut addresses = HashSet::new();
         for service in &config.services {
             let given = numbers.service(&service.name)?;
-            image.add_endpoints(service, given, &mut addresses)?;
-            image.add_backends(service, given)?;
+            let backends = numbered_backends(service, given)?;
+            image.add_endpoints(service, given, &backends, &mut addresses)?;
+            image.add_backends(given, &backends);
             if given.generation <= in_force {
                 image.standing.insert(u32::from(given.number));
             } else {
@@ -123,6 +124,7 @@ impl Image {
         &mut self,
         service: &Service,
         given: &ServiceNumbers,
+        backends: &[Numbered<'_>],
         addresses: &mut HashSet<IpAddr>,
     ) -> Result<(), PlanError> {
         for vip in &service.vips {
@@ -149,7 +151,10 @@ impl Image {
             if addresses.insert(vip.address) {
                 self.endpoints.push(of_address);
             }
-            for (version, backend) in backends_of(service) {
+            for Numbered {
+                backend, number, ..
+            } in backends
+            {
                 let backend_address = Address::from(backend.address);
                 if backend_address.family() != address.family() {
                     continue;
@@ -158,7 +163,7 @@ impl Image {
                     address: backend_address,
                     port: backend.port.unwrap_or(vip.port),
                     kind: EndpointKind::Backend as u8,
-                    number: given.backend(version, backend)?.number,
+                    number: number.number,
                     ..vip_endpoint
                 });
             }
@@ -177,23 +182,52 @@ impl Image {
         Ok(())
     }
 
-    fn add_backends(&mut self, service: &Service, given: &ServiceNumbers) -> Result<(), PlanError> {
-        for (version, backend) in backends_of(service) {
-            let numbered = given.backend(version, backend)?;
+    fn add_backends(&mut self, given: &ServiceNumbers, backends: &[Numbered<'_>]) {
+        for Numbered {
+            backend,
+            version,
+            number,
+        } in backends
+        {
             self.backends.insert(
-                numbered.number,
+                number.number,
                 BackendRow {
                     address: Address::from(backend.address),
                     port: backend.port.unwrap_or(0),
                     service: given.number,
-                    version: given.version(version)?.index,
-                    born: numbered.born,
+                    version: version.index,
+                    born: number.born,
                     ..BackendRow::default()
                 },
             );
         }
-        Ok(())
     }
+}
+
+/// A backend with its number and its version's.
+struct Numbered<'a> {
+    backend: &'a Backend,
+    version: &'a VersionNumber,
+    number: &'a BackendNumber,
+}
+
+/// Every backend of a service with its numbers.
+fn numbered_backends<'a>(
+    service: &'a Service,
+    given: &'a ServiceNumbers,
+) -> Result<Vec<Numbered<'a>>, PlanError> {
+    let all = service
+        .versions
+        .iter()
+        .flat_map(|version| version.backends.iter().map(move |each| (version, each)));
+    all.map(|(version, backend)| {
+        Ok(Numbered {
+            backend,
+            version: given.version(&version.name)?,
+            number: given.backend(&version.name, backend)?,
+        })
+    })
+    .collect()
 }
 
 fn is_backend(endpoint: &Endpoint) -> bool {
@@ -203,16 +237,6 @@ fn is_backend(endpoint: &Endpoint) -> bool {
 /// What an endpoint is found by: address, port, protocol.
 fn socket(endpoint: &Endpoint) -> ([u64; 2], u16, u8) {
     (endpoint.address.0, endpoint.port, endpoint.protocol)
-}
-
-/// Every backend of a service with the name of its version.
-fn backends_of(service: &Service) -> impl Iterator<Item = (&str, &crate::model::Backend)> {
-    service.versions.iter().flat_map(|version| {
-        version
-            .backends
-            .iter()
-            .map(move |backend| (version.name.as_str(), backend))
-    })
 }
 
 fn service_image(
