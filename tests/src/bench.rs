@@ -5,6 +5,7 @@
 
 mod cases;
 mod commits;
+mod flows;
 mod lab;
 #[path = "../bench-ebpf/src/layout.rs"]
 #[allow(dead_code, reason = "a file of the eBPF side, which uses all of it")]
