@@ -91,15 +91,16 @@ impl DataPlane {
         for service in early {
             self.put_service(&service)?;
         }
-        match &prepared.last {
-            Some(last) => self.switch_directory(last, image.generation),
-            None => self.store_generation(image.generation),
+        if let Some(last) = &prepared.last {
+            self.switch_directory(last, self.generation());
         }
         for service in late {
             self.put_service(&service)?;
         }
         self.retire_backends(image);
         self.retire_services(image);
+        // Only now is all of it in force: a start after a crash does again what is later than this.
+        self.store_generation(image.generation);
         Ok(())
     }
 

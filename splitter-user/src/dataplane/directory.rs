@@ -52,7 +52,7 @@ impl DataPlane {
         self.endpoints.clone_from(&image.endpoints);
     }
 
-    /// Says that everything of a commit is in force where its directory is no other one.
+    /// Says that everything of a commit is in force.
     pub(super) fn store_generation(&mut self, generation: u32) {
         let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
         let next = Word { generation, ..word };

@@ -73,6 +73,9 @@ pub fn recover(
         born: row.born,
         generation: row.generation,
         applied: Service {
+            // The tables do not tell all that the file says: with no VIP this equals no service, so
+            // that the next commit writes row and tables anew.
+            vips: Vec::new(),
             release: if same_salt {
                 service.release.clone()
             } else {
