@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustix::process::{Signal, geteuid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -44,14 +44,25 @@ impl StopFlag {
     }
 }
 
-/// Runs `work`, which says whether all that should hold did hold, and tells the exit code.
-///
-/// # Errors
-///
-/// With the error of `work`, or when it panics.
-pub fn supervise(
-    work: impl FnOnce(&StopFlag) -> Result<bool> + Send + 'static,
-) -> Result<ExitCode> {
+/// Ends a program whose work needs root with the outcome of [`supervise`]: an error goes to stderr.
+/// `why` is what it needs root for.
+pub fn run_as_root(why: &str, prepare: impl FnOnce() -> Result<Work>) -> ExitCode {
+    let outcome = if geteuid().is_root() {
+        prepare().and_then(supervise)
+    } else {
+        Err(anyhow!("{why}: run it as root"))
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What a program does; it says whether all that should hold did hold.
+pub type Work = Box<dyn FnOnce(&StopFlag) -> Result<bool> + Send>;
+
+/// Runs `work` and tells the exit code; an error is that of `work`, or that it panicked.
+fn supervise(work: Work) -> Result<ExitCode> {
     // Whoever started the program may be killed; it then ends as at Ctrl-C.
     set_parent_process_death_signal(Some(Signal::TERM))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -62,7 +73,7 @@ pub fn supervise(
     code
 }
 
-async fn watch(work: impl FnOnce(&StopFlag) -> Result<bool> + Send + 'static) -> Result<ExitCode> {
+async fn watch(work: Work) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = StopFlag::default();

@@ -20,6 +20,8 @@ const NO_MODE: &str = "none";
 const NATIVE: &str = "native";
 /// On socket buffers.
 const GENERIC: &str = "generic";
+/// The note of an interface that runs as another one has to.
+const BECAUSE_OF_OTHERS: &str = "generic because another interface is: slower";
 /// What the note of an interface with another name begins with.
 const RENAMED: &str = "is called";
 
@@ -114,7 +116,7 @@ pub(super) fn attach_all(
         let attached = core.plane.attach(&generic).map_err(refusal)?;
         *known = InterfaceStatus {
             wanted: target.choice.to_string(),
-            note: Some("generic because another interface is: slower".to_owned()),
+            note: Some(BECAUSE_OF_OTHERS.to_owned()),
             ..carries(&generic, &attached)
         };
     }
@@ -272,11 +274,10 @@ fn present(core: &mut Core, interface: &Interface, link: &LinkInfo) -> Interface
         Ok(attached) => {
             let status = carries(&target, &attached);
             let of_others = target.choice != interface.xdp;
-            let because = "generic because another interface is: slower".to_owned();
             InterfaceStatus {
                 wanted: interface.xdp.to_string(),
                 note: if of_others {
-                    Some(because)
+                    Some(BECAUSE_OF_OTHERS.to_owned())
                 } else {
                     status.note.clone()
                 },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use splitter_common::{split::Cuts, weight::Weight};
+use splitter_common::weight::Weight;
 
 use super::core::{Core, now_text};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     },
     config::{WeightsError, apply_weights},
     model::Service,
+    plan::image,
     state::{OverlayRecord, own_ppm},
 };
 
@@ -119,14 +120,9 @@ fn texts(service: &Service) -> BTreeMap<String, String> {
 
 /// Intervals of the hash space with the version's name, by the law that the kernel runs.
 pub(super) fn intervals(service: &Service) -> Vec<(String, u32, u32)> {
-    let weights: Vec<u32> = service
-        .versions
-        .iter()
-        .map(|version| version.weight.ppm())
-        .collect();
-    let baseline = service.versions.iter().position(|version| version.baseline);
-    let cuts = Cuts::new(&weights, baseline.unwrap_or(usize::MAX));
-    let Ok(cuts) = cuts else { return Vec::new() };
+    let Ok(cuts) = image::cuts_by_position(service) else {
+        return Vec::new();
+    };
     let named = |(version, first, last): (usize, u32, u32)| {
         (service.versions[version].name.clone(), first, last)
     };

@@ -141,10 +141,8 @@ impl DataPlane {
 
     /// Flows of backends that are gone become misses: their rows are born later than they are.
     fn retire_backends(&self, image: &Image) {
-        for number in 1..self.maps.backends.len() {
-            let row = self.maps.backends.read(number);
-            let used = row.address.0 != [0; 2] && row.retired == 0;
-            if used && !image.backends.contains_key(&number) {
+        for (number, row) in self.live_backends() {
+            if !image.backends.contains_key(&number) {
                 let gone = BackendRow {
                     born: image.generation,
                     retired: 1,

@@ -91,7 +91,7 @@ impl DataPlane {
     }
 
     /// Rows of backends that were not given back.
-    fn live_backends(&self) -> impl Iterator<Item = (u32, BackendRow)> + '_ {
+    pub(super) fn live_backends(&self) -> impl Iterator<Item = (u32, BackendRow)> + '_ {
         let rows = (1..self.maps.backends.len()).map(|n| (n, self.maps.backends.read(n)));
         rows.filter(|(_, row)| row.address.0 != [0; 2] && row.retired == 0)
     }

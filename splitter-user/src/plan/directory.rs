@@ -40,11 +40,8 @@ impl DirectoryImage {
     }
 
     fn with(endpoints: &[Endpoint], multiplier: u64) -> Option<Self> {
-        let mut filter = vec![0; FILTER_WORDS as usize];
         let mut buckets = BTreeMap::<u32, Bucket>::new();
         for endpoint in endpoints {
-            let bit = filter_bit(multiplier, endpoint.address);
-            filter[bit.word as usize] |= bit.mask;
             let index = bucket_of(
                 multiplier,
                 endpoint.address,
@@ -54,6 +51,12 @@ impl DirectoryImage {
             if !buckets.entry(index).or_default().put(*endpoint) {
                 return None;
             }
+        }
+        // Only for the multiplier that fits: the filter is as large as a try is long.
+        let mut filter = vec![0; FILTER_WORDS as usize];
+        for endpoint in endpoints {
+            let bit = filter_bit(multiplier, endpoint.address);
+            filter[bit.word as usize] |= bit.mask;
         }
         Some(Self {
             endpoints: endpoints.to_vec(),

@@ -12,7 +12,7 @@ use splitter_common::{
         self, BackendRow, Endpoint, EndpointKind, FrontendRow, ServiceRow, TableRef, VersionRow,
     },
     maglev::{self, Member},
-    split::Cuts,
+    split::{Cuts, SplitError},
 };
 
 use super::{
@@ -317,16 +317,21 @@ fn baseline_name(service: &Service) -> Result<&str, PlanError> {
         .ok_or_else(|| PlanError::Missing(format!("baseline of service {}", service.name)))
 }
 
-/// The cut points: positions follow the order of the file, so that every host cuts alike,
-/// whatever its numbers.
-fn cuts(service: &Service, given: &ServiceNumbers) -> Result<Cuts, PlanError> {
+/// The cut points of a service's weights, whose versions are positions in its list.
+pub fn cuts_by_position(service: &Service) -> Result<Cuts, SplitError> {
     let weights: Vec<u32> = service
         .versions
         .iter()
         .map(|version| version.weight.ppm())
         .collect();
     let baseline = service.versions.iter().position(|version| version.baseline);
-    let mut cuts = Cuts::new(&weights, baseline.unwrap_or(usize::MAX)).map_err(|error| {
+    Cuts::new(&weights, baseline.unwrap_or(usize::MAX))
+}
+
+/// The cut points: positions follow the order of the file, so that every host cuts alike,
+/// whatever its numbers.
+fn cuts(service: &Service, given: &ServiceNumbers) -> Result<Cuts, PlanError> {
+    let mut cuts = cuts_by_position(service).map_err(|error| {
         PlanError::Missing(format!(
             "valid weights of service {}: {error:?}",
             service.name

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use splitter_common::{
     address::Address,
     layout::{BackendRow, Endpoint, EndpointKind, ServiceRow},
-    split::Cuts,
     weight::{WHOLE_PPM, Weight},
 };
 
@@ -223,18 +222,11 @@ fn applied(
         .into_iter()
         .find(|key| image::key_of(*key) as u8 == row.key)
         .unwrap_or(service.key);
-    let ppm: Vec<u32> = applied
-        .versions
-        .iter()
-        .map(|version| version.weight.ppm())
-        .collect();
-    let baseline = applied.versions.iter().position(|version| version.baseline);
-    let cuts = Cuts::new(&ppm, baseline.unwrap_or(usize::MAX));
     let index = |position: usize| {
         let name = &applied.versions[position].name;
         versions.get(name).map(|version| usize::from(version.index))
     };
-    let same = cuts.is_ok_and(|cuts| {
+    let same = image::cuts_by_position(&applied).is_ok_and(|cuts| {
         let ours = cuts
             .intervals()
             .map(|(at, first, last)| (index(at), first, last));

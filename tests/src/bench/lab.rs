@@ -218,9 +218,7 @@ impl Lab {
         self.programs.set(0, send.fd()?, 0)?;
         self.prepare(0, drive)?;
         let driver = self.driver()?;
-        let mut cpus = CpuSet::new();
-        cpus.set(0);
-        sched_setaffinity(None, &cpus).context("no CPU 0")?;
+        bind(0)?;
         let frame = vec![0; frame_bytes(self.family)];
         driver.test_run(TestRunOptions {
             data_in: Some(&frame),
@@ -355,9 +353,7 @@ impl Lab {
 
 /// Runs the driver on a CPU, to which the calling thread is bound from then on.
 fn driven(driver: &Xdp, family: Family, cpu: usize, packets: u32) -> Result<f64> {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))?;
+    bind(cpu)?;
     let frame = vec![0; frame_bytes(family)];
     let result = driver.test_run(TestRunOptions {
         data_in: Some(&frame),
@@ -365,6 +361,13 @@ fn driven(driver: &Xdp, family: Family, cpu: usize, packets: u32) -> Result<f64>
         ..TestRunOptions::default()
     })?;
     Ok(result.duration.as_nanos() as f64)
+}
+
+/// Binds the calling thread to a CPU.
+fn bind(cpu: usize) -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))
 }
 
 fn open() -> Result<DataPlane> {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Context;
 use clap::Parser;
-use rustix::process::geteuid;
 use splitter_tests::bench::{self, BenchOptions};
-use splitter_tests::supervise::supervise;
+use splitter_tests::supervise::run_as_root;
 
 /// Measures what a packet costs in splitter's program, beside floors of the same run
 #[derive(Debug, Parser)]
@@ -26,27 +25,18 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: Arguments) -> Result<ExitCode> {
-    ensure!(
-        geteuid().is_root(),
-        "the bench makes network namespaces and loads XDP programs: run it as root"
-    );
-    let object = std::env::var_os("SPLITTER_BENCH_OBJECT")
-        .context("run it by `cargo xtask bench`, which builds the bench's own programs")?;
-    let options = BenchOptions {
-        object: object.into(),
-        quick: arguments.quick,
-        sizes: arguments.sizes,
-        json: arguments.json,
-    };
-    supervise(move |stop| bench::run(&options, stop))
+    run_as_root(
+        "the bench makes network namespaces and loads XDP programs",
+        || {
+            let object = std::env::var_os("SPLITTER_BENCH_OBJECT")
+                .context("run it by `cargo xtask bench`, which builds the bench's own programs")?;
+            let options = BenchOptions {
+                object: object.into(),
+                quick: arguments.quick,
+                sizes: arguments.sizes,
+                json: arguments.json,
+            };
+            Ok(Box::new(move |stop| bench::run(&options, stop)))
+        },
+    )
 }

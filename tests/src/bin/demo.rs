@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
 use clap::Parser;
-use rustix::process::geteuid;
 use splitter_tests::demo::{self, DemoOptions};
-use splitter_tests::supervise::supervise;
+use splitter_tests::supervise::run_as_root;
 
 /// Splits real traffic between two versions, shifts the weight and shows what went where
 #[derive(Debug, Parser)]
@@ -23,23 +21,14 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: Arguments) -> Result<ExitCode> {
-    ensure!(
-        geteuid().is_root(),
-        "the demo makes network namespaces and loads an XDP program: run it as root"
-    );
-    let options = DemoOptions {
-        json: arguments.json,
-        same_interface: arguments.same_interface,
-    };
-    supervise(move |stop| demo::run(&options, stop))
+    run_as_root(
+        "the demo makes network namespaces and loads an XDP program",
+        || {
+            let options = DemoOptions {
+                json: arguments.json,
+                same_interface: arguments.same_interface,
+            };
+            Ok(Box::new(move |stop| demo::run(&options, stop)))
+        },
+    )
 }
