@@ -107,30 +107,42 @@ fn tcp<E: Env>(
         return None;
     }
     let found = find(env, Table::Established, key, vip.born)?;
-    let mut entry = match law::established(found.entry, segment, parsed.now) {
+    let entry = match law::established(found.entry, segment, parsed.now) {
         Established::Use { entry, write } => {
             return Some(use_established(env, &found, &entry, write));
         }
         Established::Beside(entry) => entry,
         Established::Miss => return None,
     };
+    Some(open_beside(env, parsed, key, &found, entry))
+}
+
+/// Opens a pending entry beside a live flow, for a SYN on its ports.
+#[inline(always)]
+fn open_beside<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    key: &FlowKey,
+    found: &Found<E::Cell>,
+    mut entry: Entry,
+) -> Target {
     entry.state |= state::BESIDE;
     entry.store_state(&found.cell);
     let pending = Entry {
         state: 0,
         seen: parsed.now.jiffies,
         began: parsed.now.jiffies,
-        client_seq: segment.seq,
+        client_seq: parsed.transport.segment.seq,
         server_seq: 0,
         ..entry
     };
     insert(env, Table::Pending, key, &pending, NO_HOP);
     env.count(entry.backend, Counter::NewFlows);
     env.count(entry.backend, Counter::SynsBegun);
-    Some(Target {
+    Target {
         backend: entry.backend,
         reason: Reason::NewFlow,
-    })
+    }
 }
 
 #[inline(always)]

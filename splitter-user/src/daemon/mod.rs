@@ -3,6 +3,7 @@
 //! Invariant: nothing here decides about packets; the daemon may die at any moment and the data
 //! plane goes on with what was last committed.
 
+mod attach;
 mod core;
 mod explain;
 mod heap;

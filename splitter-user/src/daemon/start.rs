@@ -9,10 +9,9 @@ use aya_log::EbpfLogger;
 
 use super::{
     LEASE_S,
+    attach::{self, Undo},
     core::Core,
-    hops, host,
-    interfaces::{self, Undo},
-    refusal, takeover,
+    hops, host, refusal, takeover,
 };
 use crate::{
     config,
@@ -54,7 +53,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     };
     let mut undo = Vec::new();
     if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut undo).await {
-        interfaces::undo(&mut core, undo);
+        attach::undo(&mut core, undo);
         if !adopted {
             drop(core.plane);
             // Nothing was attached for good: leave no memory behind.
@@ -77,7 +76,7 @@ async fn bring_up(
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     host::check(core, file)?;
-    let targets = interfaces::targets(core, net, file).await?;
+    let targets = attach::targets(core, net, file).await?;
     let (mut state, mut told) = takeover::take_up(&core.plane, loaded, file, &core.secret)?;
     let (config, dropped) = state.effective(file);
     for line in &dropped {
@@ -87,7 +86,7 @@ async fn bring_up(
     core.warnings = told;
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
-        if let Err(error) = interfaces::attach_all(core, &targets, undo) {
+        if let Err(error) = attach::attach_all(core, &targets, undo) {
             core.discard(planned);
             return Err(error);
         }
@@ -98,9 +97,9 @@ async fn bring_up(
         core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
-        interfaces::attach_all(core, &targets, undo)?;
+        attach::attach_all(core, &targets, undo)?;
     }
-    interfaces::detach_others(core);
+    attach::detach_others(core);
     Ok(())
 }
 

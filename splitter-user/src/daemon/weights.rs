@@ -12,7 +12,7 @@ use crate::{
     },
     config::{WeightsError, apply_weights},
     model::Service,
-    plan::image,
+    plan::service::cuts_by_position,
     state::{OverlayRecord, own_ppm},
 };
 
@@ -120,7 +120,7 @@ fn texts(service: &Service) -> BTreeMap<String, String> {
 
 /// Intervals of the hash space with the version's name, by the law that the kernel runs.
 pub(super) fn intervals(service: &Service) -> Vec<(String, u32, u32)> {
-    let Ok(cuts) = image::cuts_by_position(service) else {
+    let Ok(cuts) = cuts_by_position(service) else {
         return Vec::new();
     };
     let named = |(version, first, last): (usize, u32, u32)| {

@@ -17,13 +17,11 @@ use std::{
 };
 
 use splitter_common::{
-    capacity::PAGE_CELLS,
     hash::HashKey,
-    layout::{BackendRow, Page, ServiceRow, TableRef, Word},
-    maglev,
+    layout::{BackendRow, ServiceRow, Word},
 };
 
-use super::{DataPlane, DataPlaneError};
+use super::{DataPlane, DataPlaneError, tables::runs};
 use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
 
 /// A resting side is rewritten no sooner than this after the switch away from it: a program that
@@ -169,17 +167,6 @@ impl DataPlane {
         }
     }
 
-    /// Marks the pages of all rows in force, so that none is taken for a new table.
-    pub(super) fn occupy_pages(&mut self) {
-        for number in 0..self.maps.service_words.len() {
-            if self.maps.service_word(number).generation != 0 {
-                for run in runs(&self.maps.service_in_force(number)) {
-                    self.pages.occupy(run);
-                }
-            }
-        }
-    }
-
     /// The row that a service is to have, its tables written; `None` when it has it already. Runs
     /// of pages that were taken for it are added to `fresh`.
     fn prepare_service(
@@ -240,40 +227,6 @@ impl DataPlane {
         self.flipped.insert(number, Instant::now());
         Ok(())
     }
-
-    /// Whether a table in force has exactly these cells.
-    fn holds(&self, table: TableRef, cells: &[u16]) -> bool {
-        table.cells as usize == cells.len()
-            && cells.chunks(PAGE_CELLS).enumerate().all(|(index, chunk)| {
-                self.maps.pages.read(table.page + index as u32).cells[..chunk.len()] == *chunk
-            })
-    }
-
-    fn write_table(
-        &mut self,
-        cells: &[u16],
-        fresh: &mut Vec<Range<u32>>,
-    ) -> Result<u32, DataPlaneError> {
-        let count = maglev::pages_for(cells.len() as u32);
-        let start = self.pages.take(count)?;
-        fresh.push(start..start + count);
-        for (index, chunk) in cells.chunks(PAGE_CELLS).enumerate() {
-            let mut page = Page {
-                cells: [0; PAGE_CELLS],
-            };
-            page.cells[..chunk.len()].copy_from_slice(chunk);
-            self.maps.pages.write(start + index as u32, &page);
-        }
-        let table = TableRef {
-            page: start,
-            cells: cells.len() as u32,
-        };
-        if self.holds(table, cells) {
-            Ok(start)
-        } else {
-            Err(DataPlaneError::ReadBack("a table"))
-        }
-    }
 }
 
 /// A commit whose tables stand and whose directories are built.
@@ -289,20 +242,6 @@ pub struct PreparedCommit {
 struct PreparedService {
     number: u32,
     row: ServiceRow,
-}
-
-fn run(table: TableRef) -> Range<u32> {
-    table.page..table.page + maglev::pages_for(table.cells)
-}
-
-/// The page runs that a row names.
-fn runs(row: &ServiceRow) -> impl Iterator<Item = Range<u32>> + use<> {
-    let tables = row.versions.map(|version| version.tables);
-    tables
-        .into_iter()
-        .flatten()
-        .filter(|table| table.cells != 0)
-        .map(run)
 }
 
 /// Waits until a side that was switched away from at `flipped` may be rewritten.

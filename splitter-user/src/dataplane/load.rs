@@ -8,7 +8,7 @@ use std::{
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use rustix::thread::CapabilitySet;
 
-use super::{DataPlane, DataPlaneError, maps::Maps, pages::Pages, pins};
+use super::{DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins};
 use crate::model::Limits;
 
 /// The eBPF object, as `cargo xtask build` made it.
@@ -47,7 +47,7 @@ impl DataPlane {
         let (mut adopted, mut pin_lock) = (false, None);
         if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
             pins::prepare(root)?;
-            pin_lock = Some(pins::lock(root)?);
+            pin_lock = Some(lock(root)?);
             adopted = pins::adoptable(dir, &options.limits)?;
         }
         let mut ebpf = load(options, pin_dir.as_deref())?;

@@ -10,11 +10,13 @@ mod commit;
 mod directory;
 mod links;
 mod load;
+mod lock;
 mod mapped;
 mod maps;
 mod pages;
 mod pins;
 pub mod pod;
+mod tables;
 
 use std::{collections::HashMap, path::PathBuf, time::Instant};
 
@@ -100,7 +102,7 @@ pub struct DataPlane {
     endpoints: Vec<Endpoint>,
     adopted: bool,
     pin_dir: Option<PathBuf>,
-    _pin_lock: Option<pins::Lock>,
+    _pin_lock: Option<lock::Lock>,
     hz: u32,
 }
 

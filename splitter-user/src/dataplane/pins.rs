@@ -4,17 +4,13 @@
 //! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
 
 use std::{
-    fmt,
-    fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt as _,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use aya::maps::MapInfo;
 use rustix::{
-    fs::{FlockOperation, flock, statfs},
-    io::Errno,
+    fs::statfs,
     mount::{MountFlags, mount},
 };
 use splitter_common::{
@@ -28,7 +24,7 @@ use splitter_common::{
     },
 };
 
-use super::{DataPlaneError, bpf, maps::NAMES};
+use super::{DataPlaneError, bpf, lock::lock, maps::NAMES};
 use crate::model::Limits;
 
 /// include/uapi/linux/magic.h
@@ -59,29 +55,6 @@ impl fmt::Display for DetachReport {
             "detached from {from}; {} pins removed, all flows forgotten",
             self.pins
         )
-    }
-}
-
-/// The one process that may change what is pinned below a directory; free again when dropped.
-pub(super) struct Lock {
-    _dir: File,
-}
-
-/// Takes the lock of `root`, which exists.
-pub(super) fn lock(root: &Path) -> Result<Lock, DataPlaneError> {
-    let failed = |error: io::Error| fault(root, "cannot be locked", &error);
-    loop {
-        let dir = File::open(root).map_err(failed)?;
-        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(DataPlaneError::Busy(root.to_owned())),
-            Err(error) => return Err(failed(error.into())),
-        }
-        // Its last owner may have removed the directory, and another may have made it again.
-        let held = dir.metadata().map_err(failed)?.ino();
-        if fs::metadata(root).map_err(failed)?.ino() == held {
-            return Ok(Lock { _dir: dir });
-        }
     }
 }
 
@@ -123,7 +96,8 @@ pub(super) fn linked(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-fn fault(path: &Path, what: &str, error: &dyn fmt::Display) -> DataPlaneError {
+/// What is the matter with a path.
+pub(super) fn fault(path: &Path, what: &str, error: &dyn fmt::Display) -> DataPlaneError {
     DataPlaneError::Pins(format!("{}: {what}: {error}", path.display()))
 }
 

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use splitter_common::capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS};
 
 use super::{
-    PlanError, guard, image,
+    PlanError, guard,
     numbers::{BackendNumber, FrontendNumber, Numbers, ServiceNumbers, VersionNumber},
+    service::salt_id,
 };
 use crate::{model::Service, secret::Secret};
 
@@ -68,7 +69,7 @@ impl<'a, R: Running> Giver<'a, R> {
         old: Option<&ServiceNumbers>,
         secret: &Secret,
     ) -> Result<ServiceNumbers, PlanError> {
-        let salt_id = image::salt_id(service, secret);
+        let salt_id = salt_id(service, secret);
         if let Some(old) = old {
             guard::check(service, &old.applied, old.salt_id != salt_id)?;
         }

@@ -12,8 +12,10 @@ mod guard;
 pub mod image;
 pub mod numbers;
 pub mod recover;
+pub mod service;
 
 pub use error::PlanError;
 pub use giver::{InUse, Running};
-pub use image::{Image, ServiceImage};
+pub use image::Image;
 pub use numbers::Numbers;
+pub use service::ServiceImage;

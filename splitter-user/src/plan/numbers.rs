@@ -71,7 +71,7 @@ pub struct ServiceNumbers {
     pub generation: u32,
     /// The service as of that commit, weights in force included.
     pub applied: Service,
-    /// Which salt: see [`super::image::salt_id`].
+    /// Which salt: see [`super::service::salt_id`].
     pub salt_id: String,
     /// By VIP.
     pub frontends: BTreeMap<String, FrontendNumber>,

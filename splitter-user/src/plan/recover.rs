@@ -10,8 +10,9 @@ use splitter_common::{
 };
 
 use super::{
-    PlanError, image,
+    PlanError,
     numbers::{BackendNumber, FrontendNumber, ServiceNumbers, VersionNumber},
+    service::{cuts_by_position, key_of, salt, salt_id},
 };
 use crate::{
     model::{Backend, Service, SplitKey, Vip},
@@ -65,7 +66,7 @@ pub fn recover(
     let (versions, backends) = versions_and_backends(service, in_force, first.number, row)?;
     let weights = weights(row, &versions);
     let applied = applied(service, row, &weights, &versions)?;
-    let same_salt = image::salt(service, secret) == row.salt;
+    let same_salt = salt(service, secret) == row.salt;
     let frontends = endpoints().filter(|(_, endpoint)| endpoint.number == first.number);
     let numbers = ServiceNumbers {
         number: first.number as u16,
@@ -83,7 +84,7 @@ pub fn recover(
             ..applied
         },
         salt_id: if same_salt {
-            image::salt_id(service, secret)
+            salt_id(service, secret)
         } else {
             String::new()
         },
@@ -220,13 +221,13 @@ fn applied(
     }
     applied.key = [SplitKey::Client, SplitKey::Client24, SplitKey::Flow]
         .into_iter()
-        .find(|key| image::key_of(*key) as u8 == row.key)
+        .find(|key| key_of(*key) as u8 == row.key)
         .unwrap_or(service.key);
     let index = |position: usize| {
         let name = &applied.versions[position].name;
         versions.get(name).map(|version| usize::from(version.index))
     };
-    let same = image::cuts_by_position(&applied).is_ok_and(|cuts| {
+    let same = cuts_by_position(&applied).is_ok_and(|cuts| {
         let ours = cuts
             .intervals()
             .map(|(at, first, last)| (index(at), first, last));

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use aya::{
-    Ebpf, EbpfLoader, TestRun as _, TestRunAttrs, TestRunOptions,
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, MapData, PerCpuArray, ProgramArray},
     programs::Xdp,
 };
@@ -33,8 +33,6 @@ use crate::{
 /// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
 const INGRESS: u32 = 1;
 const SEED: HashKey = HashKey { k0: 3, k1: 5 };
-/// Live frames that go out together, as a driver's NAPI has them.
-const LIVE_BATCH: u32 = 64;
 /// So much of what was driven may have gone another way: an LRU table evicts before it is full.
 const STRAYS: f64 = 0.001;
 
@@ -93,23 +91,23 @@ pub(super) struct Drive {
 
 /// Everything that is measured, and what measures it.
 pub(super) struct Lab {
-    bench: Ebpf,
+    pub(super) bench: Ebpf,
     runs: Array<MapData, Run>,
-    frames: Array<MapData, Frame>,
+    pub(super) frames: Array<MapData, Frame>,
     flows: Array<MapData, Flow>,
     targets: Array<MapData, Target>,
     counts: PerCpuArray<MapData, [u64; 2]>,
-    programs: ProgramArray<MapData>,
-    plane: DataPlane,
-    family: Family,
+    pub(super) programs: ProgramArray<MapData>,
+    pub(super) plane: DataPlane,
+    pub(super) family: Family,
     /// Flows begun on each of two CPUs, so that no run repeats the last one's sequence numbers.
     begun: [u64; 2],
     /// The numbers of all backends.
-    backends: Vec<u32>,
+    pub(super) backends: Vec<u32>,
     /// How many templates there are.
-    templates: u32,
-    send_to: Array<MapData, u32>,
-    netns: Netns,
+    pub(super) templates: u32,
+    pub(super) send_to: Array<MapData, u32>,
+    pub(super) netns: Netns,
 }
 
 impl Lab {
@@ -176,57 +174,11 @@ impl Lab {
         Ok(())
     }
 
-    /// The namespace in which splitter's program runs.
-    pub(super) fn netns(&self) -> &Netns {
-        &self.netns
-    }
-
-    /// splitter's data plane.
-    pub(super) fn plane(&mut self) -> &mut DataPlane {
-        &mut self.plane
-    }
-
-    /// A program of the bench's own.
-    pub(super) fn bench_program(&mut self, name: &str) -> Result<&mut Xdp> {
-        let program = self.bench.program_mut(name);
-        Ok(program.with_context(|| name.to_owned())?.try_into()?)
-    }
-
     /// Where all backends are reached.
     pub(super) fn set_hops(&mut self, hop: Hop) {
         for number in &self.backends {
             self.plane.set_next_hop(*number, Some(hop));
         }
-    }
-
-    /// Gives all templates other MACs: destination, then source.
-    pub(super) fn set_macs(&mut self, macs: [u8; 12]) -> Result<()> {
-        for index in 0..self.templates {
-            let mut frame = self.frames.get(&index, 0)?;
-            for (halfword, pair) in frame.iter_mut().zip(macs.chunks_exact(2)) {
-                *halfword = u16::from_ne_bytes([pair[0], pair[1]]);
-            }
-            self.frames.set(index, frame, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Sends live frames out of an interface of the calling thread's namespace.
-    pub(super) fn send(&mut self, ifindex: u32, drive: &Drive) -> Result<()> {
-        self.send_to.set(0, ifindex, 0)?;
-        let send: &Xdp = self.bench.program("send").context("send")?.try_into()?;
-        self.programs.set(0, send.fd()?, 0)?;
-        self.prepare(0, drive)?;
-        let driver = self.driver()?;
-        bind(0)?;
-        let frame = vec![0; frame_bytes(self.family)];
-        driver.test_run(TestRunOptions {
-            data_in: Some(&frame),
-            repeat: drive.packets,
-            attrs: TestRunAttrs::new().xdp_live_frames(LIVE_BATCH),
-            ..TestRunOptions::default()
-        })?;
-        Ok(())
     }
 
     /// Packets that the bench's own programs have counted.
@@ -274,7 +226,7 @@ impl Lab {
         Ok(self.programs.set(0, of_bench.fd()?, 0)?)
     }
 
-    fn prepare(&mut self, cpu: usize, drive: &Drive) -> Result<()> {
+    pub(super) fn prepare(&mut self, cpu: usize, drive: &Drive) -> Result<()> {
         let steps = drive.case.steps();
         let mut run: Run = [0; 16];
         run[RUN_FLOW] = self.begun[cpu];
@@ -285,7 +237,7 @@ impl Lab {
         Ok(self.runs.set(cpu as u32, run, 0)?)
     }
 
-    fn driver(&self) -> Result<&Xdp> {
+    pub(super) fn driver(&self) -> Result<&Xdp> {
         let name = match self.family {
             Family::V4 => "driver_v4",
             Family::V6 => "driver_v6",
@@ -364,7 +316,7 @@ fn driven(driver: &Xdp, family: Family, cpu: usize, packets: u32) -> Result<f64>
 }
 
 /// Binds the calling thread to a CPU.
-fn bind(cpu: usize) -> Result<()> {
+pub(super) fn bind(cpu: usize) -> Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))

@@ -6,22 +6,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aya::programs::XdpMode;
+use aya::programs::{Xdp, XdpMode};
+use aya::{TestRun as _, TestRunAttrs, TestRunOptions};
 use serde::Serialize;
 use splitter_common::address::Family;
 use splitter_common::flow::Hop;
-use splitter_user::dataplane::Target;
+use splitter_user::dataplane::{DataPlane, Target};
 use splitter_user::model::XdpChoice;
 
 use super::{
-    cases::Case,
-    lab::{Drive, Lab, Program},
+    cases::{Case, frame_bytes},
+    lab::{Drive, Lab, Program, bind},
     report::median,
 };
 use crate::netns::Netns;
 use crate::supervise::StopFlag;
 use crate::topology::cable;
 
+/// Live frames that go out together, as a driver's NAPI has them.
+const LIVE_BATCH: u32 = 64;
 /// Flows that take turns.
 const FLOWS: u32 = 1_024;
 /// Packets that wait to be counted after the last was sent.
@@ -212,4 +215,52 @@ fn mac(netns: &Netns, interface: &str) -> Result<[u8; 6]> {
         *byte = u8::from_str_radix(hex, 16)?;
     }
     Ok(mac)
+}
+
+impl Lab {
+    /// The namespace in which splitter's program runs.
+    fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// splitter's data plane.
+    fn plane(&mut self) -> &mut DataPlane {
+        &mut self.plane
+    }
+
+    /// A program of the bench's own.
+    fn bench_program(&mut self, name: &str) -> Result<&mut Xdp> {
+        let program = self.bench.program_mut(name);
+        Ok(program.with_context(|| name.to_owned())?.try_into()?)
+    }
+
+    /// Gives all templates other MACs: destination, then source.
+    fn set_macs(&mut self, macs: [u8; 12]) -> Result<()> {
+        for index in 0..self.templates {
+            let mut frame = self.frames.get(&index, 0)?;
+            for (halfword, pair) in frame.iter_mut().zip(macs.chunks_exact(2)) {
+                *halfword = u16::from_ne_bytes([pair[0], pair[1]]);
+            }
+            self.frames.set(index, frame, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Sends live frames out of an interface of the calling thread's namespace.
+    fn send(&mut self, ifindex: u32, drive: &Drive) -> Result<()> {
+        self.send_to.set(0, ifindex, 0)?;
+        let send: &Xdp = self.bench.program("send").context("send")?.try_into()?;
+        self.programs.set(0, send.fd()?, 0)?;
+        self.prepare(0, drive)?;
+        let driver = self.driver()?;
+        bind(0)?;
+        let frame = vec![0; frame_bytes(self.family)];
+        driver.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: drive.packets,
+            attrs: TestRunAttrs::new().xdp_live_frames(LIVE_BATCH),
+            ..TestRunOptions::default()
+        })?;
+        Ok(())
+    }
 }

@@ -1,0 +1,173 @@
+//! Owns what one service becomes: its row with salt and cut points, and its tables.
+
+use std::collections::{BTreeMap, HashMap};
+
+use splitter_common::{
+    address::{Address, Family},
+    capacity::MAX_VERSIONS,
+    layout::{self, ServiceRow, TableRef, VersionRow},
+    maglev::{self, Member},
+    split::{Cuts, SplitError},
+};
+
+use super::{
+    PlanError,
+    numbers::{ServiceNumbers, backend_identity},
+};
+use crate::{
+    model::{Affinity, Protocol, Service, SplitKey},
+    secret::Secret,
+};
+
+/// One service's row and tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceImage {
+    /// The service's name.
+    pub name: String,
+    /// The row; its `tables` have the right cells but page 0 until they have a place.
+    pub row: ServiceRow,
+    /// Table cells by version index and family (0: IPv4, 1: IPv6); cells are backend numbers.
+    pub tables: BTreeMap<(usize, usize), Vec<u16>>,
+}
+
+/// The row and tables of a service.
+pub(super) fn service_image(
+    service: &Service,
+    given: &ServiceNumbers,
+    secret: &Secret,
+) -> Result<ServiceImage, PlanError> {
+    let tables = tables(service, given, secret)?;
+    let mut versions = [VersionRow::default(); MAX_VERSIONS];
+    for version in &service.versions {
+        let numbered = given.version(&version.name)?;
+        let index = usize::from(numbered.index);
+        versions[index].born = numbered.born;
+        for family in 0..2 {
+            let cells = tables.get(&(index, family)).map_or(0, Vec::len) as u32;
+            versions[index].tables[family] = TableRef { page: 0, cells };
+        }
+    }
+    let affinity = |protocol| match service.affinity_for(protocol) {
+        Affinity::Flow => layout::Affinity::Flow as u8,
+        Affinity::Client => layout::Affinity::Client as u8,
+    };
+    let row = ServiceRow {
+        salt: salt(service, secret),
+        backend_key: secret.derive("backend", &[&service.name]),
+        cuts: cuts(service, given)?,
+        versions,
+        generation: given.generation,
+        born: given.born,
+        key: key_of(service.key) as u8,
+        affinity_tcp: affinity(Protocol::Tcp),
+        affinity_udp: affinity(Protocol::Udp),
+        baseline: given.version(baseline_name(service)?)?.index,
+        zero: 0,
+    };
+    Ok(ServiceImage {
+        name: service.name.clone(),
+        row,
+        tables,
+    })
+}
+
+/// The salt of the split law: secret, service or salt group, release.
+pub fn salt(service: &Service, secret: &Secret) -> splitter_common::hash::HashKey {
+    let (purpose, parts) = salt_parts(service);
+    secret.derive(purpose, &parts)
+}
+
+/// Sixteen hex digits by which salts can be compared; they say nothing about the salt.
+pub fn salt_id(service: &Service, secret: &Secret) -> String {
+    let (purpose, parts) = salt_parts(service);
+    let id = secret
+        .derive("id of a salt", &[purpose, parts[0], parts[1]])
+        .k0;
+    format!("{id:016x}")
+}
+
+fn salt_parts(service: &Service) -> (&'static str, [&str; 2]) {
+    match &service.salt_group {
+        Some(group) => ("salt of a group", [group, &service.release]),
+        None => ("salt of a service", [&service.name, &service.release]),
+    }
+}
+
+/// The key as a row has it.
+pub(super) const fn key_of(key: SplitKey) -> layout::SplitKey {
+    match key {
+        SplitKey::Client => layout::SplitKey::Client,
+        SplitKey::Client24 => layout::SplitKey::Client24,
+        SplitKey::Flow => layout::SplitKey::Flow,
+    }
+}
+
+fn baseline_name(service: &Service) -> Result<&str, PlanError> {
+    let baseline = service.baseline();
+    baseline
+        .map(|version| version.name.as_str())
+        .ok_or_else(|| PlanError::Missing(format!("baseline of service {}", service.name)))
+}
+
+/// The cut points of a service's weights, whose versions are positions in its list.
+pub fn cuts_by_position(service: &Service) -> Result<Cuts, SplitError> {
+    let weights: Vec<u32> = service
+        .versions
+        .iter()
+        .map(|version| version.weight.ppm())
+        .collect();
+    let baseline = service.versions.iter().position(|version| version.baseline);
+    Cuts::new(&weights, baseline.unwrap_or(usize::MAX))
+}
+
+/// The cut points: positions follow the order of the file, so that every host cuts alike,
+/// whatever its numbers.
+fn cuts(service: &Service, given: &ServiceNumbers) -> Result<Cuts, PlanError> {
+    let mut cuts = cuts_by_position(service).map_err(|error| {
+        PlanError::Missing(format!(
+            "valid weights of service {}: {error:?}",
+            service.name
+        ))
+    })?;
+    for position in &mut cuts.version {
+        let version = &service.versions[usize::from(*position)];
+        *position = given.version(&version.name)?.index;
+    }
+    Ok(cuts)
+}
+
+/// The Maglev tables by version index and family.
+fn tables(
+    service: &Service,
+    given: &ServiceNumbers,
+    secret: &Secret,
+) -> Result<BTreeMap<(usize, usize), Vec<u16>>, PlanError> {
+    let mut tables = BTreeMap::new();
+    for version in &service.versions {
+        let index = usize::from(given.version(&version.name)?.index);
+        let key = secret.derive("table", &[&service.name, &version.name]);
+        let mut by_family: HashMap<usize, Vec<_>> = HashMap::new();
+        for backend in &version.backends {
+            let family = match Address::from(backend.address).family() {
+                Family::V4 => 0,
+                Family::V6 => 1,
+            };
+            by_family.entry(family).or_default().push(backend);
+        }
+        for (family, backends) in by_family {
+            let size = maglev::size_for(backends.len());
+            let mut members = Vec::with_capacity(backends.len());
+            for backend in backends {
+                let number = given.backend(&version.name, backend)?.number as u16;
+                let identity = backend_identity(backend);
+                members.push(Member::new(key, number, &identity, backend.weight, size));
+            }
+            let mut cells = vec![0; size as usize];
+            maglev::fill(&mut cells, &mut members);
+            if cells[0] != 0 {
+                tables.insert((index, family), cells);
+            }
+        }
+    }
+    Ok(tables)
+}
