@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     core::Core,
-    interfaces::{BECAUSE_OF_OTHERS, GENERIC, NATIVE, carries, gone, target},
+    interfaces::{BECAUSE_OF_OTHERS, GENERIC, NATIVE, NO_MODE, carries, gone, target},
     refusal,
 };
 use crate::{
@@ -66,6 +66,9 @@ pub(super) fn attach_all(
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     for target in targets {
+        core.plane.claim(target);
+    }
+    for target in targets {
         undo.extend(before(core, target));
         let attached = core.plane.attach(target).map_err(refusal)?;
         let status = carries(target, &attached);
@@ -88,6 +91,8 @@ pub(super) fn attach_all(
             present: None,
             ..target.clone()
         };
+        // While that is tried it carries nothing, and a failure has to be undone.
+        known.mode = NO_MODE.to_owned();
         let attached = core.plane.attach(&generic).map_err(refusal)?;
         *known = InterfaceStatus {
             wanted: target.choice.to_string(),

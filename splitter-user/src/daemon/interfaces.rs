@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The mode of an interface that does not carry the program.
-const NO_MODE: &str = "none";
+pub(super) const NO_MODE: &str = "none";
 /// In the driver.
 pub(super) const NATIVE: &str = "native";
 /// On socket buffers.
@@ -31,6 +31,7 @@ pub(super) fn target(interface: &Interface, link: &LinkInfo) -> Target {
         .map(|xdp| (xdp.program_id, matches!(xdp.mode, AttachedMode::Native)));
     Target {
         name: interface.name.clone(),
+        link_name: link.name.clone(),
         ifindex: link.ifindex,
         mtu: link.mtu,
         up: link.up,

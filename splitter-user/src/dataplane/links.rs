@@ -32,8 +32,10 @@ pub struct Attached {
 /// An interface to attach to.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Its name.
+    /// The name that the configuration has for it, and its pin.
     pub name: String,
+    /// The name that the kernel has for it: another one when it was renamed.
+    pub link_name: String,
     /// Its MTU.
     pub mtu: u32,
     /// Administratively up.
@@ -121,7 +123,9 @@ impl DataPlane {
     }
 
     /// Whether the target carries our program; its link is pinned under its present name then.
-    fn claim(&self, target: &Target) -> bool {
+    /// Claim all targets before one is attached to: a name may be another interface's by now, and
+    /// with it the pin.
+    pub fn claim(&self, target: &Target) -> bool {
         let Some((program, _)) = target.present else {
             return false;
         };
@@ -247,7 +251,7 @@ impl DataPlane {
             .map(|dir| pins::link_path(dir, &target.name));
         let program: &mut Xdp = self.program(name).map_err(|error| error.to_string())?;
         let id = program
-            .attach(&target.name, mode)
+            .attach(&target.link_name, mode)
             .map_err(|error| load::chain(&error))?;
         let Some(path) = pin else { return Ok(()) };
         let link = program.take_link(id).map_err(|error| load::chain(&error))?;

@@ -138,6 +138,7 @@ impl Ends {
                 for name in ["cli0", "srv0"] {
                     let target = Target {
                         name: name.to_owned(),
+                        link_name: name.to_owned(),
                         mtu: 1_500,
                         up: true,
                         choice: XdpChoice::Native,

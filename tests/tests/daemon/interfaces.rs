@@ -220,3 +220,40 @@ fn a_name_with_a_dot_can_be_attached_to_and_a_new_name_keeps_the_program() {
             .contains("other0: program replaced under its link")
     );
 }
+
+#[test]
+fn a_renamed_interface_changes_its_mode_and_survives_who_has_its_name_now() {
+    let topology = Topology::build(&TopologyOptions::default()).expect("a topology");
+    let lb = &topology.lb;
+    let pair = [
+        "link", "add", "more0", "type", "veth", "peer", "name", "more1",
+    ];
+    lb.ip(&pair).expect("made");
+    let with = |interfaces: &[(&str, &str)]| {
+        let listed: String = interfaces
+            .iter()
+            .map(|(name, mode)| format!("[[interface]]\nname = \"{name}\"\nxdp = \"{mode}\"\n"))
+            .collect();
+        listed + &config(&topology, "10%")
+    };
+    let mut daemon = Daemon::start(lb, &with(&[("more0", "native")])).expect("a daemon");
+    daemon.stop().expect("stopped");
+    lb.ip(&["link", "set", "more0", "name", "other0"])
+        .expect("renamed");
+    // Under its old name in the file, and in another mode.
+    daemon
+        .write_config(&with(&[("more0", "generic")]))
+        .expect("written");
+    daemon.serve().expect("attached by the name that it has");
+    let links = lb.ip(&["link", "show", "other0"]).expect("shown");
+    assert!(links.contains("xdpgeneric"), "{links}");
+    daemon.stop().expect("stopped");
+    // Its old name is a bridge's by now, which has no native XDP.
+    lb.ip(&["link", "add", "more0", "type", "bridge"])
+        .expect("made");
+    let both = with(&[("more0", "native"), ("other0", "generic")]);
+    daemon.write_config(&both).expect("written");
+    daemon.serve().expect_err("a bridge has no native XDP");
+    let links = lb.ip(&["link", "show", "other0"]).expect("shown");
+    assert!(links.contains("xdpgeneric"), "{links}");
+}
