@@ -78,10 +78,7 @@ impl Address {
     /// 1 for IPv6, 0 for IPv4; without a branch, for what must not be walked once per family.
     #[inline(always)]
     pub const fn v6_flag(self) -> u64 {
-        let other = self.0[0] | (self.0[1] & 0xffff_ffff) ^ MAPPED;
-        let folded = (other | other >> 32) & 0xffff_ffff;
-        // Carries into bit 32 unless it is 0.
-        (folded + 0xffff_ffff) >> 32
+        is_zero(self.0[0] | (self.0[1] & 0xffff_ffff) ^ MAPPED) ^ 1
     }
 
     /// The masks that clear all but the leading bits of an address: `bits_v4` counts within the
@@ -112,6 +109,14 @@ impl Address {
 #[inline(always)]
 pub const fn select(flag: u64, one: u64, zero: u64) -> u64 {
     zero ^ (one ^ zero) & 0u64.wrapping_sub(flag)
+}
+
+/// 1 for 0, 0 for everything else; without a branch.
+#[inline(always)]
+pub const fn is_zero(word: u64) -> u64 {
+    let folded = (word | word >> 32) & 0xffff_ffff;
+    // Carries into bit 32 unless it is 0.
+    ((folded + 0xffff_ffff) >> 32) ^ 1
 }
 
 /// A word whose first `bits` bits in network order are set; at most 64.

@@ -17,7 +17,7 @@ pub const MAX_FRONTENDS: u32 = 4_096;
 pub const MAX_BACKENDS: u32 = 32_768;
 /// Buckets of one side of the directory; a power of two.
 pub const DIRECTORY_BUCKETS: u32 = 65_536;
-/// Endpoints that fit one bucket.
+/// Endpoints that fit one bucket; a power of two.
 pub const BUCKET_ENTRIES: usize = 4;
 /// Endpoints of one side of the directory: VIPs, their addresses, and for each VIP the backends of
 /// its family. With so many about one multiplier in fourteen overflows no bucket.
@@ -28,6 +28,8 @@ pub const FILTER_WORDS: u32 = 16_384;
 pub const PAGE_CELLS: usize = 2_048;
 /// Table pages on one host; a Maglev table takes a run of 1, 2, 8 or 32.
 pub const TABLE_PAGES: u32 = 8_192;
+/// Prefixes of all lists on one host, those of a commit beside those in force.
+pub const MAX_PREFIXES: u32 = 262_144;
 /// Default size of the table of established flows, entries.
 pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
 /// Default size of the table of pending flows, entries.
@@ -41,7 +43,12 @@ pub const REASON_CELLS: u32 = 256;
 /// (kernel/bpf/hashtab.c) and its bucket, of which there is at least one per element.
 const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
 
-/// Kernel memory that the maps take, in bytes, on a host with `cpus` possible CPUs.
+/// What an element of a trie costs beside its key: `struct lpm_trie_node` with a value of four bytes
+/// (kernel/bpf/lpm_trie.c), and the node without a value that joins two branches.
+const PREFIX_BYTES: u64 = 2 * 64;
+
+/// Kernel memory that the maps take, in bytes, on a host with `cpus` possible CPUs. Prefixes take
+/// theirs only when they are listed: [`prefix_bytes`].
 pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let flows = (established as u64 + pending as u64) * flow;
@@ -58,9 +65,14 @@ pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
     flows + directory + rows + pages + counters + CONTROL_WORDS as u64 * 8
 }
 
+/// Kernel memory that so many prefixes take, in bytes, at most.
+pub const fn prefix_bytes(prefixes: u32) -> u64 {
+    prefixes as u64 * PREFIX_BYTES
+}
+
 const _: () = assert!(MAX_BACKENDS <= u16::MAX as u32 + 1);
 const _: () = assert!(DIRECTORY_BUCKETS.is_power_of_two() && FILTER_WORDS.is_power_of_two());
-const _: () = assert!(PAGE_CELLS.is_power_of_two());
+const _: () = assert!(PAGE_CELLS.is_power_of_two() && BUCKET_ENTRIES.is_power_of_two());
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,11 @@
 //! multiplier is secret enough: only the daemon's own addresses are stored, so a client can at
 //! most make its packets take the second look-up.
 
+use core::hint::black_box;
+
 use crate::{
-    address::Address,
-    capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
+    address::{Address, is_zero, select},
+    capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
     layout::{Bucket, Endpoint, EndpointKind},
 };
 
@@ -62,21 +64,34 @@ impl EndpointKind {
 }
 
 impl Bucket {
-    /// The endpoint of that address, port and protocol.
+    /// The endpoint of that address, port and protocol, if it is of that kind.
     ///
-    /// Each entry is compared as a whole, without a branch per field: the verifier walks every
-    /// path, and four entries of five compares each are many.
+    /// Without a branch per field or entry: the verifier walks every path, and all that follows
+    /// once more for each entry that may be the one.
     #[inline(always)]
-    pub fn find(&self, address: Address, port: u16, protocol: u8) -> Option<&Endpoint> {
-        self.entries.iter().find(|entry| {
+    pub fn find(
+        &self,
+        address: Address,
+        port: u16,
+        protocol: u8,
+        kind: EndpointKind,
+    ) -> Option<&Endpoint> {
+        let (mut at, mut found) = (0, 0);
+        for (index, entry) in self.entries.iter().enumerate() {
             let [a, b] = entry.address.0;
             let other = (a ^ address.0[0])
                 | (b ^ address.0[1])
                 | (entry.port ^ port) as u64
                 | (entry.protocol ^ protocol) as u64
-                | (entry.kind == EndpointKind::Empty as u8) as u64;
-            other == 0
-        })
+                | (entry.kind ^ kind as u8) as u64;
+            let hit = is_zero(other);
+            at |= select(hit, index as u64, 0);
+            found |= hit;
+        }
+        // The mask tells verifiers before 6.10, which lose all bounds at `|` and `^`; the compiler
+        // would leave it out, since it knows better.
+        let at = black_box(at) as usize & (BUCKET_ENTRIES - 1);
+        (found != 0).then(|| &self.entries[at])
     }
 
     /// Puts an endpoint in; `false` when the bucket is full.
@@ -98,8 +113,9 @@ mod tests {
     fn a_bucket_finds_what_was_put_and_refuses_a_fifth() {
         let address = Address::from("10.0.0.1".parse::<IpAddr>().expect("v4"));
         let mut bucket = Bucket::default();
+        let vip = EndpointKind::Vip;
         assert!(
-            bucket.find(Address::default(), 0, 0).is_none(),
+            bucket.find(Address::default(), 0, 0, vip).is_none(),
             "empty entries are no endpoints"
         );
         for port in 1..=4 {
@@ -112,9 +128,11 @@ mod tests {
                 ..Default::default()
             };
             assert!(bucket.put(endpoint));
-            assert_eq!(bucket.find(address, port, 6), Some(&endpoint));
+            assert_eq!(bucket.find(address, port, 6, vip), Some(&endpoint));
+            let backend = EndpointKind::Backend;
+            assert_eq!(bucket.find(address, port, 6, backend), None);
         }
-        assert!(bucket.find(address, 4, 17).is_none());
+        assert!(bucket.find(address, 4, 17, vip).is_none());
         assert!(!bucket.put(Endpoint {
             kind: 1,
             ..Default::default()

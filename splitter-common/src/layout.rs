@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +81,8 @@ pub enum EndpointKind {
 pub struct Endpoint {
     /// The address.
     pub address: Address,
-    /// Port, native order; 0 for [`EndpointKind::VipAddress`].
+    /// Port, native order; 0 for [`EndpointKind::VipAddress`], for a VIP of every port, and for a
+    /// backend that serves one.
     pub port: u16,
     /// IP protocol number; 0 for [`EndpointKind::VipAddress`].
     pub protocol: u8,
@@ -119,7 +120,7 @@ pub struct DirectoryRow {
 pub struct FrontendRow {
     /// The VIP's address.
     pub address: Address,
-    /// The VIP's port, native order.
+    /// The VIP's port, native order; 0: every port.
     pub port: u16,
     /// The service.
     pub service: u16,
@@ -228,8 +229,36 @@ pub struct ServiceRow {
     pub affinity_udp: u8,
     /// The baseline's index.
     pub baseline: u8,
-    /// Zero.
-    pub zero: u32,
+    /// The [`PrefixKey::list`] of addresses that backends speak to directly; 0: none.
+    pub direct: u32,
+}
+
+/// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always
+/// count, then the leading bits of `address`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct PrefixKey {
+    /// Number of the list.
+    pub list: u32,
+    /// The address, as two halves: a trie's key has no room for padding before a word.
+    pub address: [u32; 4],
+}
+
+impl PrefixKey {
+    /// Bits before those of the address.
+    pub const LIST_BITS: u32 = 32;
+    /// Bits in all.
+    pub const BITS: u32 = Self::LIST_BITS + 128;
+
+    /// The key of an address in a list.
+    #[inline(always)]
+    pub const fn new(list: u32, address: Address) -> Self {
+        let [a, b] = address.0;
+        Self {
+            list,
+            address: [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32],
+        }
+    }
 }
 
 /// A page of table cells; a cell is a backend number, 0 for none.
@@ -293,6 +322,8 @@ pub enum Counter {
     Adopted = 10,
     /// Flow table inserts that the kernel refused.
     InsertsRefused = 11,
+    /// TCP SYNs of clients that came once more: no answer had reached them.
+    SynRetransmits = 12,
     /// Room; keeps a row at two cache lines.
     Spare = 15,
 }

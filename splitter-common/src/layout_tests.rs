@@ -52,8 +52,10 @@ fn fingerprint() -> u64 {
         key,
         affinity_tcp,
         affinity_udp,
-        baseline
+        baseline,
+        direct
     });
+    row!(PrefixKey { list, address });
     row!(Page { cells });
     row!(FlowKey {
         client,
@@ -65,8 +67,9 @@ fn fingerprint() -> u64 {
     row!(BackendCounters { cells });
     text += "flow words: tag+generation owner time seqs hop hop hop state\n";
     text += &format!(
-        "adopted {} epoch {}",
-        Counter::Adopted as u32,
+        "own {} retransmits {} epoch {}",
+        crate::flow::entry::state::OWN,
+        Counter::SynRetransmits as u32,
         Control::MonotonicNs as u32
     );
     crate::hash::siphash13(HashKey::default(), text.as_bytes())
@@ -77,7 +80,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (2, 1_729_277_782_789_511_026),
+        (3, 11_724_188_475_735_553_069),
         "record the fingerprint"
     );
 }

@@ -67,7 +67,7 @@ reasons! {
     NotOurs = 2 "not_ours",
     /// To an address that has VIPs, but neither TCP nor UDP.
     OtherProtocol = 3 "other_protocol",
-    /// From a nat backend, but of no flow: its own connection, a probe, or a lost entry.
+    /// From a nat backend, but of no flow: its own connection, a probe, a direct connection.
     ReplyWithoutFlow = 4 "reply_without_flow",
     /// From a backend that is no longer the flow's.
     ReplyOfOtherBackend = 5 "reply_of_other_backend",
@@ -95,6 +95,11 @@ reasons! {
     VersionEmpty = 16 "version_empty",
     /// The tables name something that is not there: a fault of the daemon or of memory.
     Inconsistent = 17 "inconsistent",
+    /// Backend packet without flow entry: the VIP put back by its address and port alone.
+    ReplyStateless = 18 "reply_stateless",
+    /// A backend dialled its own VIP and was chosen itself: it could not take its own address as a
+    /// client's.
+    Hairpin = 19 "hairpin",
 }
 
 /// The cell of the counter map for a pair.

@@ -12,11 +12,11 @@ use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
-    engine::Env,
+    engine::{Env, Route},
     flow::{Hop, Table},
     layout::{
         BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
-        ServiceRow,
+        PrefixKey, ServiceRow,
     },
     packet::Network,
 };
@@ -27,6 +27,8 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// `BPF_FIB_LKUP_RET_SUCCESS`.
 const FOUND: i64 = 0;
+/// `BPF_FIB_LKUP_RET_NOT_FWDED`: this host's own address, or no route.
+const NOT_FORWARDED: i64 = 4;
 
 /// Aligned, so that it is cleared by eight stores; a memset is a loop over bytes here.
 #[repr(C, align(8))]
@@ -140,7 +142,12 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn route(&self, network: &Network, source: Address, destination: Address) -> Option<Hop> {
+    fn listed(&self, list: u32, address: Address) -> bool {
+        list != 0 && maps::listed(&PrefixKey::new(list, address))
+    }
+
+    #[inline(always)]
+    fn route(&self, network: &Network, source: Address, destination: Address) -> Route {
         let mut aligned = MaybeUninit::<Query>::uninit();
         let words = aligned.as_mut_ptr().cast::<u64>();
         let mut word_of = 0;
@@ -177,11 +184,15 @@ impl Env for Kernel<'_> {
                 0,
             )
         };
-        (found == FOUND).then(|| Hop {
-            destination: Hop::mac_word(query.dmac),
-            source: Hop::mac_word(query.smac),
-            ifindex: query.ifindex,
-        })
+        match found {
+            FOUND => Route::Hop(Hop {
+                destination: Hop::mac_word(query.dmac),
+                source: Hop::mac_word(query.smac),
+                ifindex: query.ifindex,
+            }),
+            NOT_FORWARDED => Route::NotForwarded,
+            _ => Route::Unresolved,
+        }
     }
 }
 

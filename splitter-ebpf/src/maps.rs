@@ -5,18 +5,19 @@
 //! 64-bit words with volatile access.
 
 use aya_ebpf::{
-    btf_maps::{Array, LruHashMap, PerCpuArray},
+    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, lpm_trie},
     macros::btf_map,
 };
 use splitter_common::{
     capacity::{
         CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_PAGES,
+        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS,
+        TABLE_PAGES,
     },
     flow::{Cell, Table},
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FrontendRow, NextHop, Page, ServiceRow,
+        FrontendRow, NextHop, Page, PrefixKey, ServiceRow,
     },
 };
 
@@ -43,6 +44,8 @@ static SERVICES: Array<ServiceRow, { 2 * MAX_SERVICES as usize }, MMAPABLE> = Ar
 static PAGES: Array<Page, { TABLE_PAGES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static NEXT_HOPS: Array<NextHop, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static PREFIXES: LpmTrie<PrefixKey, u32, { MAX_PREFIXES as usize }> = LpmTrie::new();
 #[btf_map]
 static PENDING: LruHashMap<FlowKey, FlowEntry, { PENDING_FLOWS as usize }> = LruHashMap::new();
 #[btf_map]
@@ -167,6 +170,14 @@ pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
             (&raw const (*hop).words[2]).read_volatile(),
         ]
     }
+}
+
+/// Whether a prefix list has an address.
+#[inline(always)]
+pub(crate) fn listed(key: &PrefixKey) -> bool {
+    PREFIXES
+        .get(&lpm_trie::Key::new(PrefixKey::BITS, *key))
+        .is_some()
 }
 
 /// A live flow.

@@ -185,3 +185,35 @@ fn a_commit_without_state_takes_no_number_from_what_runs() {
         assert!(!now.services.contains(&service.number), "given back");
     }
 }
+
+#[test]
+fn a_prefix_list_stands_while_a_row_names_it_and_equal_ones_are_one() {
+    let mut lab = Lab::new();
+    let with = |lists: [&[&str]; 2]| {
+        let mut config = config(&[("a", 1, 11), ("b", 2, 12)]);
+        for (service, list) in config.services.iter_mut().zip(lists) {
+            let prefix = |text: &&str| text.parse().expect("a prefix");
+            service.direct = list.iter().map(prefix).collect();
+        }
+        config
+    };
+    let named = |lab: &Lab| [0, 1].map(|number| lab.plane.maps().service_in_force(number).direct);
+    let sizes = |lab: &Lab| -> Vec<usize> {
+        let lists = lab.plane.prefix_lists();
+        lists.values().map(|list| list.len()).collect()
+    };
+    let two = ["10.9.0.0/16", "fd09::/16"];
+    lab.commit(&with([&two, &two]));
+    let [a, b] = named(&lab);
+    assert!(a != 0 && a == b, "{a} {b}");
+    assert_eq!(sizes(&lab), [2]);
+    let three = ["10.9.0.0/16", "10.8.0.0/16", "fd09::/16"];
+    lab.commit(&with([&two, &three]));
+    let [still, other] = named(&lab);
+    assert_eq!(still, a, "what did not change stands");
+    assert_ne!(other, a, "a list in force is never changed");
+    assert_eq!(sizes(&lab), [2, 3]);
+    lab.commit(&with([&three, &[]]));
+    assert_eq!(named(&lab), [other, 0]);
+    assert_eq!(sizes(&lab), [3], "nobody names the old one");
+}

@@ -1,5 +1,7 @@
 //! The real daemon over real packets, sockets and servers. Needs root.
 
+#[path = "daemon/answers.rs"]
+mod answers;
 #[path = "daemon/changes.rs"]
 mod changes;
 #[path = "daemon/forwarding.rs"]

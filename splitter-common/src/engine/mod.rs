@@ -74,8 +74,32 @@ pub trait Env {
     fn count(&self, backend: u32, counter: Counter);
     /// Counts one packet of `bytes` bytes, to the backend or from it.
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
+    /// Whether a prefix list has an address; list 0 has none.
+    fn listed(&self, list: u32, address: Address) -> bool;
     /// Asks the kernel's routing and neighbour tables.
-    fn route(&self, network: &Network, source: Address, destination: Address) -> Option<Hop>;
+    fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
+}
+
+/// What the kernel's routing and neighbour tables say of a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// By this next hop.
+    Hop(Hop),
+    /// Not at once: the neighbour must be resolved first, say.
+    Unresolved,
+    /// Nowhere: the address is this host's own, or no route leads to it.
+    NotForwarded,
+}
+
+impl Route {
+    /// The next hop, if it is known.
+    #[inline(always)]
+    const fn hop(self) -> Option<Hop> {
+        match self {
+            Self::Hop(hop) => Some(hop),
+            Self::Unresolved | Self::NotForwarded => None,
+        }
+    }
 }
 
 impl Outcome {
@@ -133,10 +157,31 @@ impl<'a, E: Env> Directory<'a, E> {
     }
 
     #[inline(always)]
-    fn find(&self, address: Address, port: u16, protocol: u8) -> Option<&'a Endpoint> {
+    fn find(
+        &self,
+        address: Address,
+        port: u16,
+        protocol: u8,
+        kind: EndpointKind,
+    ) -> Option<&'a Endpoint> {
         let bucket = bucket_of(self.multiplier, address, port, protocol);
         let index = self.side * crate::capacity::DIRECTORY_BUCKETS + bucket;
-        self.env.bucket(index)?.find(address, port, protocol)
+        self.env.bucket(index)?.find(address, port, protocol, kind)
+    }
+
+    /// The endpoint of that port, else the one of every port.
+    #[inline(always)]
+    fn serving(
+        &self,
+        address: Address,
+        port: u16,
+        protocol: u8,
+        kind: EndpointKind,
+    ) -> Option<&'a Endpoint> {
+        match self.find(address, port, protocol, kind) {
+            Some(exact) => Some(exact),
+            None => self.find(address, 0, protocol, kind),
+        }
     }
 }
 
@@ -183,13 +228,14 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     };
     if to_known {
         let port = transport.destination_port;
-        let found = directory.find(network.destination, port, network.protocol);
-        if let Some(endpoint) = found.filter(|found| found.kind == EndpointKind::Vip as u8) {
+        let kind = EndpointKind::Vip;
+        let found = directory.serving(network.destination, port, network.protocol, kind);
+        if let Some(endpoint) = found {
             return request::process(packet, env, &parsed, endpoint);
         }
     }
-    let found = directory.find(network.source, transport.source_port, network.protocol);
-    match found.filter(|found| found.kind == EndpointKind::Backend as u8) {
+    let (port, kind) = (transport.source_port, EndpointKind::Backend);
+    match directory.serving(network.source, port, network.protocol, kind) {
         Some(endpoint) => reply::process(packet, env, &parsed, endpoint),
         None => Outcome::pass(Reason::NotOurs),
     }
@@ -203,7 +249,10 @@ fn without_ports<E: Env>(
     network: &Network,
     has_ports: bool,
 ) -> Outcome {
-    if directory.find(network.destination, 0, 0).is_none() {
+    if directory
+        .find(network.destination, 0, 0, EndpointKind::VipAddress)
+        .is_none()
+    {
         return Outcome::pass(Reason::NotOurs);
     }
     match network.form {

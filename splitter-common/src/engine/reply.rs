@@ -1,15 +1,15 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
-use super::{Env, Found, Outcome, Parsed, establish, find, send};
+use super::{Env, Found, Outcome, Parsed, Route, establish, find, insert, send};
 use crate::{
-    address::Address,
+    address::{Address, is_zero, select},
     flow::{
         Entry, Hop, Table,
         entry::state,
-        hop::{load_hop, store_hop},
+        hop::{NO_HOP, load_hop, store_hop},
         law,
     },
-    layout::{Counter, Endpoint, FlowKey},
+    layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
         Packet, TCP,
         tcp_flags::{ACK, SYN},
@@ -26,23 +26,32 @@ pub(super) fn process<P: Packet, E: Env>(
     backend: &Endpoint,
 ) -> Outcome {
     let flags = parsed.transport.segment.flags & (SYN | ACK);
-    if flags == SYN {
-        // A bare SYN is the backend's own connection.
-        return Outcome::pass(Reason::ReplyWithoutFlow);
-    }
     let Some(frontend) = env.frontend(backend.frontend as u32) else {
         return Outcome::inconsistent(Verdict::Pass, backend.frontend as u32);
     };
+    let every_port = is_zero(frontend.port as u64);
+    let port = select(
+        every_port,
+        parsed.transport.source_port as u64,
+        frontend.port as u64,
+    ) as u16;
     let key = FlowKey {
         client: parsed.network.destination,
         client_port: parsed.transport.destination_port,
         frontend: backend.frontend,
-        port: frontend.port,
+        port,
         zero: 0,
     };
-    let Some(found) = flow_of(env, backend, &key, flags) else {
+    if flags == SYN {
+        remember_own(env, parsed, backend, frontend, &key);
         return Outcome::pass(Reason::ReplyWithoutFlow);
+    }
+    let Some(found) = flow_of(env, backend, &key, flags) else {
+        return without_flow(packet, env, parsed, backend, frontend);
     };
+    if found.found.entry.state & state::OWN != 0 {
+        return Outcome::pass(Reason::ReplyWithoutFlow);
+    }
     if found.found.entry.backend != backend.number {
         // The client has a flow under these ports with another backend; this must not reach it.
         return Outcome::drop(Reason::ReplyOfOtherBackend);
@@ -54,13 +63,76 @@ pub(super) fn process<P: Packet, E: Env>(
         Table::Established => (on_established(env, parsed, &found.found), false),
         Table::Pending => on_pending(env, parsed, &found.found),
     };
-    let vip = (frontend.address, frontend.port);
+    let vip = (frontend.address, port);
     let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
     if promote {
         establish(env, &key, &found.found, &entry);
     }
     env.count_packet(entry.backend, false, parsed.network.length);
-    send::to_client(packet, env, parsed, vip, hop)
+    send::to_client(packet, env, parsed, vip, hop, Reason::Reply)
+}
+
+/// A bare SYN is the backend's own connection. From the port that it serves at, what follows would
+/// look like replies without flow: noted, unless a client has a flow under the same ports.
+#[inline(always)]
+fn remember_own<E: Env>(
+    env: &E,
+    parsed: &Parsed<'_>,
+    backend: &Endpoint,
+    frontend: &FrontendRow,
+    key: &FlowKey,
+) {
+    if find(env, Table::Established, key, backend.born).is_some() {
+        return;
+    }
+    let word = Word::unpack(env.service_word(frontend.service as u32));
+    let entry = Entry {
+        generation: word.generation,
+        backend: backend.number,
+        service: frontend.service,
+        version: 0,
+        state: state::OWN,
+        seen: parsed.now.jiffies,
+        began: parsed.now.jiffies,
+        client_seq: 0,
+        server_seq: 0,
+    };
+    insert(env, Table::Established, key, &entry, NO_HOP);
+}
+
+/// A packet of no known flow: the VIP is put back where the source says which one, so that replies
+/// survive a lost entry. Not to this host, whose probes are answered so, nor to those who speak to
+/// backends directly.
+#[inline(always)]
+fn without_flow<P: Packet, E: Env>(
+    packet: &mut P,
+    env: &E,
+    parsed: &Parsed<'_>,
+    backend: &Endpoint,
+    frontend: &FrontendRow,
+) -> Outcome {
+    let service = frontend.service as u32;
+    let word = Word::unpack(env.service_word(service));
+    let Some(row) = env.service(2 * service + word.side) else {
+        return Outcome::inconsistent(Verdict::Pass, service);
+    };
+    let client = parsed.network.destination;
+    // A backend that keeps the dialled port serves all: any connection of its own would be taken
+    // for a reply.
+    if backend.port == 0 || env.listed(row.direct, client) {
+        return Outcome::pass(Reason::ReplyWithoutFlow);
+    }
+    let hop = match env.route(parsed.network, frontend.address, client) {
+        Route::Hop(hop) => Some(hop),
+        Route::Unresolved => None,
+        Route::NotForwarded => return Outcome::pass(Reason::ReplyWithoutFlow),
+    };
+    if parsed.network.ttl <= 1 {
+        return Outcome::drop(Reason::TtlExpired);
+    }
+    env.count_packet(backend.number, false, parsed.network.length);
+    let vip = (frontend.address, frontend.port);
+    send::to_client(packet, env, parsed, vip, hop, Reason::ReplyStateless)
 }
 
 struct Flow<C> {

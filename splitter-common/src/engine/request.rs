@@ -86,6 +86,9 @@ fn tcp<E: Env>(
             // Beside a live flow only the completing ACK counts, or the SYN sent once more.
             Pending::Use(entry) if !live || beside_syn => {
                 count_reset(env, found.entry.state, &entry);
+                if law::is_bare_syn(segment) {
+                    env.count(entry.backend, Counter::SynRetransmits);
+                }
                 entry.store_state(&found.cell);
                 return Some(Target {
                     backend: entry.backend,
@@ -227,6 +230,12 @@ fn new_flow<E: Env>(
     let backend = env.table_cell(page, decision.cell % page_cells) as u32;
     if backend == 0 {
         return Err(Outcome::drop(Reason::VersionEmpty));
+    }
+    if env
+        .backend(backend)
+        .is_some_and(|row| row.address == key.client)
+    {
+        return Err(Outcome::drop(Reason::Hairpin));
     }
     let is_tcp = parsed.network.protocol == TCP;
     let unknown = if is_tcp {

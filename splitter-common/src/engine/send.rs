@@ -46,7 +46,9 @@ pub(super) fn to_backend<P: Packet, E: Env>(
     };
     let hop = match known {
         Some((hop, _)) => Some(hop),
-        None => env.route(parsed.network, parsed.network.source, row.address),
+        None => env
+            .route(parsed.network, parsed.network.source, row.address)
+            .hop(),
     };
     finish(packet, env, parsed, &to, hop, reason)
 }
@@ -67,7 +69,9 @@ pub(super) fn client_hop<E: Env>(
     {
         return (Some(hop), None);
     }
-    let hop = env.route(parsed.network, vip, parsed.network.destination);
+    let hop = env
+        .route(parsed.network, vip, parsed.network.destination)
+        .hop();
     (hop, hop.map(|hop| hop.pack(wanted)))
 }
 
@@ -79,13 +83,14 @@ pub(super) fn to_client<P: Packet, E: Env>(
     parsed: &Parsed<'_>,
     vip: (Address, u16),
     hop: Option<Hop>,
+    reason: Reason,
 ) -> Outcome {
     let to = Rewrite {
         end: End::Source,
         address: vip.0,
         port: vip.1,
     };
-    finish(packet, env, parsed, &to, hop, Reason::Reply)
+    finish(packet, env, parsed, &to, hop, reason)
 }
 
 #[inline(always)]

@@ -47,6 +47,8 @@ pub mod state {
     pub const ANSWERED: u8 = 0x01;
     /// Entered for a packet without SYN.
     pub const ADOPTED: u8 = 0x02;
+    /// The backend's own connection to the one who would be the client: no flow of a VIP.
+    pub const OWN: u8 = 0x04;
     /// The client sent RST.
     pub const RST_CLIENT: u8 = 0x08;
     /// The backend sent RST.

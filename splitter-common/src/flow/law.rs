@@ -110,14 +110,16 @@ const fn has(segment: &Segment, flag: u8) -> bool {
 }
 
 #[inline(always)]
-const fn is_bare_syn(segment: &Segment) -> bool {
+pub(crate) const fn is_bare_syn(segment: &Segment) -> bool {
     segment.flags & (SYN | ACK | RST) == SYN
 }
 
-/// Whether the entry's life is over.
+/// Whether the entry's life is over for its client. A backend's own connection never was one.
 #[inline(always)]
 pub fn is_over(entry: &Entry, now: Now) -> bool {
-    if entry.state & state::RST != 0 {
+    if entry.state & state::OWN != 0 {
+        true
+    } else if entry.state & state::RST != 0 {
         now.older(entry.seen, AFTER_RST_S)
     } else {
         entry.state & state::FIN != 0 && now.older(entry.seen, AFTER_FIN_S)

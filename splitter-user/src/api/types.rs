@@ -150,6 +150,8 @@ pub struct Counters {
     pub syns_begun: u64,
     /// Handshakes answered by a backend.
     pub syns_answered: u64,
+    /// SYNs that clients sent once more.
+    pub syn_retransmits: u64,
     /// Resets sent by clients.
     pub resets_by_client: u64,
     /// Resets sent by backends.

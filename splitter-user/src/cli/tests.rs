@@ -207,6 +207,7 @@ fn a_service() -> ServiceStatus {
         handshakes: 2_399_000,
         syns_begun: 2_400_000,
         syns_answered: 2_399_500,
+        syn_retransmits: 31,
         resets_by_client: 120_000,
         resets_by_server: 99_999,
         adopted: 7,

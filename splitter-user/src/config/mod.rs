@@ -10,6 +10,7 @@ mod draft;
 mod error;
 mod nearest;
 mod parse;
+mod prefix;
 mod reader;
 mod service;
 mod sharing;

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use super::address::usable;
 use super::draft::ServiceDraft;
 use super::parse::check_name;
+use super::prefix::prefixes;
 use super::reader::{Node, Section};
 use super::version::version;
 use crate::model::{Affinity, ForwardMethod, Service, SplitKey, Vip};
@@ -18,6 +19,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "affinity",
         "release",
         "salt_group",
+        "direct",
         "version",
     ]);
     let keys = [
@@ -39,6 +41,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         affinity: section.choice("affinity", &affinities),
         release: label("release").unwrap_or_else(|| "1".to_owned()),
         salt_group: label("salt_group"),
+        direct: prefixes(section, "direct"),
         versions: Vec::new(),
     };
     let mut vip_at = Vec::new();
@@ -115,12 +118,5 @@ fn vip(section: &Section<'_, '_, '_>, node: &Node<'_>) -> Option<Vip> {
             return None;
         }
     };
-    if vip.port == 0 {
-        let message = format!(
-            "VIP {vip}: port 0 (every port) is not supported yet; write one VIP for each port"
-        );
-        section.error(&span, message);
-        return None;
-    }
     usable(section, node, vip.address, "a VIP").then_some(vip)
 }

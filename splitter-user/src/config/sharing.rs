@@ -27,21 +27,83 @@ struct Use<'d> {
 /// Reports every endpoint with two owners.
 pub(super) fn check(services: &[&ServiceDraft], faults: &mut Faults) {
     let mut owners: HashMap<(Protocol, IpAddr, u16), Use<'_>> = HashMap::new();
-    let mut told = HashSet::new();
+    let mut found: Vec<(&Place, Mistake<'_>, String)> = Vec::new();
     for used in uses(services) {
+        // Port 0 stands for every port here, of the VIP and of the backend that keeps it.
         let port = used.backend.port.unwrap_or(used.vip.port);
         let endpoint = (used.vip.protocol, used.backend.address, port);
-        let Some(owner) = owners.get(&endpoint) else {
-            owners.insert(endpoint, used);
+        if used.vip.port == 0 && port != 0 {
+            let (mistake, message) = with_port(&used);
+            found.push((used.at, mistake, message));
             continue;
-        };
-        let endpoint = SocketAddr::new(used.backend.address, port);
-        if let Some((key, message)) = conflict(owner, &used, endpoint)
-            && told.insert(key)
-        {
-            faults.add(used.at, message);
+        }
+        match owners.get(&endpoint) {
+            None => {
+                owners.insert(endpoint, used);
+            }
+            Some(owner) => {
+                let endpoint = SocketAddr::new(used.backend.address, port);
+                if let Some((mistake, message)) = conflict(owner, &used, endpoint) {
+                    found.push((used.at, mistake, message));
+                }
+            }
         }
     }
+    for ((protocol, address, port), used) in &owners {
+        let every = owners.get(&(*protocol, *address, 0));
+        if let Some(every) = every.filter(|every| *port != 0 && !shadows(used, every)) {
+            let (mistake, message) = beside_every_port(used, every);
+            found.push((used.at, mistake, message));
+        }
+    }
+    let mut told = HashSet::new();
+    for (at, mistake, message) in found {
+        if told.insert(mistake) {
+            faults.add(at, message);
+        }
+    }
+}
+
+/// Whether packets to `every`, a VIP of every port, never reach the backend port of `used`: the
+/// port that leads there is the VIP's own of the same address.
+fn shadows(used: &Use<'_>, every: &Use<'_>) -> bool {
+    let keeps = used.backend.port.is_none_or(|port| port == used.vip.port);
+    keeps && used.vip.address == every.vip.address
+}
+
+/// A backend with a port behind a VIP of every port.
+fn with_port<'d>(this: &Use<'d>) -> (Mistake<'d>, String) {
+    let Use {
+        service,
+        version,
+        vip,
+        backend,
+        ..
+    } = *this;
+    let message = format!(
+        "service \"{service}\", version \"{version}\": backend {backend} has a port, but VIP {vip} \
+         ({}) takes every port and keeps the dialled one: write \"{}\"",
+        this.vip_at, backend.address
+    );
+    (lines(this, this), message)
+}
+
+/// A backend's port that replies of a VIP of every port could come from too.
+fn beside_every_port<'d>(this: &Use<'d>, every: &Use<'d>) -> (Mistake<'d>, String) {
+    let Use {
+        service,
+        version,
+        vip,
+        backend,
+        ..
+    } = *this;
+    let message = format!(
+        "service \"{service}\", version \"{version}\": backend {backend} serves VIP {vip} ({}), and \
+         every port of it serves VIP {} ({}; backend in {}), so that a reply could come from \
+         either; use another backend address for one of them",
+        this.vip_at, every.vip, every.vip_at, every.at
+    );
+    (lines(this, every), message)
 }
 
 /// Every VIP with every backend that it reaches, in the order of the files.

@@ -11,7 +11,7 @@ use std::{
 use splitter_common::layout::Counter;
 use tokio::sync::Mutex;
 
-use super::refusal;
+use super::{answers::Answers, refusal};
 use crate::{
     api::{Refusal, types},
     config::nearest,
@@ -52,6 +52,8 @@ pub(super) struct Core {
     pub(super) own_addresses: BTreeSet<IpAddr>,
     /// What kept the last commit from the kernel, while it is not there.
     pub(super) unfinished: Option<String>,
+    /// Whom nothing comes back from.
+    pub(super) answers: Answers,
     /// What the start had to tell.
     pub(super) warnings: Vec<String>,
     /// When the daemon began.

@@ -33,7 +33,7 @@ pub(super) fn explain(
     vip: Option<Vip>,
 ) -> Result<Explanation, Refusal> {
     let service = core.service(name)?.clone();
-    let vip = pick_vip(&service, client, vip)?;
+    let Dialled { vip, port: dialled } = dialled(&service, client, port, vip)?;
     if service.key == SplitKey::Flow && port.is_none() {
         return Err(
             Refusal::invalid(format!("service \"{name}\" splits by flow"))
@@ -50,7 +50,7 @@ pub(super) fn explain(
     let question = Question {
         client: Address::from(client),
         client_port: port.unwrap_or(0),
-        port: vip.port,
+        port: dialled,
         protocol: vip.protocol.number(),
     };
     let decision = decide(&row, &question);
@@ -61,13 +61,17 @@ pub(super) fn explain(
     };
     Ok(Explanation {
         service: name.to_owned(),
-        vip: vip.to_string(),
+        vip: Vip {
+            port: dialled,
+            ..vip
+        }
+        .to_string(),
         client: port.map_or_else(
             || client.to_string(),
             |port| SocketAddr::new(client, port).to_string(),
         ),
         key: service.key.to_string(),
-        assignment: assignment(&service, client, port, &vip),
+        assignment: assignment(&service, client, port, dialled, &vip),
         hash_hex: format!("{:#010x}", decision.u),
         hash_fraction: f64::from(decision.u) / (1u64 << 32) as f64,
         cuts: cuts(&row, &given),
@@ -86,20 +90,45 @@ fn version_name(given: &ServiceNumbers, index: usize) -> String {
         .to_owned()
 }
 
+/// A VIP of the service and the port that the client dials there.
+struct Dialled {
+    vip: Vip,
+    port: u16,
+}
+
+fn dialled(
+    service: &Service,
+    client: IpAddr,
+    port: Option<u16>,
+    asked: Option<Vip>,
+) -> Result<Dialled, Refusal> {
+    let vip = pick_vip(service, client, asked)?;
+    let dialled = asked.map_or(vip.port, |asked| asked.port);
+    // Neither an assignment by client nor its version depends on the port.
+    if dialled == 0 && (port.is_some() || service.key == SplitKey::Flow) {
+        let example = Vip { port: 443, ..vip };
+        return Err(Refusal::invalid(format!("VIP {vip} takes every port"))
+            .with_hint(format!("name the one that is dialled: --vip {example}")));
+    }
+    Ok(Dialled { vip, port: dialled })
+}
+
 fn pick_vip(service: &Service, client: IpAddr, vip: Option<Vip>) -> Result<Vip, Refusal> {
     let all = || {
         let vips: Vec<String> = service.vips.iter().map(ToString::to_string).collect();
         format!("service \"{}\" has: {}", service.name, vips.join(", "))
     };
+    let of_port = |asked: Vip| service.vips.iter().find(move |vip| **vip == asked);
+    let owner = |asked: Vip| of_port(asked).or_else(|| of_port(Vip { port: 0, ..asked }));
     match vip {
-        Some(vip) if !service.vips.contains(&vip) => {
+        Some(vip) if owner(vip).is_none() => {
             Err(Refusal::not_found(format!("no VIP {vip}")).with_hint(all()))
         }
         Some(vip) if vip.address.is_ipv4() != client.is_ipv4() => Err(Refusal::invalid(format!(
             "client {client} cannot dial {vip}: another family"
         ))
         .with_hint(all())),
-        Some(vip) => Ok(vip),
+        Some(vip) => Ok(owner(vip).copied().unwrap_or(vip)),
         None => {
             let of_family = service
                 .vips
@@ -112,13 +141,23 @@ fn pick_vip(service: &Service, client: IpAddr, vip: Option<Vip>) -> Result<Vip, 
     }
 }
 
-fn assignment(service: &Service, client: IpAddr, port: Option<u16>, vip: &Vip) -> String {
+fn assignment(
+    service: &Service,
+    client: IpAddr,
+    port: Option<u16>,
+    dialled: u16,
+    vip: &Vip,
+) -> String {
     let address = Address::from(client);
     let (v4, v6) = match service.key {
         SplitKey::Client => (32, 64),
         SplitKey::Client24 => (24, 48),
         SplitKey::Flow => {
-            return format!("{client} port {} to port {}", port.unwrap_or(0), vip);
+            let vip = Vip {
+                port: dialled,
+                ..*vip
+            };
+            return format!("{client} port {} to {vip}", port.unwrap_or(0));
         }
     };
     let bits = match address.family() {

@@ -3,6 +3,7 @@
 //! Invariant: nothing here decides about packets; the daemon may die at any moment and the data
 //! plane goes on with what was last committed.
 
+mod answers;
 mod attach;
 mod core;
 mod explain;
@@ -74,6 +75,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the next hops' loop",
         hops::keep_fresh(Arc::clone(&daemon), net),
     );
+    loops.spawn(
+        "the watch over answers",
+        answers::watch(Arc::clone(&daemon)),
+    );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn("the loop of SIGHUP", async move {
         // A closed terminal must not end the daemon without its lease's grace.
@@ -139,6 +144,7 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
         DataPlaneError::Busy(_)
         | DataPlaneError::Interface { .. }
         | DataPlaneError::PagesFull { .. }
+        | DataPlaneError::PrefixesFull { .. }
         | DataPlaneError::Pins(_) => Refusal::conflict(error),
         DataPlaneError::OldKernel { .. }
         | DataPlaneError::Load(_)

@@ -48,6 +48,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         hops: Default::default(),
         own_addresses: Default::default(),
         unfinished: None,
+        answers: Default::default(),
         warnings: Vec::new(),
         began: Instant::now(),
     };

@@ -225,6 +225,7 @@ fn counters(cells: &[u64; 16]) -> Counters {
         syns_answered: cell(Counter::SynsAnswered),
         resets_by_client: cell(Counter::ResetsByClient),
         resets_by_server: cell(Counter::ResetsByServer),
+        syn_retransmits: cell(Counter::SynRetransmits),
         adopted: cell(Counter::Adopted),
         inserts_refused: cell(Counter::InsertsRefused),
     }

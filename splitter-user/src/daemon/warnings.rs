@@ -12,6 +12,7 @@ pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings: Vec<String> = core.unfinished.iter().cloned().collect();
     warnings.extend(interfaces::warnings(core));
     warnings.extend(hops(core));
+    warnings.extend(core.answers.warnings().cloned());
     warnings.extend(tables(core));
     warnings.extend(host::warnings(core));
     warnings.extend(core.warnings.iter().cloned());

@@ -26,7 +26,7 @@ use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
 
 /// A resting side is rewritten no sooner than this after the switch away from it: a program that
 /// still reads it has long ended.
-const REST: Duration = Duration::from_millis(10);
+pub(super) const REST: Duration = Duration::from_millis(10);
 
 impl DataPlane {
     /// Puts an image in force. `seed` draws this host's directory multipliers.
@@ -65,6 +65,7 @@ impl DataPlane {
         for run in prepared.fresh {
             self.pages.free(run);
         }
+        self.sweep_prefixes();
     }
 
     /// Puts a prepared image in force.
@@ -97,6 +98,7 @@ impl DataPlane {
         }
         self.retire_backends(image);
         self.retire_services(image);
+        self.sweep_prefixes();
         // Only now is all of it in force: a start after a crash does again what is later than this.
         self.store_generation(image.generation);
         Ok(())
@@ -178,6 +180,7 @@ impl DataPlane {
         let word = self.maps.service_word(number);
         let in_force = (word.generation != 0).then(|| self.maps.service_in_force(number));
         let mut row = service.row;
+        row.direct = self.list_of(&service.direct)?;
         for ((version, family), cells) in &service.tables {
             let kept = in_force
                 .as_ref()

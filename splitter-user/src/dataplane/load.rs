@@ -8,7 +8,9 @@ use std::{
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use rustix::thread::CapabilitySet;
 
-use super::{DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins};
+use super::{
+    DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, prefixes::PrefixLists,
+};
 use crate::model::Limits;
 
 /// The eBPF object, as `cargo xtask build` made it.
@@ -56,6 +58,7 @@ impl DataPlane {
             ebpf,
             maps,
             pages: Pages::new(),
+            prefixes: PrefixLists::default(),
             flipped: HashMap::new(),
             directory_flipped: None,
             endpoints: Vec::new(),
@@ -73,6 +76,7 @@ impl DataPlane {
         plane.calibrate()?;
         plane.endpoints = plane.read_endpoints();
         plane.occupy_pages();
+        plane.adopt_prefixes();
         // Entries kept by an earlier process may name a way that has changed since.
         plane.raise_route_epoch();
         Ok(plane)

@@ -2,19 +2,21 @@
 
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, PerCpuArray},
+    maps::{HashMap, Map, MapData, PerCpuArray, lpm_trie::LpmTrie},
 };
 use splitter_common::{
     flow::Table,
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FrontendRow, NextHop, Page, ServiceRow, Word,
+        FrontendRow, NextHop, Page, PrefixKey, ServiceRow, Word,
     },
     reason::{self, Reason, Verdict},
 };
 
 use super::{DataPlaneError, mapped::Mapped, pod::Raw};
 
+/// Prefixes of all lists; a value says no more than that the key is there.
+pub(super) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
 type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
 
 /// Every map of the object but the log's.
@@ -39,6 +41,7 @@ pub struct Maps {
     pub pages: Mapped<Page>,
     /// By backend number.
     pub next_hops: Mapped<NextHop>,
+    pub(super) prefixes: Prefixes,
     pending: Flows,
     established: Flows,
     counters: PerCpuArray<MapData, Raw<BackendCounters>>,
@@ -46,7 +49,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -57,6 +60,7 @@ pub(super) const NAMES: [&str; 14] = [
     "SERVICES",
     "PAGES",
     "NEXT_HOPS",
+    "PREFIXES",
     "PENDING",
     "ESTABLISHED",
     "COUNTERS",
@@ -77,6 +81,7 @@ impl Maps {
             services: mapped(ebpf, "SERVICES")?,
             pages: mapped(ebpf, "PAGES")?,
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            prefixes: typed(ebpf, "PREFIXES")?,
             pending: typed(ebpf, "PENDING")?,
             established: typed(ebpf, "ESTABLISHED")?,
             counters: typed(ebpf, "COUNTERS")?,

@@ -16,6 +16,7 @@ mod maps;
 mod pages;
 mod pins;
 pub mod pod;
+mod prefixes;
 mod tables;
 
 use std::{collections::HashMap, path::PathBuf, time::Instant};
@@ -75,6 +76,16 @@ pub enum DataPlaneError {
         /// Pages asked for.
         pages: u32,
     },
+    /// The prefixes are used up.
+    #[error(
+        "no room for {prefixes} more prefixes beside those in force, {} in all: list fewer, or \
+         change fewer services at once",
+        splitter_common::capacity::MAX_PREFIXES
+    )]
+    PrefixesFull {
+        /// Prefixes asked for.
+        prefixes: usize,
+    },
     /// What was written does not read back.
     #[error("{0} did not read back as written")]
     ReadBack(&'static str),
@@ -96,6 +107,7 @@ pub struct DataPlane {
     ebpf: Ebpf,
     maps: Maps,
     pages: pages::Pages,
+    prefixes: prefixes::PrefixLists,
     flipped: HashMap<u32, Instant>,
     directory_flipped: Option<Instant>,
     /// What the directory in force knows. Nobody else writes it while this process has the lock.

@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::{
     maglev,
@@ -87,6 +88,10 @@ pub struct Service {
     pub release: String,
     /// Services of one group share the salt, so that a client is in the canary of all of them.
     pub salt_group: Option<String>,
+    /// Those who speak to backends without a VIP: what backends send them is never taken for a
+    /// reply that lost its flow.
+    #[serde(default)]
+    pub direct: Vec<IpNet>,
     /// The versions, in the order of the file; exactly one is the baseline.
     pub versions: Vec<Version>,
 }

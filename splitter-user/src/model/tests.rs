@@ -67,6 +67,7 @@ fn the_baseline_gets_the_rest() {
         affinity: None,
         release: "1".into(),
         salt_group: None,
+        direct: Vec::new(),
         versions: vec![
             version("v2", false, 50_000),
             version("stable", true, 0),

@@ -44,7 +44,7 @@ impl fmt::Display for Protocol {
 pub struct Vip {
     /// The address.
     pub address: IpAddr,
-    /// The port.
+    /// The port; 0: every port that no other VIP of the address and protocol names.
     pub port: u16,
     /// The protocol.
     pub protocol: Protocol,

@@ -92,7 +92,10 @@ mod tests {
             let bit = filter_bit(multiplier, address);
             assert_ne!(directory.filter[bit.word as usize] & bit.mask, 0);
             let bucket = &directory.buckets[&bucket_of(multiplier, address, endpoint.port, 6)];
-            assert_eq!(bucket.find(address, endpoint.port, 6), Some(endpoint));
+            assert_eq!(
+                bucket.find(address, endpoint.port, 6, EndpointKind::Backend),
+                Some(endpoint)
+            );
         }
     }
 }

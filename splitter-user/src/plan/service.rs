@@ -1,7 +1,8 @@
 //! Owns what one service becomes: its row with salt and cut points, and its tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use ipnet::IpNet;
 use splitter_common::{
     address::{Address, Family},
     capacity::MAX_VERSIONS,
@@ -24,10 +25,28 @@ use crate::{
 pub struct ServiceImage {
     /// The service's name.
     pub name: String,
-    /// The row; its `tables` have the right cells but page 0 until they have a place.
+    /// The row; its `tables` have the right cells but page 0, and its lists are none, until they
+    /// have a place.
     pub row: ServiceRow,
+    /// Who speaks to backends directly.
+    pub direct: PrefixList,
     /// Table cells by version index and family (0: IPv4, 1: IPv6); cells are backend numbers.
     pub tables: BTreeMap<(usize, usize), Vec<u16>>,
+}
+
+/// Prefixes as they go into the kernel: the length in bits, of 128, and the address.
+pub type PrefixList = BTreeSet<(u32, Address)>;
+
+/// The prefixes of a list. IPv4 ones lie among the mapped addresses, 96 bits further.
+fn prefix_list(prefixes: &[IpNet]) -> PrefixList {
+    let bits = |prefix: &IpNet| match prefix {
+        IpNet::V4(v4) => 96 + u32::from(v4.prefix_len()),
+        IpNet::V6(v6) => u32::from(v6.prefix_len()),
+    };
+    prefixes
+        .iter()
+        .map(|prefix| (bits(prefix), Address::from(prefix.network())))
+        .collect()
 }
 
 /// The row and tables of a service.
@@ -62,11 +81,12 @@ pub(super) fn service_image(
         affinity_tcp: affinity(Protocol::Tcp),
         affinity_udp: affinity(Protocol::Udp),
         baseline: given.version(baseline_name(service)?)?.index,
-        zero: 0,
+        direct: 0,
     };
     Ok(ServiceImage {
         name: service.name.clone(),
         row,
+        direct: prefix_list(&service.direct),
         tables,
     })
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use splitter_tests::{client::Client, server::Server, topology::vip_for};
 
-use crate::scene::{PORT, scene};
+use crate::scene::{PORT, config, scene};
 
 #[test]
 fn splits_tcp_and_udp_of_both_families_over_two_interfaces() {
@@ -60,7 +60,12 @@ fn the_first_syn_to_an_unresolved_neighbour_reaches_the_backend() {
 
 #[test]
 fn other_traffic_through_and_to_the_host_passes() {
-    let scene = scene(false, "50%");
+    let mut scene = scene(false, "50%");
+    let direct = "direct = [\"10.100.0.1\"]\n[service.shop.version.stable]";
+    let config = config(&scene.topology, "50%").replace("[service.shop.version.stable]", direct);
+    scene.daemon.stop().expect("stopped");
+    scene.daemon.write_config(&config).expect("written");
+    scene.daemon.serve().expect("restarted");
     let client = Client::new(&scene.topology.client).expect("a client");
     let source = scene.topology.clients_v4[0].into();
     let backend = &scene.topology.backends[0];
@@ -70,5 +75,12 @@ fn other_traffic_through_and_to_the_host_passes() {
         reply.server,
         IpAddr::V4(backend.v4),
         "the reply keeps the backend's address"
+    );
+    // The same client by the VIP, and another one who is not on the list.
+    assert!(client.get(source, vip_for(source, PORT)).is_ok());
+    let other = scene.topology.clients_v4[1].into();
+    assert!(
+        client.get(other, direct).is_err(),
+        "for all others a backend's answers are the VIP's"
     );
 }

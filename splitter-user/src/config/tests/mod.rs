@@ -1,6 +1,8 @@
-//! Tests of the configuration: a good file, `conf.d`, and the law of weights; bad files in [`bad`].
+//! Tests of the configuration: a good file, `conf.d`, and the law of weights; bad files in [`bad`], VIPs of
+//! every port in [`every_port`].
 
 mod bad;
+mod every_port;
 
 use std::collections::BTreeMap;
 use std::fs;

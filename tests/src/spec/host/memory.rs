@@ -6,7 +6,7 @@ use anyhow::Result;
 use splitter_common::{
     capacity::PAGE_CELLS, flow::Cell, hash::HashKey, layout::ServiceRow, maglev, packet::Packet,
 };
-use splitter_user::plan::{Image, directory::DirectoryImage};
+use splitter_user::plan::{Image, directory::DirectoryImage, service::PrefixList};
 
 /// A flow element whose words change under those who hold it.
 #[derive(Clone)]
@@ -60,6 +60,8 @@ pub(super) struct Tables {
     pub(super) directory: DirectoryImage,
     pub(super) rows: HashMap<u32, ServiceRow>,
     pub(super) pages: Vec<[u16; PAGE_CELLS]>,
+    /// By list number less 1.
+    pub(super) lists: Vec<PrefixList>,
 }
 
 impl Tables {
@@ -67,8 +69,13 @@ impl Tables {
         let directory = DirectoryImage::build(&image.endpoints, seed)?;
         let mut pages = Vec::new();
         let mut rows = HashMap::new();
+        let mut lists = Vec::new();
         for (number, service) in &image.services {
             let mut row = service.row;
+            if !service.direct.is_empty() {
+                lists.push(service.direct.clone());
+                row.direct = lists.len() as u32;
+            }
             for ((version, family), cells) in &service.tables {
                 row.versions[*version].tables[*family].page = pages.len() as u32;
                 for chunk in cells.chunks(PAGE_CELLS) {
@@ -88,6 +95,7 @@ impl Tables {
             directory,
             rows,
             pages,
+            lists,
         })
     }
 }

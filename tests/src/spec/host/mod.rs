@@ -2,14 +2,14 @@
 
 mod memory;
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, net::IpAddr};
 
 use anyhow::{Result, ensure};
 use splitter_common::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
-    engine::{self, Env},
+    engine::{self, Env, Route},
     flow::{Hop, Table},
     hash::HashKey,
     layout::{
@@ -163,18 +163,40 @@ impl Env for Host {
         cells[first + 1] += u64::from(bytes);
     }
 
-    fn route(&self, _network: &Network, _source: Address, destination: Address) -> Option<Hop> {
+    fn listed(&self, list: u32, address: Address) -> bool {
+        let lists = self.tables.as_ref().map(|tables| &tables.lists);
+        let list = lists.and_then(|lists| lists.get(list.checked_sub(1)? as usize));
+        list.is_some_and(|list| {
+            list.iter()
+                .any(|(bits, prefix)| has_prefix(address, *prefix, *bits))
+        })
+    }
+
+    fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {
         let inside = LAB_PREFIXES.iter().any(|(prefix, v4, v6)| {
-            let prefix = Address::from(prefix.parse::<std::net::IpAddr>().expect("an address"));
+            let prefix = Address::from(prefix.parse::<IpAddr>().expect("an address"));
             prefix.family() == destination.family() && destination.prefix(*v4, *v6) == prefix
         });
         let (source, destination) = CLIENT_MACS;
-        inside.then(|| Hop {
+        if !inside {
+            return Route::NotForwarded;
+        }
+        Route::Hop(Hop {
             destination: Hop::mac_word(destination),
             source: Hop::mac_word(source),
             ifindex: OTHER,
         })
     }
+}
+
+/// Whether an address lies in a prefix of so many of 128 bits.
+fn has_prefix(address: Address, prefix: Address, bits: u32) -> bool {
+    let number = |address: Address| u128::from_be_bytes(address.bytes());
+    let behind = 128 - bits;
+    (number(address) ^ number(prefix))
+        .checked_shr(behind)
+        .unwrap_or(0)
+        == 0
 }
 
 impl Executor for Host {

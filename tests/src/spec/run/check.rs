@@ -66,7 +66,7 @@ impl<E: Executor> Stage<'_, E> {
         let ran = self.last.as_ref().context("no packet ran")?.ran.clone();
         self.bind(text, &ran.frame)?;
         let mut wanted = Frame::parse(text, |end| self.end(end))?;
-        let to_backend = ran.reason != Reason::Reply;
+        let to_backend = !matches!(ran.reason, Reason::Reply | Reason::ReplyStateless);
         let (ttl, macs) = match ran.verdict {
             Verdict::Tx | Verdict::Redirect if to_backend => (63, BACKEND_MACS),
             Verdict::Tx | Verdict::Redirect => (63, CLIENT_MACS),
@@ -139,6 +139,7 @@ fn counter_of(name: &str) -> Result<Counter> {
         "resets_by_client" => Counter::ResetsByClient,
         "resets_by_server" => Counter::ResetsByServer,
         "adopted" => Counter::Adopted,
+        "syn_retransmits" => Counter::SynRetransmits,
         other => bail!("{other} is no counter"),
     })
 }
