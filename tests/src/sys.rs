@@ -163,6 +163,56 @@ pub(crate) fn ifindex(interface: &str) -> io::Result<u32> {
     }
 }
 
+/// A socket of whole frames on an interface of the calling thread's network namespace: what is
+/// written leaves by it, what comes in by it is read. Reading does not wait.
+///
+/// # Errors
+///
+/// When there is no such interface or the kernel refuses.
+pub(crate) fn frames_of(interface: &str) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    let every_protocol = (libc::ETH_P_ALL as u16).to_be();
+    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the call takes three numbers.
+    let result = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(every_protocol)) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call returned a new file descriptor that nobody else owns.
+    let socket = unsafe { OwnedFd::from_raw_fd(result) };
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes an `int`, and pointer and length describe one.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `sockaddr_ll` is plain C data, for which all zeroes is a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = every_protocol;
+    address.sll_ifindex = ifindex(interface)?.cast_signed();
+    // SAFETY: pointer and length describe the address, which outlives the call.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}
+
 /// A `bpf` command that makes a file descriptor.
 fn bpf(command: u32, attributes: &[u64]) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd as _;

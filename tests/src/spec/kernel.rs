@@ -29,10 +29,10 @@ const XDP_REDIRECT: u32 = 4;
 
 /// The kernel's executor.
 pub struct Kernel {
-    plane: DataPlane,
+    pub(super) plane: DataPlane,
     other_ifindex: u32,
     generation: u32,
-    _netns: Netns,
+    pub(super) netns: Netns,
 }
 
 impl Kernel {
@@ -45,13 +45,41 @@ impl Kernel {
             plane: open()?,
             other_ifindex,
             generation: 0,
-            _netns: netns,
+            netns,
         })
     }
 
-    fn reason_counts(&self) -> Vec<(Reason, Verdict, u64)> {
+    pub(super) fn reason_counts(&self) -> Counts {
         self.plane.maps().reasons()
     }
+}
+
+/// Packets by reason and verdict.
+pub(super) type Counts = Vec<(Reason, Verdict, u64)>;
+
+/// Under what the one packet between two counts was counted; `None` when there was none.
+pub(super) fn counted(before: &Counts, after: &Counts) -> Result<Option<(Reason, Verdict)>> {
+    let count = |reason, verdict| {
+        let found = before
+            .iter()
+            .find(|(r, v, _)| (*r, *v) == (reason, verdict));
+        found.map_or(0, |(_, _, packets)| *packets)
+    };
+    let mut grown = after
+        .iter()
+        .filter(|(reason, verdict, packets)| *packets > count(*reason, *verdict));
+    let Some((reason, verdict, packets)) = grown.next() else {
+        return Ok(None);
+    };
+    ensure!(
+        grown.next().is_none(),
+        "the packet was counted under two reasons"
+    );
+    ensure!(
+        *packets == count(*reason, *verdict) + 1,
+        "it was counted more than once"
+    );
+    Ok(Some((*reason, *verdict)))
 }
 
 /// A namespace in which packets can be forwarded and the way to clients, by `c0`, is known.
@@ -124,24 +152,7 @@ impl Executor for Kernel {
         let mut out = Vec::new();
         let action = self.plane.run(frame, &mut out)?;
         let after = self.reason_counts();
-        let count = |counts: &[(Reason, Verdict, u64)], reason, verdict| {
-            let found = counts
-                .iter()
-                .find(|(r, v, _)| (*r, *v) == (reason, verdict));
-            found.map_or(0, |(_, _, packets)| *packets)
-        };
-        let mut grown = after
-            .iter()
-            .filter(|(reason, verdict, packets)| *packets > count(&before, *reason, *verdict));
-        let (reason, verdict, packets) = grown.next().context("the packet was not counted")?;
-        ensure!(
-            grown.next().is_none(),
-            "the packet was counted under two reasons"
-        );
-        ensure!(
-            *packets == count(&before, *reason, *verdict) + 1,
-            "it was counted more than once"
-        );
+        let (reason, verdict) = counted(&before, &after)?.context("the packet was not counted")?;
         let expected = match verdict {
             Verdict::Pass | Verdict::Resolve => XDP_PASS,
             Verdict::Drop => XDP_DROP,
@@ -152,8 +163,8 @@ impl Executor for Kernel {
             bail!("XDP action {action} for verdict {}", verdict.name());
         }
         Ok(Ran {
-            verdict: *verdict,
-            reason: *reason,
+            verdict,
+            reason,
             frame: out,
             // bpf_redirect keeps it where BPF_PROG_TEST_RUN does not look.
             ifindex: None,

@@ -1,5 +1,6 @@
 //! Owns the spec rows: what the program must do with which packets, written once in
-//! `tests/spec/*.toml` and run on the host ([`host`]) and in the kernel ([`kernel`]).
+//! `tests/spec/*.toml` and run on the host ([`host`]) and in the kernel ([`kernel`]); those that
+//! forward a packet run on a wire too ([`wire`]).
 //!
 //! A row is a script, one step a line:
 //!
@@ -23,6 +24,7 @@
 pub mod host;
 pub mod kernel;
 pub mod run;
+pub mod wire;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -47,6 +49,14 @@ pub struct Row {
     pub host_only: Option<String>,
     /// The script.
     pub script: String,
+}
+
+impl Row {
+    /// Whether a packet leaves for a client or backend.
+    pub fn forwards(&self) -> bool {
+        let mut lines = self.script.lines();
+        lines.any(|line| line.starts_with("= redirect") || line.starts_with("= tx"))
+    }
 }
 
 /// What is known of the way to backends.
