@@ -8,6 +8,8 @@ mod changes;
 mod forwarding;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
+#[path = "daemon/path_mtu.rs"]
+mod path_mtu;
 #[path = "daemon/scene.rs"]
 mod scene;
 #[path = "daemon/survival.rs"]

@@ -103,6 +103,8 @@ impl Core {
     /// Writes the next hops known to the rows of their backends, where they differ, of services
     /// that a commit after generation `since` has changed.
     pub(super) fn write_hops(&mut self, since: u32) {
+        let wire_lengths = interfaces::wire_lengths(self);
+        self.plane.set_wire_lengths(wire_lengths);
         for service in &self.config.services {
             let Ok(given) = self.state.numbers.service(&service.name) else {
                 continue;
@@ -115,7 +117,8 @@ impl Core {
                     let Ok(number) = given.backend(&version.name, backend) else {
                         continue;
                     };
-                    let hop = self.hops.get(&backend.address).and_then(hop);
+                    let hop = self.hops.get(&backend.address);
+                    let hop = hop.and_then(|state| hop_of(state, wire_lengths));
                     if self.plane.next_hop(number.number) != hop {
                         self.plane.set_next_hop(number.number, hop);
                     }
@@ -125,17 +128,24 @@ impl Core {
     }
 }
 
-fn hop(state: &HopState) -> Option<Hop> {
+fn hop_of(state: &HopState, wire_lengths: bool) -> Option<Hop> {
     match state {
         HopState::Resolved {
             mac,
             source_mac,
             ifindex,
+            mtu,
             ..
         } => Some(Hop {
             destination: Hop::mac_word(*mac),
             source: Hop::mac_word(*source_mac),
             ifindex: *ifindex,
+            // A longer one than any IP packet is no limit.
+            mtu: if wire_lengths {
+                u16::try_from(*mtu).unwrap_or(0)
+            } else {
+                0
+            },
         }),
         HopState::Unresolved { .. } | HopState::Local | HopState::NoRoute => None,
     }

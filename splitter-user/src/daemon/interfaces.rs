@@ -72,6 +72,12 @@ pub(super) fn some_lack_it(core: &Core) -> bool {
     core.interfaces.iter().any(|each| each.mode == NO_MODE)
 }
 
+/// Whether the program sees packets as long as they were on the wire: in its driver it does, in
+/// the generic path it sees what the kernel has put together of several.
+pub(super) fn wire_lengths(core: &Core) -> bool {
+    !core.interfaces.iter().any(|each| each.mode == GENERIC)
+}
+
 /// What an operator must know of them.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings = Vec::new();

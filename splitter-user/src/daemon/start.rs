@@ -101,6 +101,8 @@ async fn bring_up(
         attach::attach_all(core, &targets, undo)?;
     }
     attach::detach_others(core);
+    // The modes are known now, and with them whether lengths can be trusted.
+    core.write_hops(0);
     Ok(())
 }
 

@@ -159,6 +159,17 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Says whether packets are as long as they were on the wire, that is, whether every interface
+    /// carries the program in its driver.
+    pub fn set_wire_lengths(&mut self, so: bool) {
+        let word = Control::WireLengths as u32;
+        if self.maps.control.load_word(word) != u64::from(so) {
+            self.maps.control.store_word(word, u64::from(so));
+            // Ways that flows keep were asked for under the other.
+            self.raise_route_epoch();
+        }
+    }
+
     /// Makes every flow ask for its way back to the client anew.
     pub fn raise_route_epoch(&mut self) {
         let epoch = self.maps.control.load_word(Control::RouteEpoch as u32) as u16;
@@ -203,17 +214,6 @@ impl DataPlane {
         let (action, length) = clock::test_run(program, packet, out)?;
         out.truncate(length);
         Ok(action)
-    }
-
-    /// The program for frames in one buffer, or in several, loaded. For the bench.
-    pub fn loaded(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
-        let name = load::name(frags);
-        let program = self.program(name)?;
-        if program.fd().is_err() {
-            let loaded = program.load();
-            loaded.map_err(|error| DataPlaneError::Load(load::explain(name, &error)))?;
-        }
-        Ok(program)
     }
 
     fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {

@@ -15,12 +15,12 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES,
-        MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, MAX_BACKENDS,
+        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
     },
     layout::{
-        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
-        LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
+        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
     },
 };
 
@@ -219,6 +219,12 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
         "PAGES" => row::<Page>(TABLE_PAGES),
         "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
+        "ASIDE" | "ASIDE_FRAGS" => row::<u32>(1),
+        "FRAGMENTS" => (
+            size_of::<FragmentKey>() as u32,
+            size_of::<FragmentRow>() as u32,
+            FRAGMENTED_DATAGRAMS,
+        ),
         // The length of the prefix stands before the key.
         "PREFIXES" => ((4 + size_of::<PrefixKey>()) as u32, 4, MAX_PREFIXES),
         "COUNTERS" => row::<BackendCounters>(MAX_BACKENDS),
