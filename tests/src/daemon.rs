@@ -144,6 +144,16 @@ impl Daemon {
         bail!("the daemon did not stop at SIGTERM:\n{}", self.log())
     }
 
+    /// Sends SIGHUP, which asks for a reload.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn hang_up(&self) -> Result<()> {
+        let child = self.child.as_ref().context("the daemon is not running")?;
+        Ok(kill_process(Pid::from_child(child), Signal::HUP)?)
+    }
+
     /// Memory of the process that no file backs, its maps not counted, MiB.
     ///
     /// # Errors

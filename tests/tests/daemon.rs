@@ -10,7 +10,11 @@ mod forwarding;
 mod interfaces;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
+#[path = "daemon/reload.rs"]
+mod reload;
 #[path = "daemon/scene.rs"]
 mod scene;
+#[path = "daemon/starts.rs"]
+mod starts;
 #[path = "daemon/survival.rs"]
 mod survival;

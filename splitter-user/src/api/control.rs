@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use super::types::{
+    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, WeightChange, WeightSet,
+};
 use crate::model::Vip;
 
 /// What the API can ask of the daemon.
@@ -26,6 +28,13 @@ pub trait Control: Send + Sync + 'static {
         change: WeightSet,
         actor: Actor,
     ) -> impl Future<Output = Result<WeightChange, Refusal>> + Send;
+
+    /// Applies what the configuration file has changed, or says what that would do.
+    fn reload(
+        &self,
+        wanted: ReloadRequest,
+        actor: Actor,
+    ) -> impl Future<Output = Result<Reload, Refusal>> + Send;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

@@ -20,7 +20,9 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
-use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use super::types::{
+    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, WeightChange, WeightSet,
+};
 use crate::model::Vip;
 
 /// The longest body of a request, in bytes.
@@ -42,6 +44,7 @@ pub async fn serve<C: Control>(
 pub fn router<C: Control>(control: Arc<C>) -> Router {
     Router::new()
         .route("/v1/status", get(status::<C>))
+        .route("/v1/reload", post(reload::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}/weights", post(weights::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
@@ -106,18 +109,40 @@ async fn weights<C: Control>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<WeightChange>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
-    let body = body.map_err(|error| {
-        Refusal::invalid(error.body_text())
-            .with_hint(format!("a body has at most {BODY_MAX} bytes"))
-    })?;
-    let change: WeightSet = serde_json::from_slice(&body).map_err(|error| {
+    let change: WeightSet = serde_json::from_slice(&whole(body)?).map_err(|error| {
         Refusal::invalid(format!("the body is no weight change: {error}"))
             .with_hint("send {\"weights\": {\"canary\": \"5%\"}}")
     })?;
+    let actor = named(actor).await?;
+    Ok(Json(control.set_weights(name, change, actor).await?))
+}
+
+async fn reload<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Reload>, Answer> {
+    let wanted: ReloadRequest = serde_json::from_slice(&whole(body)?).map_err(|error| {
+        Refusal::invalid(format!("the body asks for no reload: {error}"))
+            .with_hint("send {} or {\"dry_run\": true}")
+    })?;
+    let actor = named(actor).await?;
+    Ok(Json(control.reload(wanted, actor).await?))
+}
+
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|error| {
+        Refusal::invalid(error.body_text())
+            .with_hint(format!("a body has at most {BODY_MAX} bytes"))
+    })
+}
+
+/// Who asks for a change.
+async fn named(actor: Option<Actor>) -> Result<Actor, Refusal> {
     let mut actor =
         actor.ok_or_else(|| Refusal::forbidden("the kernel does not say who is asking"))?;
     actor.name = login_name(actor.uid).await;
-    Ok(Json(control.set_weights(name, change, actor).await?))
+    Ok(actor)
 }
 
 /// What can stand behind the `?` of `explain`.

@@ -49,6 +49,18 @@ pub enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Apply what the configuration file has changed
+    ///
+    /// Only what the file has changed since it was last applied takes effect: weights set at run
+    /// time stay unless the file changes that same weight. A file with an error changes nothing.
+    Reload {
+        /// Only say what would change, and who would move
+        #[arg(long)]
+        dry_run: bool,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// The weights of versions
     #[command(subcommand)]
     Weight(WeightCommand),

@@ -110,7 +110,7 @@ impl Exit {
         match error {
             ClientError::NoSocket(_) | ClientError::NotListening(_) => Self::NotRunning,
             ClientError::Permission(_) => Self::Forbidden,
-            ClientError::Timeout(_) | ClientError::Io { .. } | ClientError::Nonsense { .. } => {
+            ClientError::Timeout(..) | ClientError::Io { .. } | ClientError::Nonsense { .. } => {
                 Self::Failure
             }
             ClientError::Refused(refusal) => Self::of_refusal(refusal),

@@ -74,6 +74,8 @@ fn commands_are_read_as_meant() {
     parse("splitter secret new --path /x").expect("good");
     parse("splitter detach --pin-dir /x").expect("good");
     parse("splitter service list").expect("good");
+    parse("splitter reload").expect("good");
+    parse("splitter reload --dry-run -o json").expect("good");
 }
 
 #[test]
@@ -108,7 +110,10 @@ fn exit_codes_are_stable() {
     let rows: [(anyhow::Error, u8); 14] = [
         (anyhow::anyhow!("boom"), 1),
         (Refusal::internal("x").into(), 1),
-        (ClientError::Timeout(path.clone()).into(), 1),
+        (
+            ClientError::Timeout(path.clone(), std::time::Duration::from_secs(5)).into(),
+            1,
+        ),
         (Refusal::invalid("x").into(), 2),
         (SecretError::Missing(path.clone()).into(), 2),
         (

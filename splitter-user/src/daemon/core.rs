@@ -17,7 +17,7 @@ use crate::{
     config::nearest,
     dataplane::{DataPlane, PreparedCommit},
     model::{Config, Service},
-    net::hops::HopState,
+    net::{Net, hops::HopState},
     plan::{Image, Numbers},
     secret::Secret,
     state::{Since, State, StateDir},
@@ -26,6 +26,7 @@ use crate::{
 /// The daemon, as the API sees it.
 pub struct Daemon {
     pub(super) core: Mutex<Core>,
+    pub(super) net: Net,
 }
 
 /// Everything behind the lock.
@@ -34,6 +35,10 @@ pub(super) struct Core {
     pub(super) config_path: PathBuf,
     /// What the file says.
     pub(super) file: Config,
+    /// The digest of its texts as they were when it was read.
+    pub(super) file_digest: u64,
+    /// Why the last reload was refused, until one is not.
+    pub(super) refused_reload: Option<String>,
     /// What is in force: the file with the overlays.
     pub(super) config: Config,
     /// What survives.
@@ -54,7 +59,7 @@ pub(super) struct Core {
     pub(super) unfinished: Option<String>,
     /// Whom nothing comes back from.
     pub(super) answers: Answers,
-    /// What the start had to tell.
+    /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
     /// When the daemon began.
     pub(super) began: Instant,

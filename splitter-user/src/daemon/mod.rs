@@ -6,12 +6,14 @@
 mod answers;
 mod attach;
 mod core;
+mod difference;
 mod explain;
 mod heap;
 mod hops;
 mod host;
 mod interfaces;
 mod parts;
+mod reload;
 mod start;
 mod status;
 mod takeover;
@@ -33,6 +35,7 @@ use crate::{
     dataplane::{self, DataPlaneError},
     model::{ServeOptions, Vip},
     net::Net,
+    plan::PlanError,
 };
 
 /// How long the next hops are vouched for; renewed every second.
@@ -64,7 +67,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let net = Net::connect().context("cannot talk to the kernel's routing tables")?;
     let mut core = start::start(&options, &net).await?;
     let logger = start::kernel_log(&mut core);
-    let daemon = Arc::new(Daemon::new(core));
+    let daemon = Arc::new(Daemon::new(core, net));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
@@ -72,18 +75,16 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let mut loops = Parts::default();
     loops.spawn("the lease's loop", lease_loop(Arc::clone(&daemon)));
     loops.spawn(
-        "the next hops' loop",
-        hops::keep_fresh(Arc::clone(&daemon), net),
-    );
-    loops.spawn(
         "the watch over answers",
         answers::watch(Arc::clone(&daemon)),
     );
+    loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
+    let reloaded = Arc::clone(&daemon);
     loops.spawn("the loop of SIGHUP", async move {
-        // A closed terminal must not end the daemon without its lease's grace.
         while hang_up.recv().await.is_some() {
-            log::warn!("SIGHUP: ignored; a changed configuration takes a restart");
+            // A refusal is in the log and in the status.
+            let _told = reload::reload(&reloaded, false, "SIGHUP").await;
         }
         Ok(())
     });
@@ -150,14 +151,36 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
         | DataPlaneError::Load(_)
         | DataPlaneError::Map { .. }
         | DataPlaneError::ReadBack(_) => Refusal::internal(error),
-        DataPlaneError::Plan(_) => Refusal::invalid(error),
+        DataPlaneError::Plan(error) => refused_plan(&error),
     }
 }
 
+fn refused_plan(error: &PlanError) -> Refusal {
+    match error {
+        PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
+        PlanError::SaltInUse { .. }
+        | PlanError::PlaceInUse { .. }
+        | PlanError::NumbersTaken(_)
+        | PlanError::Unrecoverable { .. } => Refusal::conflict(error),
+        PlanError::Missing(_) => Refusal::internal(error),
+    }
+}
+
+/// What a caller of the API is told of an error of a change.
+fn refused(error: anyhow::Error) -> Refusal {
+    if let Some(error) = error.downcast_ref::<PlanError>() {
+        return refused_plan(error);
+    }
+    error
+        .downcast::<Refusal>()
+        .unwrap_or_else(|error| Refusal::internal(format!("{error:#}")))
+}
+
 impl Daemon {
-    fn new(core: Core) -> Self {
+    fn new(core: Core, net: Net) -> Self {
         Self {
             core: Mutex::new(core),
+            net,
         }
     }
 }
@@ -178,6 +201,14 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<types::WeightChange, Refusal> {
         weights::set(&mut *self.core.lock().await, &service, &change, &actor)
+    }
+
+    async fn reload(
+        &self,
+        wanted: types::ReloadRequest,
+        actor: api::Actor,
+    ) -> Result<types::Reload, Refusal> {
+        reload::reload(self, wanted.dry_run, &actor.to_string()).await
     }
 
     async fn explain(

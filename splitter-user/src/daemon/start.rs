@@ -14,7 +14,7 @@ use super::{
     hops, host, refusal, takeover,
 };
 use crate::{
-    config,
+    config::Texts,
     dataplane::{self, DataPlane, Options},
     model::{Config, ServeOptions},
     net::Net,
@@ -26,7 +26,8 @@ type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 /// Brings the data plane up, or takes over the one that runs.
 pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
-    let file = config::load(&options.config)?;
+    let texts = Texts::read(&options.config);
+    let file = texts.config()?;
     let secret = the_secret(options)?;
     let state_dir = StateDir::lock(&options.state_dir)?;
     let loaded = state_dir.load()?;
@@ -39,6 +40,8 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     let mut core = Core {
         config_path: options.config.clone(),
         file: file.clone(),
+        file_digest: texts.digest(),
+        refused_reload: None,
         config: file.clone(),
         state: State::default(),
         state_dir,
@@ -53,9 +56,14 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         began: Instant::now(),
     };
     let mut undo = Vec::new();
+    let before = loaded.clone();
     if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut undo).await {
         attach::undo(&mut core, undo);
         if !adopted {
+            // The file was not applied: what it would have overruled holds at the next start.
+            if let Err(error) = core.state_dir.restore(before.as_ref()) {
+                log::error!("the state cannot be put back: {error}");
+            }
             drop(core.plane);
             // Nothing was attached for good: leave no memory behind.
             let _best_effort = dataplane::detach(&options.pin_dir);
@@ -77,7 +85,8 @@ async fn bring_up(
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     host::check(core, file)?;
-    let targets = attach::targets(core, net, file).await?;
+    // A data plane that runs is never refused its daemon: an interface that is gone is waited for.
+    let survey = attach::survey(core, &net.links().await?, file, |_| core.plane.adopted())?;
     let (mut state, mut told) = takeover::take_up(&core.plane, loaded, file, &core.secret)?;
     let (config, dropped) = state.effective(file);
     for line in &dropped {
@@ -87,9 +96,9 @@ async fn bring_up(
     core.warnings = told;
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
-        if let Err(error) = attach::attach_all(core, &targets, undo) {
+        if let Err(error) = attach::attach_all(core, &survey, undo) {
             core.discard(planned);
-            return Err(error);
+            return Err(error.into());
         }
         core.put(planned)?;
         hops::refresh(core, net).await?;
@@ -98,7 +107,7 @@ async fn bring_up(
         core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
-        attach::attach_all(core, &targets, undo)?;
+        attach::attach_all(core, &survey, undo)?;
     }
     attach::detach_others(core);
     // The modes are known now, and with them whether lengths can be trusted.
