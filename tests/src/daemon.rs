@@ -82,6 +82,15 @@ impl Daemon {
     ///
     /// With the daemon's own words when it does not come up.
     pub fn serve(&mut self) -> Result<()> {
+        self.serve_with(&[])
+    }
+
+    /// As [`Self::serve`], with more options: `--accept-flow-loss`.
+    ///
+    /// # Errors
+    ///
+    /// With the daemon's own words when it does not come up.
+    pub fn serve_with(&mut self, options: &[&str]) -> Result<()> {
         ensure!(self.child.is_none(), "the daemon is running");
         let log = OpenOptions::new()
             .create(true)
@@ -99,6 +108,7 @@ impl Daemon {
             .arg(&self.pin_dir)
             .arg("--secret")
             .arg(self.secret_path())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

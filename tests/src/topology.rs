@@ -157,7 +157,7 @@ impl Topology {
         })
     }
 
-    fn namespaces(&self) -> impl Iterator<Item = &Netns> {
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Netns> {
         let backends = self.backends.iter().map(|backend| &backend.netns);
         [&self.client, &self.lb, &self.switch]
             .into_iter()

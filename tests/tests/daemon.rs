@@ -18,3 +18,5 @@ mod scene;
 mod starts;
 #[path = "daemon/survival.rs"]
 mod survival;
+#[path = "daemon/upgrade.rs"]
+mod upgrade;

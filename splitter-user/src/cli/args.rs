@@ -107,6 +107,15 @@ pub struct ServeArgs {
     /// Make a secret if there is none
     #[arg(long)]
     new_secret: bool,
+    /// Take the program off the interfaces when told to stop; without it, traffic goes on
+    #[arg(long)]
+    detach_on_exit: bool,
+    /// Take over from a program of another layout, whose flows are forgotten
+    ///
+    /// Programs and tables of one layout are taken over as they are. Another layout's tables cannot
+    /// be read: `serve` says how many flows they have and refuses, until this is given.
+    #[arg(long)]
+    accept_flow_loss: bool,
 }
 
 impl ServeArgs {
@@ -118,6 +127,8 @@ impl ServeArgs {
             pin_dir,
             secret,
             new_secret,
+            detach_on_exit,
+            accept_flow_loss,
         } = self;
         ServeOptions {
             config,
@@ -126,6 +137,8 @@ impl ServeArgs {
             pin_dir,
             secret,
             new_secret,
+            detach_on_exit,
+            accept_flow_loss,
         }
     }
 }

@@ -96,11 +96,11 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     let failure = tokio::select! {
         _ = terminate.recv() => {
-            log::info!("SIGTERM: stopping; traffic goes on");
+            log::info!("SIGTERM: stopping");
             None
         }
         _ = interrupt.recv() => {
-            log::info!("SIGINT: stopping; traffic goes on");
+            log::info!("SIGINT: stopping");
             None
         }
         failure = loops.first_end() => Some(failure),
@@ -112,12 +112,15 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     if !server.is_finished() {
         let _finished = tokio::time::timeout(Duration::from_secs(5), server).await;
     }
-    daemon
-        .core
-        .lock()
-        .await
-        .plane
-        .renew_lease(RESTART_GRACE_S)?;
+    let mut core = daemon.core.lock().await;
+    if failure.is_none() && options.detach_on_exit {
+        let report = core.plane.detach().map_err(refusal)?;
+        log::warn!("--detach-on-exit: {}", report.to_string().trim_end());
+    } else {
+        core.plane.renew_lease(RESTART_GRACE_S)?;
+        log::info!("traffic goes on");
+    }
+    drop(core);
     // A socket that is gone already is what we want.
     let _gone = std::fs::remove_file(&options.socket);
     match failure {
@@ -144,6 +147,7 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
         DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
         DataPlaneError::Busy(_)
         | DataPlaneError::Interface { .. }
+        | DataPlaneError::OtherLayouts(_)
         | DataPlaneError::PagesFull { .. }
         | DataPlaneError::PrefixesFull { .. }
         | DataPlaneError::Pins(_) => Refusal::conflict(error),

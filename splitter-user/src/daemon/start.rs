@@ -14,8 +14,9 @@ use super::{
     hops, host, refusal, takeover,
 };
 use crate::{
+    api::Refusal,
     config::Texts,
-    dataplane::{self, DataPlane, Options},
+    dataplane::{DataPlane, DataPlaneError, Options},
     model::{Config, ServeOptions},
     net::Net,
     secret::{self, Secret},
@@ -35,7 +36,9 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         pin_dir: Some(options.pin_dir.clone()),
         limits: file.limits,
     };
-    let plane = tokio::task::block_in_place(|| DataPlane::open(&opening)).map_err(refusal)?;
+    let plane =
+        tokio::task::block_in_place(|| DataPlane::open_over(&opening, options.accept_flow_loss))
+            .map_err(|error| other_layout(error, loaded.as_ref()))?;
     let adopted = plane.adopted();
     let mut core = Core {
         config_path: options.config.clone(),
@@ -59,18 +62,41 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     let before = loaded.clone();
     if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut undo).await {
         attach::undo(&mut core, undo);
+        core.plane.give_back();
         if !adopted {
             // The file was not applied: what it would have overruled holds at the next start.
             if let Err(error) = core.state_dir.restore(before.as_ref()) {
                 log::error!("the state cannot be put back: {error}");
             }
-            drop(core.plane);
-            // Nothing was attached for good: leave no memory behind.
-            let _best_effort = dataplane::detach(&options.pin_dir);
+            core.plane.abandon();
         }
         return Err(error);
     }
+    core.plane.bury_others();
     Ok(core)
+}
+
+/// What is cut when another layout is replaced, by the names that its daemon left on disk.
+fn other_layout(error: DataPlaneError, loaded: Option<&State>) -> Refusal {
+    if !matches!(error, DataPlaneError::OtherLayouts(_)) {
+        return refusal(error);
+    }
+    let names: Vec<&str> = loaded
+        .iter()
+        .flat_map(|state| state.numbers.services.keys())
+        .map(String::as_str)
+        .collect();
+    let of_whom = if names.is_empty() {
+        "its services".to_owned()
+    } else {
+        format!("service {}", names.join(", "))
+    };
+    refusal(error).with_hint(format!(
+        "run the splitter of that layout; or start this one with --accept-flow-loss: the program \
+         is then replaced without a gap, and all flows of {of_whom} are forgotten: those that are \
+         decided as before go on when their client speaks, the others are cut, and so may be \
+         answers that are under way"
+    ))
 }
 
 /// The order is that nothing is worse after a start that fails: over new maps the tables stand
@@ -96,7 +122,9 @@ async fn bring_up(
     core.warnings = told;
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
-        if let Err(error) = attach::attach_all(core, &survey, undo) {
+        let attached = core.plane.take_over().map_err(refusal);
+        let attached = attached.and_then(|()| attach::attach_all(core, &survey, undo));
+        if let Err(error) = attached {
             core.discard(planned);
             return Err(error.into());
         }
@@ -107,6 +135,7 @@ async fn bring_up(
         core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
+        core.plane.take_over().map_err(refusal)?;
         attach::attach_all(core, &survey, undo)?;
     }
     attach::detach_others(core);

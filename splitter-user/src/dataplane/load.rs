@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,8 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
 
 use super::{
-    DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, prefixes::PrefixLists,
+    DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
+    prefixes::PrefixLists,
 };
 use crate::model::Limits;
 
@@ -46,14 +48,26 @@ pub struct Options {
 
 impl DataPlane {
     /// Loads the object, over the pinned maps of an earlier process where there are any. Nothing
-    /// is attached yet.
+    /// is attached yet. Refused where programs of another layout run.
     pub fn open(options: &Options) -> Result<Self, DataPlaneError> {
+        Self::open_over(options, false)
+    }
+
+    /// As [`Self::open`]; with `accept_flow_loss` also where programs of another layout run, which
+    /// [`Self::take_over`] replaces.
+    pub fn open_over(options: &Options, accept_flow_loss: bool) -> Result<Self, DataPlaneError> {
         check_host()?;
         let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
-        let (mut adopted, mut pin_lock) = (false, None);
+        let (mut adopted, mut pin_lock, mut others) = (false, None, Vec::new());
         if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
             pins::prepare(root)?;
             pin_lock = Some(lock(root)?);
+            others = predecessor::find(root, dir)?;
+            if !others.is_empty() && !accept_flow_loss {
+                // Made a moment ago, or kept by what is pinned in it.
+                let _kept = fs::remove_dir(dir);
+                return Err(DataPlaneError::OtherLayouts(others));
+            }
             adopted = pins::adoptable(dir, &options.limits)?;
         }
         let mut ebpf = load(options, pin_dir.as_deref())?;
@@ -68,6 +82,8 @@ impl DataPlane {
             endpoints: Vec::new(),
             adopted,
             pin_dir,
+            others,
+            taken: Vec::new(),
             _pin_lock: pin_lock,
             hz: 0,
         };

@@ -130,10 +130,17 @@ impl Scene {
         Load::start(&self.topology.client, options).expect("a load")
     }
 
-    /// Counters of a version, by name, from `status`.
+    /// Counters of a version of the usual service, by name, from `status`.
     pub(crate) fn counter(&self, version: &str, counter: &str) -> u64 {
+        self.counter_of("shop", version, counter)
+    }
+
+    /// Counters of a version, by name, from `status`.
+    pub(crate) fn counter_of(&self, service: &str, version: &str, counter: &str) -> u64 {
         let status = self.daemon.status_json().expect("a status");
-        let versions = status["services"][0]["versions"]
+        let services = status["services"].as_array().expect("services");
+        let service = services.iter().find(|each| each["name"] == service);
+        let versions = service.expect("the service")["versions"]
             .as_array()
             .expect("versions");
         let found = versions
