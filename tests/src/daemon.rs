@@ -11,6 +11,7 @@ mod bpffs;
 mod cli;
 
 use std::fs::OpenOptions;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -37,6 +38,7 @@ pub struct Daemon {
     netns: Netns,
     directory: TempDir,
     pin_dir: PathBuf,
+    manager: Option<UnixDatagram>,
     child: Option<Child>,
 }
 
@@ -70,6 +72,7 @@ impl Daemon {
             netns: lb.clone(),
             directory,
             pin_dir: bpffs::new_pin_dir(),
+            manager: None,
             child: None,
         };
         daemon.write_config(config)?;
@@ -114,12 +117,39 @@ impl Daemon {
             .stderr(log)
             // Ctrl-C is for the test to handle, in its own order.
             .process_group(0);
+        if self.manager.is_some() {
+            command.env("NOTIFY_SOCKET", self.manager_path());
+        }
         if !self.secret_path().exists() {
             command.arg("--new-secret");
         }
         self.child = Some(self.netns.spawn(command)?);
         self.wait_until_it_answers()
             .map_err(|error| anyhow!("{error:#}; it said:\n{}", self.log()))
+    }
+
+    /// Listens to what the daemon tells its service manager from the next start on.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub fn manage(&mut self) -> Result<()> {
+        let manager = UnixDatagram::bind(self.manager_path())?;
+        manager.set_read_timeout(Some(SERVE_LIMIT))?;
+        self.manager = Some(manager);
+        Ok(())
+    }
+
+    /// What the daemon tells its service manager next (sd_notify(3)).
+    ///
+    /// # Errors
+    ///
+    /// When it is not managed, or tells nothing.
+    pub fn told_manager(&self) -> Result<String> {
+        let manager = self.manager.as_ref().context("it is not managed")?;
+        let mut buffer = [0; 1024];
+        let length = manager.recv(&mut buffer).context("it tells nothing")?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
     /// Kills the daemon without warning. The data plane stays.
@@ -272,6 +302,10 @@ impl Daemon {
     pub fn log(&self) -> String {
         let log = std::fs::read(self.path("stderr")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn manager_path(&self) -> PathBuf {
+        self.path("manager")
     }
 
     fn path(&self, name: &str) -> PathBuf {

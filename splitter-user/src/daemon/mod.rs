@@ -59,7 +59,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 async fn run(options: ServeOptions) -> anyhow::Result<()> {
     // Said before anything else is found missing.
     dataplane::check_host().map_err(refusal)?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     // Taken first: a second daemon must not touch what the first one runs.
@@ -80,14 +80,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
-    let reloaded = Arc::clone(&daemon);
-    loops.spawn("the loop of SIGHUP", async move {
-        while hang_up.recv().await.is_some() {
-            // A refusal is in the log and in the status.
-            let _told = reload::reload(&reloaded, false, "SIGHUP").await;
-        }
-        Ok(())
-    });
+    loops.spawn(
+        "the loop of SIGHUP",
+        reload::at_hang_up(Arc::clone(&daemon), hang_up),
+    );
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(

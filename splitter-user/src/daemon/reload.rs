@@ -4,6 +4,11 @@
 //! Invariant: all that waits comes before the first change, so that a caller who goes away leaves
 //! nothing half done.
 
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+
 use super::{
     attach::{self, Survey},
     core::{Core, Daemon, Planned, now_text},
@@ -25,12 +30,7 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
     if dry_run {
         return carry_out(&mut core, &daemon.net, true).await;
     }
-    tell_manager(&[
-        sd_notify::NotifyState::Reloading,
-        sd_notify::NotifyState::monotonic_usec_now().map_err(Refusal::internal)?,
-    ]);
     let done = carry_out(&mut core, &daemon.net, false).await;
-    tell_manager(&[sd_notify::NotifyState::Ready]);
     let path = core.config_path.display().to_string();
     match &done {
         Ok(report) => {
@@ -52,9 +52,18 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
     done
 }
 
-/// Without a service manager there is nobody to tell.
-fn tell_manager(states: &[sd_notify::NotifyState<'_>]) {
-    let _no_manager = sd_notify::notify(states);
+/// Reloads at every SIGHUP, and tells the service manager, which waits for the end of what it has
+/// asked for (systemd.service(5), `Type=notify-reload`). Without one there is nobody to tell.
+pub(super) async fn at_hang_up(daemon: Arc<Daemon>, mut hang_up: Signal) -> anyhow::Result<()> {
+    while hang_up.recv().await.is_some() {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            let _no_manager = sd_notify::notify(&[NotifyState::Reloading, now]);
+        }
+        // A refusal is in the log and in the status.
+        let _told = reload(&daemon, false, "SIGHUP").await;
+        let _no_manager = sd_notify::notify(&[NotifyState::Ready]);
+    }
+    Ok(())
 }
 
 async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, Refusal> {

@@ -91,7 +91,11 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
 
 #[test]
 fn a_file_with_an_error_changes_nothing_and_is_warned_of_until_it_is_mended() {
-    let scene = scene(false, "10%");
+    let mut scene = scene(false, "10%");
+    scene.daemon.stop().expect("stopped");
+    scene.daemon.manage().expect("managed");
+    scene.daemon.serve().expect("started");
+    assert_eq!(scene.daemon.told_manager().expect("told"), "READY=1\n");
     let before = scene.daemon.generation().expect("a generation");
     scene.write("10%", |text| {
         text + "[service.shop.version.stabel]\nwieght = \"5%\"\n"
@@ -119,6 +123,12 @@ fn a_file_with_an_error_changes_nothing_and_is_warned_of_until_it_is_mended() {
     // Mended, and told by the signal that a service manager sends.
     scene.write("40%", |text| text);
     scene.daemon.hang_up().expect("told");
+    let reloading = scene.daemon.told_manager().expect("told");
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert_eq!(scene.daemon.told_manager().expect("told"), "READY=1\n");
     let mended = |status: &serde_json::Value| {
         status["services"][0]["versions"][1]["weight_percent"] == 40.0
             && !status["warnings"].to_string().contains("refused")

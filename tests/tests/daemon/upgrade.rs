@@ -96,7 +96,7 @@ fn over_a_hundred_link_updates_lose_no_packet() {
     }
     scene.daemon.stop().expect("stopped");
     for _binary in 0..3 {
-        let programs = update(&scene, 18);
+        let programs = scene.topology.lb.run(|| update(&scene, 18));
         assert_eq!(programs.len(), 2, "each start loads its own: {programs:?}");
         updates += 18 * scene.topology.lb_interfaces.len();
     }
