@@ -179,7 +179,7 @@ pub(super) fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
     }
     let note = match (attached.native, target.choice) {
         (false, XdpChoice::Auto) if attached.adopted => {
-            Some("generic since an earlier start, which xdp = \"native\" changes: slower")
+            Some("generic since earlier, which xdp = \"native\" changes: slower")
         }
         (false, XdpChoice::Auto) => Some("its driver refuses native XDP: slower"),
         _ => None,

@@ -41,11 +41,13 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
             }
         }
         Err(refusal) => {
-            log::error!("{path}: a reload by {by} is refused: {refusal}");
+            let hint = refusal.hint().map(|hint| format!(" ({hint})"));
+            let why = format!("{refusal}{}", hint.unwrap_or_default());
+            log::error!("{path}: a reload by {by} is refused: {why}");
             core.refused_reload = Some(format!(
                 "a reload at {} was refused: {}; mend it and `splitter reload`",
                 now_text(),
-                one_line(&refusal.to_string())
+                one_line(&why)
             ));
         }
     }

@@ -58,6 +58,7 @@ pub(super) fn find(root: &Path, own: &Path) -> Result<Vec<OtherLayout>, DataPlan
             continue;
         };
         let interfaces = live_links(&dir);
+        refuse_unknown(&dir)?;
         if interfaces.is_empty() {
             let removed = pins::remove_all(&dir);
             let removed = removed.map_err(|error| pins::fault(&dir, "stays", &error))?;
@@ -79,6 +80,29 @@ pub(super) fn find(root: &Path, own: &Path) -> Result<Vec<OtherLayout>, DataPlan
     }
     found.sort_by_key(|layout| layout.number);
     Ok(found)
+}
+
+/// Refuses a directory with pins of kinds that this binary does not know: what they hold up, and how
+/// to take it over, only their own binary knows.
+fn refuse_unknown(dir: &Path) -> Result<(), DataPlaneError> {
+    let entries = fs::read_dir(dir).map_err(|error| pins::fault(dir, "cannot be read", &error))?;
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.into_iter().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(name) => Err(DataPlaneError::Pins(format!(
+            "{} holds {name}, which this binary does not know: run the splitter that has pinned \
+             it, or take it away with that one's `splitter detach`",
+            dir.display()
+        ))),
+    }
+}
+
+fn is_known(pin: &str) -> bool {
+    ["map_", "prog_", "link_"]
+        .iter()
+        .any(|kind| pin.starts_with(kind))
 }
 
 fn number_of(dir: &Path) -> Option<u32> {
@@ -202,5 +226,17 @@ mod tests {
         ] {
             assert_eq!(number_of(&Path::new("/pins").join(name)), number, "{name}");
         }
+    }
+
+    #[test]
+    fn what_another_binary_has_pinned_in_its_own_way_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["map_CONTROL", "prog_splitter", "link_eth0"] {
+            fs::write(dir.path().join(name), "").expect("written");
+        }
+        refuse_unknown(dir.path()).expect("all known");
+        fs::write(dir.path().join("netkit_eth0"), "").expect("written");
+        let told = refuse_unknown(dir.path()).expect_err("unknown").to_string();
+        assert!(told.contains("holds netkit_eth0"), "{told}");
     }
 }

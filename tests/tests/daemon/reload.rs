@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use splitter_tests::load::LoadMode;
 
-use crate::scene::{Scene, config, scene};
+use crate::scene::{PORT, Scene, config, scene};
 
 impl Scene {
     /// Writes the configuration that `change` makes of the usual one.
@@ -32,6 +32,18 @@ impl Scene {
 #[test]
 fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
     let scene = scene(false, "10%");
+    // The second backend of the stable version comes later.
+    let second = &scene.topology.backends[1];
+    let without = |text: String| {
+        let (v4, v6) = (
+            format!(", \"{}:{PORT}\"", second.v4),
+            format!(", \"[{}]:{PORT}\"", second.v6),
+        );
+        assert!(text.contains(&v4) && text.contains(&v6), "{text}");
+        text.replace(&v4, "").replace(&v6, "")
+    };
+    scene.write("10%", without);
+    scene.reload();
     let loads = [LoadMode::NewConnection, LoadMode::KeepAlive, LoadMode::Udp]
         .map(|mode| scene.load_at(mode, 150));
     thread::sleep(Duration::from_millis(500));
@@ -39,7 +51,7 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
         .daemon
         .cli_ok(&["weight", "set", "shop", "canary=30%"])
         .expect("set");
-    // Another key than the one that was set: the weight stays.
+    // Another key than the one that was set: the weight stays, and new backends are reached.
     let more = |text: String| {
         text + "[service.other]\nvips = [\"203.0.113.77:80/tcp\"]\n\
                 [service.other.version.stable]\nbaseline = true\nbackends = [\"10.2.0.11:81\"]\n"
@@ -55,6 +67,8 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
         told.contains("service other is new") && told.contains("canary=30%, set at run time"),
         "{told}"
     );
+    let comes = format!("+ backend {}:{PORT} of stable: weight 1", second.v4);
+    assert!(told.contains(&comes), "{comes}: {told}");
     assert_eq!(scene.weight(), 30.0);
     assert!(!scene.warnings().contains("reload"), "{}", scene.warnings());
     thread::sleep(Duration::from_millis(500));
@@ -78,9 +92,17 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
     );
     assert_eq!(scene.weight(), 20.0);
     thread::sleep(Duration::from_millis(500));
-    for load in loads {
-        scene.unharmed(&load.stop());
+    let mut reports = loads.map(|load| load.stop());
+    for report in &reports {
+        scene.unharmed(report);
     }
+    let of_new_flows = std::mem::take(&mut reports[0]).by_client;
+    assert!(
+        of_new_flows
+            .values()
+            .any(|seen| seen.backends.contains("b2")),
+        "the backend that came has flows: {of_new_flows:?}"
+    );
     scene.everyone_gets_what_explain_says();
     let told = scene.reload();
     assert!(
@@ -199,6 +221,54 @@ fn interfaces_are_changed_by_a_reload_all_or_none() {
         .filter_map(|each| each["name"].as_str())
         .collect();
     assert_eq!(names, scene.topology.lb_interfaces);
+}
+
+/// A bridge has no native XDP, and a native program cannot send to one.
+#[test]
+fn an_interface_that_is_generic_makes_all_so_and_status_says_why() {
+    let scene = scene(false, "10%");
+    let auto = |text: String| text.replace("xdp = \"native\"", "xdp = \"auto\"");
+    scene.write("10%", auto);
+    let told = scene.reload();
+    assert!(told.contains("~ cli0: native -> auto"), "{told}");
+    let modes = || {
+        let status = scene.daemon.status_json().expect("a status");
+        let interfaces = status["interfaces"].as_array().expect("interfaces").clone();
+        interfaces
+            .iter()
+            .map(|each| format!("{} {}", each["mode"], each["note"]))
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(modes(), ["\"native\" null"; 2]);
+    let lb = &scene.topology.lb;
+    lb.ip(&["link", "add", "br9", "type", "bridge"])
+        .expect("made");
+    lb.ip(&["link", "set", "br9", "up"]).expect("up");
+    scene.write("10%", |text| auto(text) + "[[interface]]\nname = \"br9\"\n");
+    scene.reload();
+    assert!(
+        modes().iter().all(|mode| mode.contains("\"generic\"")),
+        "{:?}",
+        modes()
+    );
+    assert!(
+        modes()[0].contains("because another interface is"),
+        "{:?}",
+        modes()
+    );
+    scene.everyone_gets_what_explain_says();
+    scene.write("10%", auto);
+    scene.reload();
+    // Another mode costs packets: it changes when that is asked for.
+    assert!(
+        modes()[0].contains("generic since earlier"),
+        "{:?}",
+        modes()
+    );
+    scene.write("10%", |text| text);
+    scene.reload();
+    assert_eq!(modes(), ["\"native\" null"; 2]);
+    scene.everyone_gets_what_explain_says();
 }
 
 #[test]
