@@ -1,7 +1,5 @@
 //! Reloads: what the file changed takes effect, and nothing else, and nobody is hurt.
 
-use std::{thread, time::Duration};
-
 use splitter_tests::load::LoadMode;
 
 use crate::scene::{PORT, Scene, config, scene};
@@ -46,7 +44,7 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
     scene.reload();
     let loads = [LoadMode::NewConnection, LoadMode::KeepAlive, LoadMode::Udp]
         .map(|mode| scene.load_at(mode, 150));
-    thread::sleep(Duration::from_millis(500));
+    scene.ask_on(&loads, 60);
     scene
         .daemon
         .cli_ok(&["weight", "set", "shop", "canary=30%"])
@@ -71,7 +69,7 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
     assert!(told.contains(&comes), "{comes}: {told}");
     assert_eq!(scene.weight(), 30.0);
     assert!(!scene.warnings().contains("reload"), "{}", scene.warnings());
-    thread::sleep(Duration::from_millis(500));
+    scene.ask_on(&loads, 60);
     // The key itself: the file wins and says so, and the other service goes.
     scene.write("20%", |text| text);
     let dry = scene.daemon.cli_ok(&["reload", "--dry-run"]).expect("said");
@@ -91,7 +89,7 @@ fn a_reload_under_load_applies_what_the_file_changed_and_hurts_nobody() {
         "{told}"
     );
     assert_eq!(scene.weight(), 20.0);
-    thread::sleep(Duration::from_millis(500));
+    scene.ask_on(&loads, 60);
     let mut reports = loads.map(|load| load.stop());
     for report in &reports {
         scene.unharmed(report);
@@ -210,7 +208,7 @@ fn interfaces_are_changed_by_a_reload_all_or_none() {
     assert_eq!(output.code, Some(4), "{output:?}");
     scene.write("10%", |text| text);
     assert!(scene.reload().contains("- more0: native"));
-    thread::sleep(Duration::from_millis(700));
+    scene.ask_on([&load], 120);
     assert!(!shown("more0").contains("prog/xdp"), "{}", shown("more0"));
     scene.unharmed(&load.stop());
     let status = scene.daemon.status_json().expect("a status");

@@ -1,7 +1,5 @@
 //! Starts that are refused, and what a stop leaves.
 
-use std::{thread, time::Duration};
-
 use splitter_tests::{
     client::Client,
     daemon::Daemon,
@@ -120,7 +118,7 @@ fn another_layout_is_replaced_when_its_flows_may_be_lost_and_not_before() {
     let mut scene = scene(false, "10%");
     let loads = [LoadMode::NewConnection, LoadMode::KeepAlive, LoadMode::Udp]
         .map(|mode| scene.load_at(mode, 150));
-    thread::sleep(Duration::from_millis(700));
+    scene.ask_on(&loads, 60);
     scene.daemon.stop().expect("stopped");
     let own = scene.daemon.layout_dir();
     let other = own.with_file_name("v9999");
@@ -170,7 +168,7 @@ fn another_layout_is_replaced_when_its_flows_may_be_lost_and_not_before() {
     scene.daemon.serve_with(&accept).expect("taken over");
     assert_ne!(program("cli0"), before);
     assert!(!other.exists() && own.join("link_cli0").exists());
-    thread::sleep(Duration::from_millis(700));
+    scene.ask_on(&loads, 60);
     for load in loads {
         // The decision is the same, so that flows met in the middle go on; answers that were under
         // way when their flow was forgotten are lost.

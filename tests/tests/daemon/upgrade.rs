@@ -1,7 +1,7 @@
 //! Upgrades: the program is replaced under its links while packets flow, and none is lost but those
 //! that a queue has counted.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::collections::BTreeSet;
 
 use splitter_tests::{count::Stream, load::LoadMode};
 use splitter_user::{
@@ -80,7 +80,7 @@ fn update(scene: &Scene, times: u32) -> BTreeSet<u32> {
 fn over_a_hundred_link_updates_lose_no_packet() {
     let (mut scene, stream) = counted_scene();
     let loads = [LoadMode::NewConnection, LoadMode::KeepAlive].map(|mode| scene.load_at(mode, 150));
-    thread::sleep(Duration::from_millis(500));
+    scene.ask_on(&loads, 60);
     let mut updates = 0;
     // The whole product, stopped in good order and not.
     for clean in [true, false, true] {
@@ -102,7 +102,7 @@ fn over_a_hundred_link_updates_lose_no_packet() {
     }
     scene.daemon.serve().expect("taken over");
     assert!(updates > 100, "{updates}");
-    thread::sleep(Duration::from_millis(500));
+    scene.ask_on(&loads, 60);
     let counts = stream.stop(&scene.topology).expect("counted");
     assert!(counts.sent > 2_000, "{counts:?}");
     assert_eq!(counts.twice, 0, "{counts:?}");
