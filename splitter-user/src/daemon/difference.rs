@@ -108,6 +108,7 @@ fn items(service: &Service) -> Items {
         affinity,
         release,
         salt_group,
+        direct,
         versions,
     } = service;
     let mut items: Items = vec![
@@ -125,6 +126,11 @@ fn items(service: &Service) -> Items {
             .map(|group| ("salt group".to_owned(), group.clone())),
     );
     items.extend(vips.iter().map(|vip| (format!("VIP {vip}"), String::new())));
+    items.extend(
+        direct
+            .iter()
+            .map(|prefix| (format!("direct {prefix}"), String::new())),
+    );
     let weights = service.weights();
     for version in versions {
         let Version {
@@ -231,6 +237,11 @@ backends = [\"10.0.0.3:80\"]
                 "vips",
                 "salt_group = \"g\"\nvips",
                 "salt group None Some(\"g\")",
+            ),
+            (
+                "vips",
+                "direct = [\"10.9.0.0/16\"]\nvips",
+                "direct 10.9.0.0/16 None Some(\"\")",
             ),
             (".canary]", ".beta]", "version canary Some(\"\") None"),
         ] {
