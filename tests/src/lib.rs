@@ -8,6 +8,7 @@ pub mod count;
 pub mod daemon;
 pub mod demo;
 pub mod ethtool;
+pub mod flood;
 pub mod load;
 pub mod netns;
 pub mod packet;

@@ -4,6 +4,8 @@
 mod answers;
 #[path = "daemon/changes.rs"]
 mod changes;
+#[path = "daemon/floods.rs"]
+mod floods;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
 #[path = "daemon/interfaces.rs"]

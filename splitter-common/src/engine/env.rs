@@ -1,0 +1,91 @@
+//! Owns the seam to the world beside the packet: the kernel's maps, clock and routes, or a test's.
+
+use super::Parsed;
+use crate::{
+    address::Address,
+    clock::Jiffies,
+    flow::{Cell, Hop, Table},
+    layout::{
+        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, ServiceRow,
+    },
+    packet::{Inner, Network},
+};
+
+/// The world beside the packet: maps, clock and routes. All numbers may be out of range; a
+/// look-up then finds nothing.
+pub trait Env {
+    /// A live element of a flow table.
+    type Cell: Cell;
+
+    /// Keeps what was read of the packet and lends it until the next packet. Behind this the
+    /// verifier knows nothing of how it came about: it walks what follows once, not once for each
+    /// form that a packet can have.
+    fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
+    /// The same for what an ICMP error quotes.
+    fn keep_inner(&self, inner: Inner) -> Option<&Inner>;
+    /// The interface the packet came in by.
+    fn ingress_ifindex(&self) -> u32;
+    /// The time.
+    fn jiffies(&self) -> Jiffies;
+    /// A word of the control map; 0 when never written.
+    fn control(&self, word: Control) -> u64;
+    /// How a side of the directory is hashed.
+    fn directory_row(&self, side: u32) -> Option<DirectoryRow>;
+    /// A word of the address filter, both sides in one array.
+    fn filter_word(&self, index: u32) -> u64;
+    /// A bucket of the directory, both sides in one array.
+    fn bucket(&self, index: u32) -> Option<&Bucket>;
+    /// A frontend's row.
+    fn frontend(&self, number: u32) -> Option<&FrontendRow>;
+    /// A backend's row.
+    fn backend(&self, number: u32) -> Option<&BackendRow>;
+    /// A service's packed [`Word`].
+    fn service_word(&self, number: u32) -> u64;
+    /// A service's row, both sides in one array: `2 * service + side`.
+    fn service(&self, index: u32) -> Option<&ServiceRow>;
+    /// A table cell; 0 for none.
+    fn table_cell(&self, page: u32, index: u32) -> u16;
+    /// The words of the next hop to a backend.
+    fn next_hop(&self, backend: u32) -> [u64; 3];
+    /// A live flow.
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Cell>;
+    /// Enters or replaces a flow; `false` when the kernel refused.
+    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool;
+    /// Removes a flow.
+    fn remove(&self, table: Table, key: &FlowKey);
+    /// Where the first fragment of a datagram went.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow>;
+    /// Remembers where the first fragment of a datagram goes.
+    fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow);
+    /// Adds 1 to a counter of a backend.
+    fn count(&self, backend: u32, counter: Counter);
+    /// Counts one packet of `bytes` bytes, to the backend or from it.
+    fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
+    /// Whether a prefix list has an address; list 0 has none.
+    fn listed(&self, list: u32, address: Address) -> bool;
+    /// Asks the kernel's routing and neighbour tables.
+    fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
+}
+
+/// What the kernel's routing and neighbour tables say of a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// By this next hop.
+    Hop(Hop),
+    /// Not at once: the neighbour must be resolved first, say.
+    Unresolved,
+    /// Nowhere: the address is this host's own, or no route leads to it.
+    NotForwarded,
+}
+
+impl Route {
+    /// The next hop; [`Hop::NOWHERE`] when it is not known.
+    #[inline(always)]
+    pub(super) const fn hop(self) -> Hop {
+        match self {
+            Self::Hop(hop) => hop,
+            Self::Unresolved | Self::NotForwarded => Hop::NOWHERE,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Owns the engine's dealings with the flow tables: what counts as an entry, and how one gets in.
+
+use super::Env;
+use crate::{
+    flow::{Entry, Table, hop::load_hop},
+    layout::{Counter, FlowKey},
+};
+
+/// A flow's live element and what it held.
+pub(super) struct Found<C> {
+    pub(super) cell: C,
+    pub(super) entry: Entry,
+}
+
+/// The usable entry of a key.
+#[inline(always)]
+pub(super) fn find<E: Env>(
+    env: &E,
+    table: Table,
+    key: &FlowKey,
+    frontend_born: u32,
+) -> Option<Found<E::Cell>> {
+    alive(env, env.flow(table, key)?, key, frontend_born)
+}
+
+/// An element's entry, if it is usable: its tag fits, and no number that it names was given to
+/// another owner since it was made. A backend is never older than its service and version, so its
+/// birth and the frontend's are enough.
+#[inline(always)]
+pub(super) fn alive<E: Env>(
+    env: &E,
+    cell: E::Cell,
+    key: &FlowKey,
+    frontend_born: u32,
+) -> Option<Found<E::Cell>> {
+    let entry = Entry::load(&cell, key.tag())?;
+    let row = env.backend(entry.backend)?;
+    let alive = entry.generation >= frontend_born && entry.generation >= row.born;
+    alive.then_some(Found { cell, entry })
+}
+
+/// Enters a flow and counts a refusal.
+#[inline(always)]
+pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry, hop: [u64; 3]) {
+    if !env.insert(table, key, &entry.pack(key.tag(), hop)) {
+        env.count(entry.backend, Counter::InsertsRefused);
+    }
+}
+
+/// Moves a flow from pending to established with the way back that it has learned.
+#[inline(always)]
+pub(super) fn establish<E: Env>(env: &E, key: &FlowKey, found: &Found<E::Cell>, entry: &Entry) {
+    insert(env, Table::Established, key, entry, load_hop(&found.cell));
+    env.remove(Table::Pending, key);
+}
