@@ -1,5 +1,5 @@
 //! Owns every capacity of the data plane, with its unit and its memory cost; nothing else in the
-//! project states a size. [`memory_bytes`] adds them up.
+//! project states a size. [`shares`] says what each takes.
 
 use crate::layout::{
     BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
@@ -49,30 +49,70 @@ const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
 /// (kernel/bpf/lpm_trie.c), and the node without a value that joins two branches.
 const PREFIX_BYTES: u64 = 2 * 64;
 
-/// Kernel memory that the maps take, in bytes, on a host with `cpus` possible CPUs. Prefixes take
-/// theirs only when they are listed: [`prefix_bytes`].
-pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
-    let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
-    let flows = (established as u64 + pending as u64) * flow;
-    let fragment =
-        (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
-    let fragments = FRAGMENTED_DATAGRAMS as u64 * fragment;
-    let directory = 2
-        * (DIRECTORY_BUCKETS as u64 * size_of::<Bucket>() as u64
-            + FILTER_WORDS as u64 * 8
-            + size_of::<DirectoryRow>() as u64);
-    let rows = MAX_SERVICES as u64 * (2 * size_of::<ServiceRow>() as u64 + 8)
-        + MAX_FRONTENDS as u64 * size_of::<FrontendRow>() as u64
-        + MAX_BACKENDS as u64 * (size_of::<BackendRow>() as u64 + size_of::<NextHop>() as u64);
-    let pages = TABLE_PAGES as u64 * size_of::<Page>() as u64;
-    let counters = cpus as u64
-        * (MAX_BACKENDS as u64 * size_of::<BackendCounters>() as u64 + REASON_CELLS as u64 * 8);
-    flows + fragments + directory + rows + pages + counters + CONTROL_WORDS as u64 * 8
+/// What one kind of tables takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// What stands there.
+    pub what: &'static str,
+    /// How many fit.
+    pub entries: u64,
+    /// Kernel memory, in bytes.
+    pub bytes: u64,
 }
 
-/// Kernel memory that so many prefixes take, in bytes, at most.
-pub const fn prefix_bytes(prefixes: u32) -> u64 {
-    prefixes as u64 * PREFIX_BYTES
+const fn share(what: &'static str, entries: u64, bytes_each: u64) -> Share {
+    Share {
+        what,
+        entries,
+        bytes: entries * bytes_each,
+    }
+}
+
+/// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
+/// when they are listed: `prefixes` are.
+pub const fn shares(established: u32, pending: u32, prefixes: u32, cpus: u32) -> [Share; 11] {
+    let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
+    let fragment =
+        (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
+    let backend = size_of::<BackendRow>() as u64 + size_of::<NextHop>() as u64;
+    let counters = cpus as u64 * size_of::<BackendCounters>() as u64;
+    let service = 2 * size_of::<ServiceRow>() as u64 + 8;
+    let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
+    [
+        share("established flows", established as u64, flow),
+        share("pending flows", pending as u64, flow),
+        share(
+            "fragmented datagrams",
+            FRAGMENTED_DATAGRAMS as u64,
+            fragment,
+        ),
+        share(
+            "directory buckets",
+            2 * DIRECTORY_BUCKETS as u64,
+            size_of::<Bucket>() as u64,
+        ),
+        Share {
+            what: "address filter, bits",
+            entries: 2 * 64 * FILTER_WORDS as u64,
+            bytes: filter,
+        },
+        share("services", MAX_SERVICES as u64, service),
+        share(
+            "VIPs",
+            MAX_FRONTENDS as u64,
+            size_of::<FrontendRow>() as u64,
+        ),
+        share("backends", MAX_BACKENDS as u64, backend),
+        share("table pages", TABLE_PAGES as u64, size_of::<Page>() as u64),
+        share("listed prefixes", prefixes as u64, PREFIX_BYTES),
+        Share {
+            what: "counters of backends and reasons",
+            entries: MAX_BACKENDS as u64 + REASON_CELLS as u64,
+            bytes: MAX_BACKENDS as u64 * counters
+                + cpus as u64 * REASON_CELLS as u64 * 8
+                + CONTROL_WORDS as u64 * 8,
+        },
+    ]
 }
 
 const _: () = assert!(MAX_BACKENDS <= u16::MAX as u32 + 1);
@@ -86,7 +126,8 @@ mod tests {
     /// 1,000 services x 2 versions x 10 backends must load within 256 MiB on two CPUs.
     #[test]
     fn the_defaults_fit_256_mib_on_two_cpus() {
-        let bytes = memory_bytes(ESTABLISHED_FLOWS, PENDING_FLOWS, 2);
+        let shares = shares(ESTABLISHED_FLOWS, PENDING_FLOWS, 0, 2);
+        let bytes: u64 = shares.iter().map(|share| share.bytes).sum();
         assert!(bytes < 256 << 20, "{bytes}");
         assert!(bytes > 64 << 20, "the sum has lost a table: {bytes}");
     }

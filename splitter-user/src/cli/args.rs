@@ -37,6 +37,12 @@ pub enum Command {
         /// The file
         #[arg(default_value = DEFAULT_CONFIG)]
         file: PathBuf,
+        /// Say what kernel memory the tables take, too
+        #[arg(long)]
+        memory: bool,
+        /// On a host with so many CPUs; this one's unless told
+        #[arg(long, value_name = "N", requires = "memory", value_parser = clap::value_parser!(u32).range(1..=8192))]
+        cpus: Option<u32>,
     },
     /// The secret that all hosts of a cluster share
     #[command(subcommand)]

@@ -4,6 +4,7 @@
 //! Commands other than `serve` and `detach` change nothing but through the daemon.
 
 pub mod args;
+mod check;
 pub mod exit;
 mod reload;
 mod show;
@@ -13,7 +14,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -24,7 +24,7 @@ use self::exit::Exit;
 use crate::api::types::{ReloadRequest, WeightSet};
 use crate::api::{Client, ClientError, Refusal};
 use crate::config::{ConfigErrors, nearest};
-use crate::{config, secret};
+use crate::secret;
 
 pub use self::args::Cli;
 pub use crate::model::ServeOptions;
@@ -85,7 +85,14 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             wire::serve(args.into_options(socket))?;
             Ok(String::new())
         }
-        Command::Check { file } => check(&file),
+        Command::Check { file, memory, cpus } => {
+            let cpus = match (memory, cpus) {
+                (false, _) => None,
+                (true, Some(cpus)) => Some(cpus),
+                (true, None) => Some(check::possible_cpus()?),
+            };
+            check::check(&file, cpus)
+        }
         Command::Secret(SecretCommand::New { path }) => {
             let digest = secret::create(&path)?.digest();
             Ok(format!(
@@ -167,23 +174,6 @@ fn answer<T: Serialize>(
         Output::Table => Ok(table(value)),
         Output::Json => Ok(serde_json::to_string_pretty(value)? + "\n"),
     }
-}
-
-fn check(file: &Path) -> anyhow::Result<String> {
-    let config = config::load(file)?;
-    let services = &config.services;
-    let vips: usize = services.iter().map(|service| service.vips.len()).sum();
-    let versions = || services.iter().flat_map(|service| &service.versions);
-    let backends: usize = versions().map(|version| version.backends.len()).sum();
-    Ok(format!(
-        "{}: ok: {}, {}, {}, {}, {}\n",
-        file.display(),
-        text::count(services.len(), "service"),
-        text::count(vips, "VIP"),
-        text::count(versions().count(), "version"),
-        text::count(backends, "backend"),
-        text::count(config.interfaces.len(), "interface"),
-    ))
 }
 
 fn by_version(weights: Vec<args::Assignment>) -> Result<BTreeMap<String, String>, Refusal> {

@@ -157,7 +157,7 @@ fn check_says_what_there_is() {
     let text = "[[interface]]\nname = \"eth0\"\n[service.a]\nvips = [\"10.9.0.1:1/tcp\"]\n\
                 version.v = { baseline = true, backends = [\"10.0.0.1\", \"10.0.0.2\"] }\n";
     std::fs::write(&file, text).expect("written");
-    let answer = check(&file).expect("good");
+    let answer = check::check(&file, None).expect("good");
     assert!(answer.ends_with("s.toml: ok: 1 service, 1 VIP, 1 version, 2 backends, 1 interface\n"));
 }
 

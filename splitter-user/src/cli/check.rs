@@ -1,0 +1,100 @@
+//! Owns `check`: what is wrong with a file, how much is in it, and what memory its tables take.
+
+use std::path::Path;
+
+use splitter_common::capacity::shares;
+
+use super::text;
+use crate::{config, model::Config};
+
+const MIB: f64 = 1_048_576.0;
+
+/// Checks a file. `memory`: the number of CPUs to tell the memory for.
+pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> {
+    let config = config::load(file)?;
+    let services = &config.services;
+    let vips: usize = services.iter().map(|service| service.vips.len()).sum();
+    let versions = || services.iter().flat_map(|service| &service.versions);
+    let backends: usize = versions().map(|version| version.backends.len()).sum();
+    let mut out = format!(
+        "{}: ok: {}, {}, {}, {}, {}\n",
+        file.display(),
+        text::count(services.len(), "service"),
+        text::count(vips, "VIP"),
+        text::count(versions().count(), "version"),
+        text::count(backends, "backend"),
+        text::count(config.interfaces.len(), "interface"),
+    );
+    if let Some(cpus) = memory {
+        out += &table(&config, cpus);
+    }
+    Ok(out)
+}
+
+/// The CPUs that this host can have, which is what per-CPU tables are made for.
+pub(super) fn possible_cpus() -> anyhow::Result<u32> {
+    let (what, cpus) = match aya::util::nr_cpus() {
+        Ok(cpus) => return Ok(u32::try_from(cpus)?),
+        Err((what, error)) => (what, error),
+    };
+    anyhow::bail!("cannot tell this host's CPUs ({what}: {cpus}); say how many: --cpus N")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+fn table(config: &Config, cpus: u32) -> String {
+    let prefixes: usize = config
+        .services
+        .iter()
+        .map(|service| service.direct.len())
+        .sum();
+    let prefixes = u32::try_from(prefixes).unwrap_or(u32::MAX);
+    let shares = shares(config.limits.flows, config.limits.pending, prefixes, cpus);
+    let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
+    let rows = shares
+        .iter()
+        .map(|share| {
+            vec![
+                share.what.to_owned(),
+                share.entries.to_string(),
+                mib(share.bytes),
+            ]
+        })
+        .collect();
+    let total = shares.iter().map(|share| share.bytes).sum();
+    format!(
+        "Kernel memory with {}:\n{}  {} MiB in all; flows and pending are set by [limits]\n",
+        text::count(cpus as usize, "CPU"),
+        text::table(&["table", "room for", "MiB"], &[0], rows),
+        mib(total)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_file_is_told_by_table_and_in_all() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("splitter.toml");
+        let file = "[limits]\nflows = 65536\npending = 16384\n[[interface]]\nname = \"eth0\"\n\
+                    [service.shop]\nvips = [\"203.0.113.10:80/tcp\"]\n\
+                    direct = [\"10.9.0.0/16\"]\nversion.stable = { baseline = true, \
+                    backends = [\"10.0.0.1:80\"] }\n";
+        std::fs::write(&path, file).expect("written");
+        let told = |cpus| check(&path, Some(cpus)).expect("a valid file");
+        let two = told(2);
+        for line in [
+            "Kernel memory with 2 CPUs:",
+            "established flows",
+            "65536  9.50",
+            "listed prefixes                          1  0.00",
+            "MiB in all",
+        ] {
+            assert!(two.contains(line), "{line} in\n{two}");
+        }
+        assert_ne!(two, told(4), "counters are per CPU");
+        let brief = check(&path, None).expect("a valid file");
+        assert!(!brief.contains("MiB"), "{brief}");
+    }
+}
