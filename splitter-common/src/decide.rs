@@ -26,7 +26,9 @@ pub struct Question {
 pub struct Decision {
     /// The keyed hash of the client.
     pub u: u32,
-    /// Index of the version; below eight.
+    /// Index of the version that the client belongs to; below eight.
+    pub assigned: usize,
+    /// Index of the version that serves it: the same, but for a fail-safe.
     pub version: usize,
     /// The version's table for the client's family; 0 cells when it has no backend.
     pub table: TableRef,
@@ -75,13 +77,24 @@ impl Question {
 /// Decides about a new flow.
 #[inline(always)]
 pub fn decide(row: &ServiceRow, question: &Question) -> Decision {
+    decide_watched(row, question, true)
+}
+
+/// The same, on a host whose daemon may have died: when it no longer watches a supervised release
+/// (the lease has run out), new flows go to the baseline where the service's row says so.
+#[inline(always)]
+pub fn decide_watched(row: &ServiceRow, question: &Question, watched: bool) -> Decision {
     let u = question.place(row);
-    let version = row.cuts.version_of(u);
+    let assigned = row.cuts.version_of(u);
+    // The row has 0 or 1; see `layout::ServiceRow::fail_safe`.
+    let falls_back = row.fail_safe as u64 & 1 & !(watched as u64);
+    let version = select(falls_back, row.baseline as u64, assigned as u64) as usize & 7;
     let family = question.client.v6_flag() as usize & 1;
     let table = row.versions[version].tables[family];
     let cell = spread(question.backend_hash(row), table.cells);
     Decision {
         u,
+        assigned,
         version,
         table,
         cell,

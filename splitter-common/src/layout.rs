@@ -234,6 +234,10 @@ pub struct ServiceRow {
     pub baseline: u8,
     /// The [`PrefixKey::list`] of addresses that backends speak to directly; 0: none.
     pub direct: u32,
+    /// 1: while the release is supervised and the lease has run out, new flows go to the baseline.
+    pub fail_safe: u32,
+    /// Zero.
+    pub zero: u32,
 }
 
 /// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always
@@ -357,6 +361,8 @@ pub enum Counter {
     SynRetransmits = 12,
     /// ICMP errors about a flow, either way.
     IcmpErrors = 13,
+    /// New flows of clients that belong to another version.
+    Diverted = 14,
     /// Room; keeps a row at two cache lines.
     Spare = 15,
 }

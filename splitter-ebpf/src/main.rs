@@ -72,7 +72,7 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<1>) -> u
     let kernel = Kernel::new(ctx);
     let outcome = engine::process(&mut packet, &kernel);
     if !matches!(outcome.aside, Aside::Nothing) {
-        maps::leave_aside(outcome.aside, outcome.number);
+        maps::leave_aside(outcome.number);
         // SAFETY: nothing here needs to be dropped. When the program is not there, this one goes
         // on, and the outcome stands.
         unsafe { aside.tail_call(ctx, 0) };
@@ -83,9 +83,7 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<1>) -> u
 #[inline(always)]
 fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
     let kernel = Kernel::new(ctx);
-    let (aside, number) = maps::left_aside();
-    let is_icmp = aside == Aside::Icmp as u32;
-    let outcome = engine::answer(&mut packet, &kernel, is_icmp, number);
+    let outcome = engine::answer(&mut packet, &kernel, maps::left_aside());
     conclude(&kernel, &outcome)
 }
 

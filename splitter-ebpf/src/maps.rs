@@ -16,7 +16,7 @@ use splitter_common::{
         MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS,
         REASON_CELLS, TABLE_PAGES,
     },
-    engine::{Aside, Parsed},
+    engine::Parsed,
     flow::{Cell, Table},
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
@@ -65,9 +65,10 @@ pub(crate) static ASIDE: ProgramArray<1> = ProgramArray::new();
 /// The same for frames in several buffers: programs of the two kinds do not call each other.
 #[btf_map]
 pub(crate) static ASIDE_FRAGS: ProgramArray<1> = ProgramArray::new();
-/// What is left aside: which, and its number.
+/// The number of what is left aside. Pinned: a new process replaces the program aside before the
+/// one that calls it.
 #[btf_map]
-static LEFT_ASIDE: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
+static LEFT_ASIDE: PerCpuArray<u32, 1> = PerCpuArray::new();
 #[btf_map]
 static INNER: PerCpuArray<MaybeUninit<Inner>, 1> = PerCpuArray::new();
 #[btf_map]
@@ -100,23 +101,22 @@ pub(crate) fn keep_inner(inner: Inner) -> Option<&'static Inner> {
         .map(|cell| unsafe { &*cell.cast::<Inner>() })
 }
 
-/// Leaves something to the program aside.
+/// Leaves a number to the program aside.
 #[inline(always)]
-pub(crate) fn leave_aside(aside: Aside, number: u32) {
+pub(crate) fn leave_aside(number: u32) {
     if let Some(cell) = LEFT_ASIDE.get_ptr_mut(0) {
         // SAFETY: as in `keep`.
-        unsafe { cell.write([aside as u32, number]) };
+        unsafe { cell.write_volatile(number) };
     }
 }
 
-/// What was left aside.
+/// What was left aside; 0 for nothing.
 #[inline(always)]
-pub(crate) fn left_aside() -> (u32, u32) {
+pub(crate) fn left_aside() -> u32 {
     // SAFETY: as in `keep`.
-    let [aside, number] = LEFT_ASIDE
+    LEFT_ASIDE
         .get_ptr(0)
-        .map_or([0; 2], |cell| unsafe { *cell });
-    (aside, number)
+        .map_or(0, |cell| unsafe { cell.read_volatile() })
 }
 
 /// Where the first fragment of a datagram went; a copy, since rows are recycled under readers.

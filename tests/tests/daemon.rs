@@ -10,6 +10,8 @@ mod floods;
 mod forwarding;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
+#[path = "daemon/lease.rs"]
+mod lease;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -121,7 +121,7 @@ fn to_backend<E: Env>(
                 port: key.port,
                 protocol: inner.protocol,
             };
-            request::choose(env, vip.number, &question)?.backend
+            request::choose(env, vip.number, &question, true)?.backend
         }
     };
     let row = send::backend_row(env, parsed, backend)?;

@@ -108,9 +108,10 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     }
 }
 
-/// Does what [`process`] left aside, with the number of its outcome.
+/// Does what [`process`] left aside, with the number of its outcome. Which it is, is seen from the
+/// packet: the two programs may be of two processes.
 #[inline(always)]
-pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, is_icmp: bool, number: u32) -> Outcome {
+pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, number: u32) -> Outcome {
     let word = Word::unpack(env.control(Control::Directory));
     let read = packet::network(packet).zip(env.directory_row(word.side));
     let Some((network, row)) = read else {
@@ -132,7 +133,7 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, is_icmp: bool, number:
         side: word.side,
         multiplier: row.multiplier,
     };
-    if is_icmp {
+    if parsed.network.is_icmp() {
         icmp::process(packet, env, &directory, parsed)
     } else {
         too_big::answer(packet, &parsed.network, number, env.ingress_ifindex())

@@ -5,7 +5,7 @@ use super::{
     send::{self, Decided},
 };
 use crate::{
-    decide::{Question, decide},
+    decide::{Question, decide_watched},
     flow::{
         Entry, Table,
         entry::state,
@@ -200,6 +200,8 @@ fn udp<E: Env>(
 pub(super) struct Choice<'a> {
     row: &'a ServiceRow,
     version: usize,
+    /// Whether the client belongs to another version.
+    diverted: bool,
     /// The backend's number; never 0.
     pub(super) backend: u32,
 }
@@ -210,6 +212,7 @@ pub(super) fn choose<'a, E: Env>(
     env: &'a E,
     service: u32,
     question: &Question,
+    watched: bool,
 ) -> Result<Choice<'a>, Outcome> {
     let word = Word::unpack(env.service_word(service));
     let row = env
@@ -218,7 +221,7 @@ pub(super) fn choose<'a, E: Env>(
     let Some(row) = row else {
         return Err(Outcome::inconsistent(Verdict::Drop, service));
     };
-    let decision = decide(row, question);
+    let decision = decide_watched(row, question, watched);
     if decision.table.cells == 0 {
         return Err(Outcome::drop(Reason::VersionEmpty));
     }
@@ -231,6 +234,7 @@ pub(super) fn choose<'a, E: Env>(
     Ok(Choice {
         row,
         version: decision.version,
+        diverted: decision.version != decision.assigned,
         backend,
     })
 }
@@ -251,23 +255,26 @@ fn new_flow<E: Env>(
         port: key.port,
         protocol: parsed.network.protocol,
     };
-    let Choice {
-        row,
-        version,
-        backend,
-    } = choose(env, vip.number, &question)?;
-    if env
-        .backend(backend)
-        .is_some_and(|row| row.address == key.client)
-    {
-        return Err(Outcome::drop(Reason::Hairpin));
-    }
     let is_tcp = parsed.network.protocol == TCP;
     let unknown = if is_tcp {
         law::unknown(&parsed.transport.segment)
     } else {
         Unknown::New
     };
+    // What goes on already stays where it is, whoever watches.
+    let watched = !matches!(unknown, Unknown::New) || send::is_vouched(env);
+    let Choice {
+        row,
+        version,
+        diverted,
+        backend,
+    } = choose(env, vip.number, &question, watched)?;
+    if env
+        .backend(backend)
+        .is_some_and(|row| row.address == key.client)
+    {
+        return Err(Outcome::drop(Reason::Hairpin));
+    }
     let (state, reason) = match unknown {
         Unknown::New => (0, Reason::NewFlow),
         Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
@@ -293,6 +300,9 @@ fn new_flow<E: Env>(
         env.count(backend, Counter::NewFlows);
         if is_tcp {
             env.count(backend, Counter::SynsBegun);
+        }
+        if diverted {
+            env.count(backend, Counter::Diverted);
         }
     } else {
         env.count(backend, Counter::Adopted);

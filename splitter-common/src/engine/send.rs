@@ -109,11 +109,16 @@ pub(super) fn to_backend<E: Env>(
     })
 }
 
+/// Whether the daemon lives, as far as it has promised: next hops are right, releases are watched.
+#[inline(always)]
+pub(super) fn is_vouched<E: Env>(env: &E) -> bool {
+    env.jiffies().0 < env.control(Control::LeaseUntil)
+}
+
 /// The way to a backend: what the daemon wrote while it vouches for it, else what the kernel says.
 #[inline(always)]
 pub(super) fn backend_hop<E: Env>(env: &E, parsed: &Parsed, backend: u32, address: Address) -> Hop {
-    let vouched = env.jiffies().0 < env.control(Control::LeaseUntil);
-    let known = if vouched {
+    let known = if is_vouched(env) {
         Hop::unpack(env.next_hop(backend))
     } else {
         None

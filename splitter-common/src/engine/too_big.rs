@@ -23,7 +23,9 @@ pub(super) fn answer<P: Packet>(
     mtu: u32,
     ifindex: u32,
 ) -> Outcome {
-    match build(packet, network, mtu as u16) {
+    // No link is so narrow: nothing was left to answer.
+    let built = (mtu != 0).then(|| build(packet, network, mtu as u16));
+    match built.flatten() {
         Some(()) => Outcome {
             verdict: Verdict::Tx,
             reason: Reason::TooBig,

@@ -19,7 +19,8 @@ use tokio::net::UnixStream;
 
 use super::control::Refusal;
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, WeightChange, WeightSet,
+    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -120,6 +121,12 @@ impl Client {
         let body = serde_json::to_vec(&wanted).map_err(|error| self.nonsense(error))?;
         self.ask_within(RELOAD_TIMEOUT, Method::POST, "/v1/reload", body.into())
             .await
+    }
+
+    /// Begins or ends the supervision of releases.
+    pub async fn supervise(&self, wanted: &Supervise) -> Result<Vec<Supervision>, ClientError> {
+        let body = serde_json::to_vec(wanted).map_err(|error| self.nonsense(error))?;
+        self.ask(Method::POST, "/v1/lease", body.into()).await
     }
 
     /// Says where a client goes and why.

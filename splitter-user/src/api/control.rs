@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, WeightChange, WeightSet,
+    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -35,6 +36,13 @@ pub trait Control: Send + Sync + 'static {
         wanted: ReloadRequest,
         actor: Actor,
     ) -> impl Future<Output = Result<Reload, Refusal>> + Send;
+
+    /// Begins or ends the supervision of releases.
+    fn supervise(
+        &self,
+        wanted: Supervise,
+        actor: Actor,
+    ) -> impl Future<Output = Result<Vec<Supervision>, Refusal>> + Send;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

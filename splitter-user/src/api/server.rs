@@ -21,7 +21,8 @@ use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, WeightChange, WeightSet,
+    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -45,6 +46,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
     Router::new()
         .route("/v1/status", get(status::<C>))
         .route("/v1/reload", post(reload::<C>))
+        .route("/v1/lease", post(supervise::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}/weights", post(weights::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
@@ -128,6 +130,19 @@ async fn reload<C: Control>(
     })?;
     let actor = named(actor).await?;
     Ok(Json(control.reload(wanted, actor).await?))
+}
+
+async fn supervise<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Vec<Supervision>>, Answer> {
+    let wanted: Supervise = serde_json::from_slice(&whole(body)?).map_err(|error| {
+        Refusal::invalid(format!("the body asks for no supervision: {error}"))
+            .with_hint("send {\"on\": true} or {\"on\": true, \"service\": \"shop\"}")
+    })?;
+    let actor = named(actor).await?;
+    Ok(Json(control.supervise(wanted, actor).await?))
 }
 
 fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {

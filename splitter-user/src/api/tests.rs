@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::types::{
-    Explanation, Reload, ReloadRequest, ServiceSummary, Status, VersionWeight, WeightChange,
-    WeightSet,
+    Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
+    VersionWeight, WeightChange, WeightSet,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -54,6 +54,19 @@ impl Control for Straw {
             "busy" => Err(Refusal::conflict("a release is running")),
             other => Err(Refusal::not_found(format!("no service \"{other}\"")).with_hint("shop")),
         }
+    }
+
+    async fn supervise(
+        &self,
+        wanted: Supervise,
+        actor: Actor,
+    ) -> Result<Vec<Supervision>, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(vec![Supervision {
+            service: wanted.service.unwrap_or_default(),
+            on: wanted.on,
+            ..Supervision::default()
+        }])
     }
 
     async fn reload(&self, wanted: ReloadRequest, actor: Actor) -> Result<Reload, Refusal> {

@@ -92,6 +92,8 @@ pub struct ServiceStatus {
     pub versions: Vec<VersionStatus>,
     /// Weights set at run time, over the file's.
     pub overlay: Option<Overlay>,
+    /// Whether its release is supervised.
+    pub supervision: Supervision,
 }
 
 /// One version: the weight asked for beside the share measured.
@@ -158,6 +160,9 @@ pub struct Counters {
     pub resets_by_server: u64,
     /// Flows met in the middle, without an entry.
     pub adopted: u64,
+    /// Flows of clients that belong to another version.
+    #[serde(default)]
+    pub diverted: u64,
     /// Flows that the tables refused to enter.
     pub inserts_refused: u64,
 }
@@ -195,6 +200,37 @@ pub struct VersionWeight {
     pub baseline: bool,
     /// `5%`.
     pub weight: String,
+}
+
+/// What `POST /v1/lease` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supervise {
+    /// Begin or end it.
+    pub on: bool,
+    /// The service; all when none is named.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Why, for whoever reads the status later.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Whether a release is supervised, and what happens when nobody watches it any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervision {
+    /// The service.
+    pub service: String,
+    /// Whether it is.
+    pub on: bool,
+    /// Who began it.
+    pub by: Option<String>,
+    /// When, RFC 3339.
+    pub at: Option<String>,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+    /// What would hold if the daemon died and its lease ran out.
+    pub without_daemon: String,
 }
 
 /// What `POST /v1/services/{name}/weights` asks for.

@@ -70,6 +70,9 @@ pub enum Command {
     /// The weights of versions
     #[command(subcommand)]
     Weight(WeightCommand),
+    /// What happens when the daemon dies during a release
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// The services
     #[command(subcommand)]
     Service(ServiceCommand),
@@ -180,6 +183,38 @@ pub enum WeightCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// `splitter lease ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// Say whether a release is supervised, which makes new flows fall back to the baseline when the
+    /// daemon is gone for longer than its lease (30 s; 120 s after a clean stop)
+    ///
+    /// It holds until it is switched off, over restarts too. Above the service's
+    /// `failsafe_max_weight` (25% unless the file says otherwise) the split stays as it is: a
+    /// baseline that was scaled down would be flooded.
+    Supervise {
+        /// Begin or end it
+        switch: Switch,
+        /// The service; all without it
+        service: Option<String>,
+        /// Why, for whoever reads the status later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Begin it.
+    On,
+    /// End it.
+    Off,
 }
 
 /// `splitter service ...`

@@ -19,9 +19,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use self::args::{Command, Output, SecretCommand, ServiceCommand, WeightCommand};
+use self::args::{
+    Command, LeaseCommand, Output, SecretCommand, ServiceCommand, Switch, WeightCommand,
+};
 use self::exit::Exit;
-use crate::api::types::{ReloadRequest, WeightSet};
+use crate::api::types::{ReloadRequest, Supervise, WeightSet};
 use crate::api::{Client, ClientError, Refusal};
 use crate::config::{ConfigErrors, nearest};
 use crate::secret;
@@ -134,6 +136,20 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             let wanted = ReloadRequest { dry_run };
             let reload = Client::new(&socket).reload(wanted).await?;
             answer(output.output, &reload, reload::reload)
+        }),
+        Command::Lease(LeaseCommand::Supervise {
+            switch,
+            service,
+            reason,
+            output,
+        }) => ask(async {
+            let wanted = Supervise {
+                on: switch == Switch::On,
+                service,
+                reason,
+            };
+            let answered = Client::new(&socket).supervise(&wanted).await?;
+            answer(output.output, &answered, |all| show::supervision(all))
         }),
         Command::Service(ServiceCommand::List { output }) => ask(async {
             let services = Client::new(&socket).service_list().await?;

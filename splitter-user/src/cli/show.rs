@@ -1,7 +1,7 @@
 //! Owns what the smaller commands print.
 
 use super::text::{percent, table};
-use crate::api::types::{Explanation, Move, ServiceSummary, WeightChange};
+use crate::api::types::{Explanation, Move, ServiceSummary, Supervision, WeightChange};
 
 /// The answer to `weight set`.
 pub(super) fn weight_change(change: &WeightChange) -> String {
@@ -101,4 +101,16 @@ pub(super) fn explanation(why: &Explanation) -> String {
 
 fn is_here(why: &Explanation, from_percent: f64, to_percent: f64) -> bool {
     (from_percent..to_percent).contains(&(why.hash_fraction * 100.0))
+}
+
+/// Whether releases are supervised, a line each.
+pub(super) fn supervision(all: &[Supervision]) -> String {
+    let line = |each: &Supervision| {
+        let is = if each.on { "is" } else { "is not" };
+        format!(
+            "{} {is} supervised; without the daemon {}\n",
+            each.service, each.without_daemon
+        )
+    };
+    all.iter().map(line).collect()
 }

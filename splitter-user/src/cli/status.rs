@@ -72,6 +72,19 @@ fn service(service: &ServiceStatus) -> String {
             .as_ref()
             .map_or("\n".to_owned(), |why| format!(": {why}\n"));
     }
+    let supervision = &service.supervision;
+    if supervision.on {
+        out += &format!(
+            "  supervised by {} since {}{}: without the daemon {}\n",
+            supervision.by.as_deref().unwrap_or("somebody"),
+            supervision.at.as_deref().unwrap_or("some time"),
+            supervision
+                .reason
+                .as_ref()
+                .map_or(String::new(), |why| format!(" ({why})")),
+            supervision.without_daemon
+        );
+    }
     let drift: Vec<String> = service
         .versions
         .iter()
@@ -95,6 +108,17 @@ fn service(service: &ServiceStatus) -> String {
     let adopted: Vec<String> = service.versions.iter().filter_map(adopted).collect();
     if !adopted.is_empty() {
         out += &format!("  flows adopted in the middle: {}\n", adopted.join(", "));
+    }
+    let diverted: u64 = service
+        .versions
+        .iter()
+        .map(|version| version.counters.diverted)
+        .sum();
+    if diverted > 0 {
+        out += &format!(
+            "  flows that the baseline took for others while nobody watched: {}\n",
+            brief(diverted)
+        );
     }
     let since = match &service.since {
         Some(since) => format!("since {since}"),

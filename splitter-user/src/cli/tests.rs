@@ -251,6 +251,7 @@ fn a_service() -> ServiceStatus {
             version("stable", true, 94.9999, 94.9999, "10.0.1.11:8443"),
             version("canary", false, 5.0, 1.0, "[2001:db8:2::11]:8443"),
         ],
+        supervision: Default::default(),
         overlay: Some(Overlay {
             weights: [("canary".to_owned(), "5%".to_owned())].into(),
             by: "root (uid 0)".into(),

@@ -8,8 +8,10 @@ use super::draft::ServiceDraft;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::reader::{Node, Section};
-use super::version::version;
-use crate::model::{Affinity, ForwardMethod, Service, SplitKey, Vip};
+use super::version::{version, weight};
+use splitter_common::weight::Weight;
+
+use crate::model::{Affinity, DEFAULT_FAIL_SAFE_MAX, ForwardMethod, Service, SplitKey, Vip};
 
 pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft {
     section.only(&[
@@ -20,6 +22,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "release",
         "salt_group",
         "direct",
+        "failsafe_max_weight",
         "version",
     ]);
     let keys = [
@@ -42,6 +45,8 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         release: label("release").unwrap_or_else(|| "1".to_owned()),
         salt_group: label("salt_group"),
         direct: prefixes(section, "direct"),
+        fail_safe_max: fail_safe_max(section),
+        supervised: false,
         versions: Vec::new(),
     };
     let mut vip_at = Vec::new();
@@ -79,6 +84,12 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         version_at,
         versions_whole,
     }
+}
+
+fn fail_safe_max(section: &Section<'_, '_, '_>) -> Weight {
+    let node = section.get("failsafe_max_weight");
+    node.and_then(|node| weight(section, node))
+        .unwrap_or(DEFAULT_FAIL_SAFE_MAX)
 }
 
 fn forward(section: &Section<'_, '_, '_>) -> ForwardMethod {

@@ -51,7 +51,7 @@ pub(super) fn version(name: &str, section: &Section<'_, '_, '_>) -> (Version, Ve
     )
 }
 
-fn weight(section: &Section<'_, '_, '_>, node: &Node<'_>) -> Option<Weight> {
+pub(super) fn weight(section: &Section<'_, '_, '_>, node: &Node<'_>) -> Option<Weight> {
     let text = match node.get_ref() {
         DeValue::String(text) => text,
         DeValue::Integer(number) => {

@@ -109,6 +109,9 @@ fn items(service: &Service) -> Items {
         release,
         salt_group,
         direct,
+        fail_safe_max,
+        // Not the file's to change.
+        supervised: _,
         versions,
     } = service;
     let mut items: Items = vec![
@@ -119,6 +122,7 @@ fn items(service: &Service) -> Items {
             affinity.map_or("by protocol".to_owned(), |affinity| affinity.to_string()),
         ),
         ("release".to_owned(), release.clone()),
+        ("failsafe_max_weight".to_owned(), fail_safe_max.to_string()),
     ];
     items.extend(
         salt_group

@@ -12,6 +12,7 @@ mod heap;
 mod hops;
 mod host;
 mod interfaces;
+mod lease;
 mod parts;
 mod reload;
 mod start;
@@ -209,6 +210,14 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<types::Reload, Refusal> {
         reload::reload(self, wanted.dry_run, &actor.to_string()).await
+    }
+
+    async fn supervise(
+        &self,
+        wanted: types::Supervise,
+        actor: api::Actor,
+    ) -> Result<Vec<types::Supervision>, Refusal> {
+        lease::supervise(&mut *self.core.lock().await, &wanted, &actor)
     }
 
     async fn explain(

@@ -7,7 +7,7 @@ use splitter_common::{
     layout::{Counter, LAYOUT_VERSION},
 };
 
-use super::{core::Core, warnings::warnings};
+use super::{core::Core, lease::supervision, warnings::warnings};
 use crate::{
     api::types::{
         BackendStatus, Counters, Overlay, ReasonCount, ServiceStatus, ServiceSummary, Status,
@@ -113,6 +113,7 @@ fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
             .map(|version| version_status(core, service, version, given, &flows))
             .collect(),
         overlay,
+        supervision: supervision(core, service),
     })
 }
 
@@ -227,6 +228,7 @@ fn counters(cells: &[u64; 16]) -> Counters {
         resets_by_server: cell(Counter::ResetsByServer),
         syn_retransmits: cell(Counter::SynRetransmits),
         adopted: cell(Counter::Adopted),
+        diverted: cell(Counter::Diverted),
         inserts_refused: cell(Counter::InsertsRefused),
     }
 }

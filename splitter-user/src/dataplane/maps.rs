@@ -53,7 +53,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 18] = [
+pub(super) const NAMES: [&str; 19] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -68,6 +68,7 @@ pub(super) const NAMES: [&str; 18] = [
     "FRAGMENTS",
     "ASIDE",
     "ASIDE_FRAGS",
+    "LEFT_ASIDE",
     "PENDING",
     "ESTABLISHED",
     "COUNTERS",

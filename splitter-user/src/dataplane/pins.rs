@@ -199,7 +199,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
         "PAGES" => row::<Page>(TABLE_PAGES),
         "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
-        "ASIDE" | "ASIDE_FRAGS" => row::<u32>(1),
+        "ASIDE" | "ASIDE_FRAGS" | "LEFT_ASIDE" => row::<u32>(1),
         "FRAGMENTS" => (
             size_of::<FragmentKey>() as u32,
             size_of::<FragmentRow>() as u32,

@@ -92,11 +92,41 @@ pub struct Service {
     /// reply that lost its flow.
     #[serde(default)]
     pub direct: Vec<IpNet>,
+    /// Up to which weight of all but the baseline together a supervised release falls back to the
+    /// baseline when nobody watches it; above, a scaled-down baseline would be flooded.
+    #[serde(default = "default_fail_safe", with = "weight_text")]
+    pub fail_safe_max: Weight,
+    /// Whether the release is supervised: set at run time, never by the file.
+    #[serde(default)]
+    pub supervised: bool,
     /// The versions, in the order of the file; exactly one is the baseline.
     pub versions: Vec<Version>,
 }
 
+/// What [`Service::fail_safe_max`] is unless the file says otherwise: 25 %.
+pub const DEFAULT_FAIL_SAFE_MAX: Weight = match Weight::from_ppm(250_000) {
+    Some(weight) => weight,
+    None => Weight::ZERO,
+};
+
+fn default_fail_safe() -> Weight {
+    DEFAULT_FAIL_SAFE_MAX
+}
+
 impl Service {
+    /// Whether new flows go to the baseline when nobody watches any more.
+    pub fn falls_back(&self) -> bool {
+        self.supervised && self.taken_ppm() <= self.fail_safe_max.ppm()
+    }
+
+    /// What all but the baseline take, in parts per million.
+    fn taken_ppm(&self) -> u32 {
+        self.versions
+            .iter()
+            .map(|each| each.own_weight().ppm())
+            .sum()
+    }
+
     /// The version that takes what the others leave. `None` only in a service that was not
     /// checked.
     pub fn baseline(&self) -> Option<&Version> {
@@ -110,12 +140,7 @@ impl Service {
 
     /// What the baseline gets: the whole less every other version's weight.
     pub fn rest(&self) -> Weight {
-        let taken: u32 = self
-            .versions
-            .iter()
-            .map(|version| version.own_weight().ppm())
-            .sum();
-        Weight::from_ppm(WHOLE_PPM.saturating_sub(taken)).unwrap_or(Weight::ZERO)
+        Weight::from_ppm(WHOLE_PPM.saturating_sub(self.taken_ppm())).unwrap_or(Weight::ZERO)
     }
 
     /// Every version's weight by name, the baseline's being the rest.

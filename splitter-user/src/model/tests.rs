@@ -1,7 +1,8 @@
 //! Tests of the model's texts and small laws.
 
 use super::{
-    Affinity, ForwardMethod, Protocol, Service, SplitKey, Version, Vip, VipError, is_name,
+    Affinity, DEFAULT_FAIL_SAFE_MAX, ForwardMethod, Protocol, Service, SplitKey, Version, Vip,
+    VipError, is_name,
 };
 use splitter_common::weight::Weight;
 
@@ -68,6 +69,8 @@ fn the_baseline_gets_the_rest() {
         release: "1".into(),
         salt_group: None,
         direct: Vec::new(),
+        fail_safe_max: DEFAULT_FAIL_SAFE_MAX,
+        supervised: false,
         versions: vec![
             version("v2", false, 50_000),
             version("stable", true, 0),

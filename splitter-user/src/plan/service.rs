@@ -82,6 +82,8 @@ pub(super) fn service_image(
         affinity_udp: affinity(Protocol::Udp),
         baseline: given.version(baseline_name(service)?)?.index,
         direct: 0,
+        fail_safe: u32::from(service.falls_back()),
+        zero: 0,
     };
     Ok(ServiceImage {
         name: service.name.clone(),

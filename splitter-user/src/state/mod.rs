@@ -29,6 +29,17 @@ pub struct OverlayRecord {
     pub reason: Option<String>,
 }
 
+/// A release that is supervised: who began it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisionRecord {
+    /// Who.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+}
+
 /// From when a service's shares are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since {
@@ -46,6 +57,9 @@ pub struct State {
     pub numbers: Numbers,
     /// By service.
     pub overlays: BTreeMap<String, OverlayRecord>,
+    /// By service.
+    #[serde(default)]
+    pub supervised: BTreeMap<String, SupervisionRecord>,
     /// What the file last said, in parts per million, by service and version.
     pub file_weights_ppm: BTreeMap<String, BTreeMap<String, u32>>,
     /// By service.
@@ -60,6 +74,7 @@ impl State {
         let mut told = Vec::new();
         let mut config = file.clone();
         for service in &mut config.services {
+            service.supervised = self.supervised.contains_key(&service.name);
             let last = self.file_weights_ppm.get(&service.name);
             let Some(overlay) = self.overlays.get_mut(&service.name) else {
                 continue;
@@ -103,6 +118,7 @@ impl State {
             }
             !overlay.weights_ppm.is_empty() && names.contains(&name)
         });
+        self.supervised.retain(|name, _| names.contains(&name));
         self.since.retain(|name, _| names.contains(&name));
         self.file_weights_ppm = file
             .services

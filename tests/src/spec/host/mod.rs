@@ -275,8 +275,7 @@ impl Executor for Host {
         let mut outcome = engine::process(&mut packet, self);
         if outcome.aside != Aside::Nothing {
             self.parsed = OnceCell::new();
-            let is_icmp = outcome.aside == Aside::Icmp;
-            outcome = engine::answer(&mut packet, self, is_icmp, outcome.number);
+            outcome = engine::answer(&mut packet, self, outcome.number);
         }
         let (reason, number) = (outcome.reason, outcome.number);
         ensure!(reason != Reason::Inconsistent, "{number} has no row");
