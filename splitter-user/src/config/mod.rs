@@ -8,10 +8,12 @@ mod backends;
 mod check;
 mod draft;
 mod error;
+mod health;
 mod nearest;
 mod parse;
 mod prefix;
 mod reader;
+mod runtime;
 mod service;
 mod sharing;
 mod version;
@@ -22,7 +24,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors, Place};
-pub use nearest::nearest;
+pub use nearest::{hint, nearest};
+pub use runtime::{backend, check_again};
 pub use weights::{WeightsError, apply_weights, check_weights};
 
 use crate::model::Config;

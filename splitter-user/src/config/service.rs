@@ -5,6 +5,7 @@ use toml::de::DeValue;
 
 use super::address::usable;
 use super::draft::ServiceDraft;
+use super::health::health;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::reader::{Node, Section};
@@ -20,6 +21,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "release",
         "salt_group",
         "direct",
+        "health",
         "version",
     ]);
     let keys = [
@@ -43,6 +45,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         salt_group: label("salt_group"),
         direct: prefixes(section, "direct"),
         versions: Vec::new(),
+        health: health(section),
     };
     let mut vip_at = Vec::new();
     let nodes = section.items("vips", "a list such as [\"203.0.113.10:443/tcp\"]");
