@@ -6,6 +6,8 @@ mod answers;
 mod changes;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
+#[path = "daemon/health.rs"]
+mod health;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
 #[path = "daemon/scene.rs"]

@@ -8,7 +8,10 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use super::types::{
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, ServiceSummary, Status,
+    WeightChange, WeightSet,
+};
 use crate::model::Vip;
 
 /// What the API can ask of the daemon.
@@ -26,6 +29,20 @@ pub trait Control: Send + Sync + 'static {
         change: WeightSet,
         actor: Actor,
     ) -> impl Future<Output = Result<WeightChange, Refusal>> + Send;
+
+    /// The backends of a service and how they fare.
+    fn backends(
+        &self,
+        service: String,
+    ) -> impl Future<Output = Result<Vec<BackendLine>, Refusal>> + Send;
+
+    /// Changes one backend of a service, or says what a change would do.
+    fn change_backend(
+        &self,
+        service: String,
+        change: BackendSet,
+        actor: Actor,
+    ) -> impl Future<Output = Result<BackendChange, Refusal>> + Send;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

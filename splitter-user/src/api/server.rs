@@ -17,10 +17,14 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
-use super::types::{ApiError, Explanation, ServiceSummary, Status, WeightChange, WeightSet};
+use super::types::{
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, ServiceSummary, Status,
+    WeightChange, WeightSet,
+};
 use crate::model::Vip;
 
 /// The longest body of a request, in bytes.
@@ -44,6 +48,10 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/status", get(status::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}/weights", post(weights::<C>))
+        .route(
+            "/v1/services/{name}/backends",
+            get(backends::<C>).post(change_backend::<C>),
+        )
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -106,18 +114,54 @@ async fn weights<C: Control>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<WeightChange>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let example = "send {\"weights\": {\"canary\": \"5%\"}}";
+    let change: WeightSet = read(body, "weight change", example)?;
+    let actor = known(actor).await?;
+    Ok(Json(control.set_weights(name, change, actor).await?))
+}
+
+/// The body as what it should be.
+fn read<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+    example: &str,
+) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
         Refusal::invalid(error.body_text())
             .with_hint(format!("a body has at most {BODY_MAX} bytes"))
     })?;
-    let change: WeightSet = serde_json::from_slice(&body).map_err(|error| {
-        Refusal::invalid(format!("the body is no weight change: {error}"))
-            .with_hint("send {\"weights\": {\"canary\": \"5%\"}}")
-    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Refusal::invalid(format!("the body is no {what}: {error}")).with_hint(example)
+    })
+}
+
+/// Who asks, with the login name; nobody changes anything unnamed.
+async fn known(actor: Option<Actor>) -> Result<Actor, Refusal> {
     let mut actor =
         actor.ok_or_else(|| Refusal::forbidden("the kernel does not say who is asking"))?;
     actor.name = login_name(actor.uid).await;
-    Ok(Json(control.set_weights(name, change, actor).await?))
+    Ok(actor)
+}
+
+async fn backends<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Vec<BackendLine>>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(control.backends(name).await?))
+}
+
+async fn change_backend<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<BackendChange>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let example = "send {\"verb\": \"drain\", \"backend\": \"10.0.1.11:8443\"}";
+    let change: BackendSet = read(body, "change of a backend", example)?;
+    let actor = known(actor).await?;
+    Ok(Json(control.change_backend(name, change, actor).await?))
 }
 
 /// What can stand behind the `?` of `explain`.

@@ -5,13 +5,17 @@
 
 mod answers;
 mod attach;
+mod backends;
 mod core;
 mod explain;
+mod fares;
+mod health;
 mod heap;
 mod hops;
 mod host;
 mod interfaces;
 mod parts;
+mod serving;
 mod start;
 mod status;
 mod takeover;
@@ -23,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Mutex,
+    sync::{Mutex, Notify},
 };
 
 pub use self::core::Daemon;
@@ -79,6 +83,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the watch over answers",
         answers::watch(Arc::clone(&daemon)),
     );
+    loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn("the loop of SIGHUP", async move {
         // A closed terminal must not end the daemon without its lease's grace.
@@ -158,6 +163,7 @@ impl Daemon {
     fn new(core: Core) -> Self {
         Self {
             core: Mutex::new(core),
+            new_backends: Notify::new(),
         }
     }
 }
@@ -178,6 +184,22 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<types::WeightChange, Refusal> {
         weights::set(&mut *self.core.lock().await, &service, &change, &actor)
+    }
+
+    async fn backends(&self, service: String) -> Result<Vec<types::BackendLine>, Refusal> {
+        backends::list(&*self.core.lock().await, &service)
+    }
+
+    async fn change_backend(
+        &self,
+        service: String,
+        change: types::BackendSet,
+        actor: api::Actor,
+    ) -> Result<types::BackendChange, Refusal> {
+        let mut core = self.core.lock().await;
+        let done = backends::change(&mut core, &service, &change, &actor);
+        self.new_backends.notify_one();
+        done
     }
 
     async fn explain(

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config,
     dataplane::{self, DataPlane, Options},
+    health::Book,
     model::{Config, ServeOptions},
     net::Net,
     secret::{self, Secret},
@@ -45,6 +46,8 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         secret,
         plane,
         interfaces: Vec::new(),
+        book: Default::default(),
+        changes: 0,
         hops: Default::default(),
         own_addresses: Default::default(),
         unfinished: None,
@@ -85,6 +88,7 @@ async fn bring_up(
     }
     told.extend(dropped);
     core.warnings = told;
+    core.book = Book::restored(&state.health, &config, core.began.elapsed());
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
         if let Err(error) = attach::attach_all(core, &targets, undo) {
