@@ -82,6 +82,9 @@ pub(super) fn change(
                 refusal.with_hint("nothing has changed")
             }
         })?;
+        // What a start told of this backend is over.
+        let told = format!("service {name}: the file changed backend {backend};");
+        core.warnings.retain(|line| !line.starts_with(&told));
         log::info!("service {name}, version {version}: {backend} is {after} by {actor}");
     }
     Ok(BackendChange {
@@ -98,6 +101,12 @@ pub(super) fn change(
 
 fn prepare(core: &Core, name: &str, asked: &BackendSet, actor: &Actor) -> Result<Change, Refusal> {
     let service = core.service(name)?;
+    if asked.weight.is_some() && asked.verb != BackendVerb::Add {
+        return Err(
+            Refusal::invalid("only a backend that is added takes a weight")
+                .with_hint("remove it and add it again, or change the file"),
+        );
+    }
     let weight = asked.weight.unwrap_or(1);
     if weight > Backend::MAX_WEIGHT {
         let most = Backend::MAX_WEIGHT;
@@ -261,15 +270,12 @@ fn consequences(core: &Core, service: &Service, change: &Change) -> Result<Vec<S
         ))
         .with_hint("add or activate another one first, or give its clients to another version"));
     }
-    let mut served = core.serve_now(service, &change.state);
+    let served = core.serve_now(service, &change.state).versions;
     let at = service
         .versions
         .iter()
         .position(|each| each.name == version.name);
-    let told = at
-        .map(|at| served.versions.swap_remove(at))
-        .unwrap_or_default();
-    Ok(fares::of_version(service, version, &told))
+    Ok(at.map_or_else(Vec::new, |at| fares::of_version(service, at, &served)))
 }
 
 fn find<'a>(service: &'a Service, meant: &str) -> Option<(&'a Version, &'a Backend)> {

@@ -160,6 +160,7 @@ impl Core {
         self.state = state;
         self.config = config;
         self.changes += 1;
+        self.book.keep_only(&self.config);
         self.switch(&image, prepared)
     }
 

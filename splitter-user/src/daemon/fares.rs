@@ -92,15 +92,15 @@ fn serves(core: &Core, service: &Service, version: &Version, backend: &Backend) 
     })
 }
 
-/// What is out of the ordinary with a version, as sentences.
-pub(super) fn of_version(
-    service: &Service,
-    version: &Version,
-    served: &VersionServed,
-) -> Vec<String> {
+/// What is out of the ordinary with the version at `at`, as sentences. `served`: what is served of
+/// all versions.
+pub(super) fn of_version(service: &Service, at: usize, served: &[VersionServed]) -> Vec<String> {
+    let (Some(version), Some(this)) = (service.versions.get(at), served.get(at)) else {
+        return Vec::new();
+    };
     let mut told = Vec::new();
     let name = &version.name;
-    if served.panic.contains(&true) {
+    if this.panic.contains(&true) {
         let most = service
             .health
             .as_ref()
@@ -109,19 +109,32 @@ pub(super) fn of_version(
         told.push(format!(
             "PANIC: more than {most} of the active backends of {name}{} are unhealthy, which may \
              be the fault of the checks: all of them stay in the table",
-            families(version, served.panic)
+            families(version, this.panic)
         ));
     }
-    if served.empty.contains(&true) {
-        let lead = format!("{name} is empty{}", families(version, served.empty));
-        let baseline = service.baseline().map_or("the baseline", |each| &each.name);
+    if this.empty.contains(&true) {
+        let lead = format!("{name} is empty{}", families(version, this.empty));
         told.push(match version.on_empty() {
-            OnEmpty::Baseline => format!("{lead}: its clients are served by {baseline}"),
+            OnEmpty::Baseline => format!("{lead}: {}", guests(service, served, this)),
             OnEmpty::Keep => format!("{lead}: its last table stays"),
             OnEmpty::Drop => format!("{lead}: new flows of its clients are dropped"),
         });
     }
     told
+}
+
+/// Where the clients of an empty version are, that the baseline is to serve.
+fn guests(service: &Service, served: &[VersionServed], this: &VersionServed) -> String {
+    let mut pairs = service.versions.iter().zip(served);
+    let Some((baseline, its)) = pairs.find(|(version, _)| version.baseline) else {
+        return "nobody serves its clients".to_owned();
+    };
+    let name = &baseline.name;
+    let both = (0..2).any(|family| this.empty[family] && its.empty[family]);
+    if both && baseline.on_empty() == OnEmpty::Drop {
+        return format!("{name} is empty too, and new flows are dropped");
+    }
+    format!("its clients are served by {name}")
 }
 
 /// ` for IPv4`, where the version serves IPv6 too and that is another matter.

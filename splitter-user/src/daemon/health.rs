@@ -7,7 +7,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use splitter_common::layout::Counter;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
 
 use super::core::{Core, Daemon, now_text};
 use crate::health::{
@@ -28,6 +31,7 @@ pub(super) async fn keep_watch(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let (tell, mut news) = mpsc::channel(NEWS);
     let mut probers = Probers::new(tell);
     let mut every = tokio::time::interval(LOOK);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked_of = None;
     let mut settled: Option<Instant> = None;
     let mut reports: Vec<Report> = Vec::new();
@@ -115,7 +119,7 @@ impl Core {
 
     /// Looks at the kernel's counters of services that want it.
     fn look(&mut self) {
-        let now = self.now();
+        let (now, at) = (self.now(), now_text());
         for service in &self.config.services {
             let wanted = service
                 .health
@@ -136,7 +140,7 @@ impl Core {
                         answered: cells[Counter::SynsAnswered as usize],
                         resets: cells[Counter::ResetsByServer as usize],
                     };
-                    let change = self.book.look(service, backend, cells, now, &now_text());
+                    let change = self.book.look(service, backend, cells, now, &at);
                     match change {
                         Some(Change::Ejected(why)) => {
                             log::warn!("service {}: {backend} is ejected: {why}", service.name);
@@ -155,7 +159,8 @@ impl Core {
     fn serve_as_known(&mut self) {
         let otherwise = self.served_otherwise();
         if otherwise.is_empty() {
-            return;
+            let now = self.now();
+            return self.book.settle(&self.config, now);
         }
         let (config, state) = (self.config.clone(), self.state.clone());
         match self.apply(config, state) {

@@ -22,7 +22,6 @@ impl Core {
     /// What is to be served of `config`; slow starts begin here.
     pub(super) fn plan_serving(&mut self, config: &Config, state: &State) -> Config {
         let now = self.now();
-        self.book.keep_only(config);
         let services = config.services.iter().map(|service| {
             if is_plain(service, state) {
                 return service.clone();
@@ -60,12 +59,10 @@ impl Core {
 
     /// The services that are to be served otherwise than they are.
     pub(super) fn served_otherwise(&self) -> Vec<String> {
-        let watched = self
-            .config
-            .services
-            .iter()
-            .filter(|service| !is_plain(service, &self.state));
-        watched
+        let unsettled = self.book.unsettled();
+        let services = self.config.services.iter();
+        services
+            .filter(|service| unsettled.contains(&service.name))
             .filter(|service| {
                 let given = self.state.numbers.services.get(&service.name);
                 let wanted = self.serve_now(service, &self.state).service;

@@ -25,13 +25,9 @@ fn versions(core: &Core) -> Vec<String> {
     let mut told = Vec::new();
     for service in &core.config.services {
         let served = core.serve_now(service, &core.state).versions;
-        for (version, served) in service.versions.iter().zip(served) {
-            let lines = fares::of_version(service, version, &served);
-            told.extend(
-                lines
-                    .into_iter()
-                    .map(|line| format!("service {}: {line}", service.name)),
-            );
+        for at in 0..served.len() {
+            let lines = fares::of_version(service, at, &served).into_iter();
+            told.extend(lines.map(|line| format!("service {}: {line}", service.name)));
         }
     }
     told

@@ -4,7 +4,7 @@
 //! Invariant: nothing here is in force; [`super::serve`] makes tables of it, and a commit puts them
 //! in force. Times are durations since the daemon began, times of day RFC 3339.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,8 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     entries: BTreeMap<String, BTreeMap<String, Entry>>,
+    /// Services of which something changed since [`Book::settle`].
+    unsettled: BTreeSet<String>,
 }
 
 impl Book {
@@ -138,6 +140,29 @@ impl Book {
             .collect()
     }
 
+    /// The services that may have to be served otherwise than they are.
+    pub fn unsettled(&self) -> &BTreeSet<String> {
+        &self.unsettled
+    }
+
+    /// All of them are served as they are to be at `now`; slow starts go on.
+    pub fn settle(&mut self, config: &Config, now: Duration) {
+        let entries = &self.entries;
+        self.unsettled.retain(|name| {
+            let service = config.services.iter().find(|service| service.name == *name);
+            let slow_start = service
+                .and_then(|service| service.health.as_ref())
+                .map_or(Duration::ZERO, |health| health.slow_start);
+            let slow = |entry: &Entry| {
+                let back = entry.back_since;
+                back.is_some_and(|back| now.saturating_sub(back) < slow_start)
+            };
+            entries
+                .get(name)
+                .is_some_and(|entries| entries.values().any(slow))
+        });
+    }
+
     /// Forgets backends that are configured no more.
     pub fn keep_only(&mut self, config: &Config) {
         self.entries.retain(|name, entries| {
@@ -179,6 +204,7 @@ impl Book {
         entry.health = report.health;
         entry.since = Some(at.to_owned());
         entry.changes += u64::from(!first);
+        self.unsettled.insert(report.key.service.clone());
         true
     }
 
@@ -200,6 +226,7 @@ impl Book {
         };
         entry.since = Some(at.to_owned());
         entry.changes += 1;
+        self.unsettled.insert(service.name.clone());
         Some(change)
     }
 
@@ -279,6 +306,7 @@ impl Book {
                     }
                 } else if !served_before(last, backend) {
                     self.entry_mut(&key).back_since.get_or_insert(now);
+                    self.unsettled.insert(key.service);
                 }
             }
         }

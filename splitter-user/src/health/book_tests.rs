@@ -90,6 +90,10 @@ fn a_backend_that_comes_back_grows_in_ten_steps() {
     assert_eq!(weights(&book, shop, S(100)), [0, 1, 1]);
     book.report(&report(1, Health::Healthy), "now");
     book.begin_slow_starts(shop, &before, ACTIVE, S(200));
+    book.settle(&config, S(229));
+    assert_eq!(book.unsettled().len(), 1, "a slow start goes on by itself");
+    book.settle(&config, S(230));
+    assert!(book.unsettled().is_empty());
     let mut tables: Vec<Vec<u16>> = (0..=400)
         .map(|tenth| weights(&book, shop, Duration::from_millis(200_000 + tenth * 100)))
         .collect();

@@ -135,7 +135,7 @@ fn weigh(
     before: Option<&Version>,
 ) {
     if serving.is_empty() && version.on_empty() == OnEmpty::Keep {
-        return keep(version, members, before);
+        return keep(version, members, stands, before);
     }
     // Weights are whole numbers: while somebody has a part, everybody is counted in parts.
     let slow = serving.iter().any(|at| stands[*at].parts < PARTS);
@@ -149,20 +149,24 @@ fn weigh(
     }
 }
 
-/// Leaves the last table as it was; where none is known everybody is in it.
-fn keep(version: &mut Version, members: &[usize], before: Option<&Version>) {
+/// Leaves the last table as it was, but for those whom the operator took out. Where that leaves
+/// nobody, all whom the operator left in serve; where there is none of them either, all.
+fn keep(version: &mut Version, members: &[usize], stands: &[Standing], before: Option<&Version>) {
     let last = |backend: &Backend| {
         let same = |last: &&Backend| (last.address, last.port) == (backend.address, backend.port);
-        before?.backends.iter().find(same).map(|last| last.weight)
+        let last = before.and_then(|before| before.backends.iter().find(same));
+        last.map_or(0, |last| last.weight)
     };
-    let kept: Vec<u16> = members
-        .iter()
-        .map(|at| last(&version.backends[*at]).unwrap_or(0))
-        .collect();
-    if kept.iter().any(|weight| *weight > 0) {
-        for (at, weight) in members.iter().zip(kept) {
-            version.backends[*at].weight = weight;
-        }
+    let active = |at: usize| stands[at].admin == AdminState::Active;
+    let weights = |weight: &dyn Fn(usize) -> u16| -> Option<Vec<u16>> {
+        let weights: Vec<u16> = members.iter().map(|at| weight(*at)).collect();
+        weights.iter().any(|weight| *weight > 0).then_some(weights)
+    };
+    let backends = &version.backends;
+    let kept = weights(&|at| if active(at) { last(&backends[at]) } else { 0 })
+        .or_else(|| weights(&|at| if active(at) { backends[at].weight } else { 0 }));
+    for (at, weight) in members.iter().zip(kept.into_iter().flatten()) {
+        version.backends[*at].weight = weight;
     }
 }
 

@@ -109,6 +109,19 @@ fn another_version_may_become_empty() {
     let one = served(&shop, None, &gone[..1]);
     let none = served(&shop, Some(&one.service), &gone);
     assert_eq!(weights(&none)[1], [0, 3], "who answered last is left");
+    // What the operator wants goes first.
+    let drained = served(
+        &shop,
+        Some(&one.service),
+        &[("1.1", BAD), ("1.2", DRAINING)],
+    );
+    assert_eq!(weights(&drained)[1], [1, 0]);
+    let all = served(
+        &shop,
+        Some(&drained.service),
+        &[("1.1", DRAINING), ("1.2", DRAINING)],
+    );
+    assert_eq!(weights(&all)[1], [1, 3]);
 }
 
 #[test]

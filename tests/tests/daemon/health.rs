@@ -174,9 +174,11 @@ fn a_baseline_that_fails_everywhere_keeps_its_table() {
     scene.kill("b1");
     scene.until_out(&[11]);
     scene.kill("b2");
-    let panic = |status: &Value| status["services"][0]["versions"][0]["panic"] == true;
+    let panic = |status: &Value| {
+        let stable = &status["services"][0]["versions"][0];
+        stable["panic"] == true && stable["healthy"] == 0
+    };
     let status = scene.daemon.until(panic).expect("told");
-    assert_eq!(status["services"][0]["versions"][0]["healthy"], 0);
     assert!(
         status["warnings"].to_string().contains("PANIC"),
         "{}",
@@ -220,6 +222,17 @@ fn clients_of_an_empty_version_fare_as_its_on_empty_says() {
         assert_eq!(reply.version, "stable");
     }
     assert_eq!(scene.versions(), versions, "their version is still theirs");
+    let (guest, _) = versions
+        .iter()
+        .find(|(client, version)| client.is_ipv4() && *version == "canary")
+        .expect("a client of the canary");
+    let path = format!("/v1/services/shop/explain?client={guest}&port=4711");
+    let why = scene.daemon.api_get(&path).expect("explained");
+    let note = "canary is empty, and its clients are served by stable";
+    assert_eq!(
+        (&why["version"], &why["backend_note"]),
+        (&"canary".into(), &note.into())
+    );
     let text = config(&scene.topology, "50%") + CHECK;
     for (on_empty, error) in [("drop", AskError::Timeout), ("keep", AskError::Refused)] {
         scene.daemon.stop().expect("stopped");
