@@ -303,18 +303,30 @@ pub(super) fn sound(draft: &ServiceDraft, faults: &mut Faults) {
             faults.add(&places.at, message);
         }
     }
-    let check = service
-        .health
-        .as_ref()
-        .and_then(|health| health.check.as_ref());
-    let Some(Check { port: None, .. }) = check else {
+    let health = service.health.as_ref();
+    let Some(check) = health.and_then(|health| health.check.as_ref()) else {
         return;
     };
     let is_tcp = |protocol| protocol == Protocol::Tcp;
-    if draft.vips_whole && !service.vips.iter().any(|vip| is_tcp(vip.protocol)) {
+    if !draft.vips_whole || check.port.is_some() {
+        return;
+    }
+    if !service.vips.iter().any(|vip| is_tcp(vip.protocol)) {
         let message = format!(
             "service \"{}\", health: every VIP is UDP, and a check asks over TCP: write the `port` \
              on which the backends answer it",
+            service.name
+        );
+        return faults.add(&draft.at, message);
+    }
+    let mut backends = service
+        .versions
+        .iter()
+        .flat_map(|version| &version.backends);
+    if let Some(backend) = backends.find(|backend| check.port_of(service, backend).is_none()) {
+        let message = format!(
+            "service \"{}\", health: backend {backend} has no port, and no TCP VIP of its family \
+             names one: write the `port` on which the backends answer the check",
             service.name
         );
         faults.add(&draft.at, message);

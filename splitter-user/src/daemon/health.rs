@@ -136,6 +136,7 @@ impl Core {
                     };
                     let cells = self.plane.counters(number.number).cells;
                     let cells = Cells {
+                        number: number.number,
                         begun: cells[Counter::SynsBegun as usize],
                         answered: cells[Counter::SynsAnswered as usize],
                         resets: cells[Counter::ResetsByServer as usize],

@@ -13,6 +13,8 @@ use crate::model::Passive;
 /// What a backend has counted so far, monotone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cells {
+    /// Whose they are: the backend's number.
+    pub number: u32,
     /// Handshakes begun.
     pub begun: u64,
     /// Handshakes answered.
@@ -66,6 +68,14 @@ impl Watch {
             self.looks.clear();
             self.looks.push_back((now, cells));
             return Some(Change::Returned);
+        }
+        // What another number has counted is nothing to compare with.
+        if self
+            .looks
+            .back()
+            .is_some_and(|(_, last)| last.number != cells.number)
+        {
+            self.looks.clear();
         }
         if self.times > 0 && now.saturating_sub(self.returned_at) >= passive.eject_max {
             self.times = 0;
@@ -184,6 +194,20 @@ mod tests {
             ..begun
         };
         assert_eq!(watch.look(S(2), answered, &passive()), None);
+    }
+
+    #[test]
+    fn another_number_counts_from_its_own_beginning() {
+        let mut watch = Watch::default();
+        watch.look(S(0), Cells::default(), &passive());
+        let other = Cells {
+            number: 2,
+            begun: 5_000,
+            ..Cells::default()
+        };
+        for second in 1..20 {
+            assert_eq!(watch.look(S(second), other, &passive()), None);
+        }
     }
 
     #[test]

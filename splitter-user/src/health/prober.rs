@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Health, Judge, Key, probe};
-use crate::model::{AdminState, Backend, Check, Protocol, Service};
+use crate::model::{AdminState, Backend, Check, Service};
 
 /// Probes under way at any moment.
 pub const AT_ONCE: usize = 256;
@@ -57,26 +57,13 @@ pub fn tasks(
     let asked = backends.filter(move |backend| admin(backend) != AdminState::Disabled);
     asked.filter_map(move |backend| {
         let check = check?;
-        let port = check
-            .port
-            .or(backend.port)
-            .or_else(|| dialled(service, backend))?;
+        let port = check.port_of(service, backend)?;
         let task = Task {
             address: SocketAddr::new(backend.address, port),
             check: check.clone(),
         };
         Some((Key::new(service, backend), task))
     })
-}
-
-/// The port of a backend that has none of its own: the first that clients dial over TCP.
-fn dialled(service: &Service, backend: &Backend) -> Option<u16> {
-    let tcp = service
-        .vips
-        .iter()
-        .filter(|vip| vip.protocol == Protocol::Tcp);
-    let mut same = tcp.filter(|vip| vip.address.is_ipv4() == backend.address.is_ipv4());
-    same.next().map(|vip| vip.port)
 }
 
 /// The tasks that run.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use splitter_common::weight::Weight;
 
-use super::weight_text;
+use super::{Backend, Protocol, Service, Vip, weight_text};
 
 /// What an operator wants of a backend. Its health is another matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,22 @@ pub struct Check {
     pub rise: u32,
     /// Bad answers in a row that make it unhealthy.
     pub fall: u32,
+}
+
+impl Check {
+    /// The port on which a backend of `service` is asked: the check's, else its own, else the first
+    /// that clients of its family dial over TCP. `None` where nobody says.
+    pub fn port_of(&self, service: &Service, backend: &Backend) -> Option<u16> {
+        let dialled = || {
+            let same = |vip: &&Vip| {
+                vip.address.is_ipv4() == backend.address.is_ipv4()
+                    && vip.protocol == Protocol::Tcp
+                    && vip.port != 0
+            };
+            service.vips.iter().find(same).map(|vip| vip.port)
+        };
+        self.port.or(backend.port).or_else(dialled)
+    }
 }
 
 /// What is asked of a backend.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use splitter_tests::{
     client::{AskError, Client, Reply},
     daemon::Daemon,
+    load::{ClientSeen, Load, LoadMode},
     server::Server,
     topology::{Topology, TopologyOptions, vip_for},
 };
@@ -57,6 +58,15 @@ fn backends_with(status: &Value, field: &str, wanted: &Value) -> BTreeSet<String
 
 fn v4_and_v6(last: u8) -> [String; 2] {
     [format!("{last}:{PORT}"), format!("{last}]:{PORT}")]
+}
+
+/// Waits until each load has put so many questions.
+fn until_asked(loads: &[Load], requests: u64) {
+    let begin = Instant::now();
+    while loads.iter().any(|load| load.report().requests < requests) {
+        assert!(begin.elapsed() < LIMIT, "the load stands still");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 impl Scene {
@@ -306,6 +316,9 @@ fn a_drained_backend_keeps_its_flows_and_gets_no_new_ones() {
         "{dry}"
     );
     scene.until_out(&[]);
+    let loads = [LoadMode::NewConnection, LoadMode::KeepAlive].map(|mode| scene.load_at(mode, 150));
+    // Long enough that every client has a connection open.
+    until_asked(&loads, 100);
     for backend in [&backend, &six] {
         let drain = [
             "backend",
@@ -320,6 +333,13 @@ fn a_drained_backend_keeps_its_flows_and_gets_no_new_ones() {
     scene.until_out(&[11]);
     scene.all_served(&versions, &["b1"]);
     assert_eq!(open.ask().expect("its flow goes on").backend, "b1");
+    until_asked(&loads, 250);
+    for load in loads {
+        let report = load.stop();
+        scene.unharmed(&report);
+        let moved = |seen: &ClientSeen| seen.versions.len() > 1;
+        assert!(!report.by_client.values().any(moved), "{report:?}");
+    }
     scene.daemon.stop().expect("stopped");
     scene.daemon.serve().expect("restarted");
     let listed = scene

@@ -146,6 +146,12 @@ fn a_service_and_its_health_must_fit() {
         "{udp}{STABLE}health = {{ check = \"tcp\", port = 80 }}"
     ));
     assert!(parse_str("splitter.toml", &text).is_ok());
+    let two = "vips = [\"203.0.113.10:80/tcp\", \"[2001:db8::10]:80/udp\"]\nversion.stable = { \
+               baseline = true, backends = [\"10.0.1.11\", \"2001:db8:1::11\"] }\n";
+    expect(
+        &one(&format!("{two}health = {{ check = \"tcp\" }}")),
+        &["3:10 backend 2001:db8:1::11 has no port | write the `port`"],
+    );
     let version = |key: &str| {
         one(&format!(
             "{VIPS}{STABLE}version.canary = {{ weight = \"1%\", backends = [\"10.0.1.12\"], {key} }}"
