@@ -231,6 +231,9 @@ fn with(
         version.backends = other.backends;
     }
     let mut config = core.config.clone();
+    if changed == *service {
+        return Ok(config);
+    }
     for each in &mut config.services {
         if each.name == service.name {
             *each = changed.clone();

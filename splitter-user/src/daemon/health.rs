@@ -13,16 +13,21 @@ use tokio::{
 };
 
 use super::core::{Core, Daemon, now_text};
-use crate::health::{
-    Health, Key,
-    passive::{Cells, Change},
-    prober::{self, Probers, Report},
+use crate::{
+    health::{
+        Health, Key,
+        passive::{Cells, Change},
+        prober::{self, Probers, Report},
+    },
+    model::Service,
 };
 
 /// Changes within this go into one commit.
 const SETTLE: Duration = Duration::from_millis(200);
 /// How often counters and slow starts are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Backends whose counters are looked at in one go: each is a system call.
+const LOOKED_AT: usize = 4_096;
 /// News waiting to be taken in.
 const NEWS: usize = 1_024;
 
@@ -32,7 +37,7 @@ pub(super) async fn keep_watch(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let mut probers = Probers::new(tell);
     let mut every = tokio::time::interval(LOOK);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut asked_of = None;
+    let (mut asked_of, mut turn) = (None, 0);
     let mut settled: Option<Instant> = None;
     let mut reports: Vec<Report> = Vec::new();
     loop {
@@ -44,7 +49,8 @@ pub(super) async fn keep_watch(daemon: Arc<Daemon>) -> anyhow::Result<()> {
                     asked_of = Some(core.changes);
                     core.ask_all(&mut probers);
                 }
-                core.look();
+                core.look(turn);
+                turn = turn.wrapping_add(1);
                 if settled.is_none() {
                     core.serve_as_known();
                 }
@@ -117,40 +123,38 @@ impl Core {
         })
     }
 
-    /// Looks at the kernel's counters of services that want it.
-    fn look(&mut self) {
+    /// Looks at the kernel's counters of services that want it: of all, or where these are many, of
+    /// some at each turn.
+    fn look(&mut self, turn: usize) {
         let (now, at) = (self.now(), now_text());
-        for service in &self.config.services {
-            let wanted = service
-                .health
-                .as_ref()
-                .is_some_and(|health| health.passive.is_some());
-            let given = self.state.numbers.services.get(&service.name);
-            let (true, Some(given)) = (wanted, given) else {
+        let watched = |service: &&Service| {
+            let health = service.health.as_ref();
+            health.is_some_and(|health| health.passive.is_some())
+        };
+        let services = || self.config.services.iter().filter(watched);
+        let versions = services().flat_map(|service| &service.versions);
+        let backends: usize = versions.map(|version| version.backends.len()).sum();
+        let turns = backends.div_ceil(LOOKED_AT).max(1);
+        for service in services().skip(turn % turns).step_by(turns) {
+            let Some(given) = self.state.numbers.services.get(&service.name) else {
                 continue;
             };
-            for version in &service.versions {
-                for backend in &version.backends {
-                    let Ok(number) = given.backend(&version.name, backend) else {
-                        continue;
-                    };
-                    let cells = self.plane.counters(number.number).cells;
-                    let cells = Cells {
-                        number: number.number,
-                        begun: cells[Counter::SynsBegun as usize],
-                        answered: cells[Counter::SynsAnswered as usize],
-                        resets: cells[Counter::ResetsByServer as usize],
-                    };
-                    let change = self.book.look(service, backend, cells, now, &at);
-                    match change {
-                        Some(Change::Ejected(why)) => {
-                            log::warn!("service {}: {backend} is ejected: {why}", service.name);
-                        }
-                        Some(Change::Returned) => {
-                            log::info!("service {}: {backend} is tried again", service.name);
-                        }
-                        None => {}
+            for (backend, number) in given.backends.values().flatten() {
+                let cells = self.plane.counters(number.number).cells;
+                let cells = Cells {
+                    number: number.number,
+                    begun: cells[Counter::SynsBegun as usize],
+                    answered: cells[Counter::SynsAnswered as usize],
+                    resets: cells[Counter::ResetsByServer as usize],
+                };
+                match self.book.look(service, backend, cells, now, &at) {
+                    Some(Change::Ejected(why)) => {
+                        log::warn!("service {}: {backend} is ejected: {why}", service.name);
                     }
+                    Some(Change::Returned) => {
+                        log::info!("service {}: {backend} is tried again", service.name);
+                    }
+                    None => {}
                 }
             }
         }

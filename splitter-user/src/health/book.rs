@@ -212,13 +212,17 @@ impl Book {
     pub fn look(
         &mut self,
         service: &Service,
-        backend: &Backend,
+        backend: &str,
         cells: Cells,
         now: Duration,
         at: &str,
     ) -> Option<Change> {
         let passive = service.health.as_ref()?.passive.as_ref()?;
-        let entry = self.entry_mut(&Key::new(service, backend));
+        let entries = self.entries.entry(service.name.clone()).or_default();
+        if !entries.contains_key(backend) {
+            entries.insert(backend.to_owned(), Entry::default());
+        }
+        let entry = entries.get_mut(backend)?;
         let change = entry.watch.look(now, cells, passive)?;
         entry.error = match &change {
             Change::Ejected(why) => Some(why.clone()),

@@ -50,7 +50,7 @@ fn who_is_out_stays_out_over_a_restart() {
             begun: second * 100,
             ..Cells::default()
         };
-        book.look(shop, third, cells, S(second), "then")
+        book.look(shop, &third.to_string(), cells, S(second), "then")
     });
     assert!(matches!(ejected, Some(Change::Ejected(_))), "{ejected:?}");
     // Two of three are out, which is more than half.
@@ -67,7 +67,7 @@ fn who_is_out_stays_out_over_a_restart() {
     assert_eq!(healthy(&book), [true, false, false]);
     assert!(book.report(&report(2, Health::Healthy), "now"));
     assert_eq!(weights(&book, shop, S(1)), [1, 1, 0]);
-    let returned = book.look(shop, third, Cells::default(), S(31), "now");
+    let returned = book.look(shop, &third.to_string(), Cells::default(), S(31), "now");
     assert_eq!(returned, Some(Change::Returned));
     assert_eq!(healthy(&book), [true; 3]);
     // Without a check its old result is nobody's business.

@@ -37,8 +37,8 @@ pub struct Report {
 pub struct Task {
     /// Who is asked.
     pub address: SocketAddr,
-    /// What.
-    pub check: Check,
+    /// What; one for all backends of a service.
+    pub check: Arc<Check>,
 }
 
 /// What is to be asked of a service's backends. `admin`: what the operator wants of each.
@@ -46,21 +46,19 @@ pub fn tasks(
     service: &Service,
     admin: impl Fn(&Backend) -> AdminState,
 ) -> impl Iterator<Item = (Key, Task)> {
-    let check = service
-        .health
-        .as_ref()
-        .and_then(|health| health.check.as_ref());
+    let health = service.health.as_ref();
+    let check = health.and_then(|health| health.check.clone()).map(Arc::new);
     let backends = service
         .versions
         .iter()
         .flat_map(|version| &version.backends);
     let asked = backends.filter(move |backend| admin(backend) != AdminState::Disabled);
     asked.filter_map(move |backend| {
-        let check = check?;
+        let check = check.as_ref()?;
         let port = check.port_of(service, backend)?;
         let task = Task {
             address: SocketAddr::new(backend.address, port),
-            check: check.clone(),
+            check: Arc::clone(check),
         };
         Some((Key::new(service, backend), task))
     })
@@ -129,7 +127,8 @@ async fn keep_asking(
         let Ok(permit) = permits.acquire().await else {
             return;
         };
-        let answer = probe::ask(address, &check).await;
+        // Apart, so that a task which sleeps holds no room for a probe.
+        let answer = Box::pin(probe::ask(address, &check)).await;
         drop(permit);
         let changed = judge.answered(answer.is_ok());
         let wrong = answer.err().map(|error| error.to_string());
@@ -224,7 +223,10 @@ mod tests {
             rise: 2,
             fall: 2,
         };
-        let task = Task { address, check };
+        let task = Task {
+            address,
+            check: Arc::new(check),
+        };
         let wanted = || HashMap::from([(key.clone(), task.clone())]);
         probers.ask_all(wanted(), |_| Health::Unknown);
         let first = told.recv().await.expect("news");
