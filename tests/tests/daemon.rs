@@ -2,8 +2,12 @@
 
 #[path = "daemon/answers.rs"]
 mod answers;
+#[path = "daemon/backends.rs"]
+mod backends;
 #[path = "daemon/changes.rs"]
 mod changes;
+#[path = "daemon/fares.rs"]
+mod fares;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
 #[path = "daemon/health.rs"]

@@ -97,14 +97,7 @@ fn service(service: &ServiceStatus) -> String {
     if !adopted.is_empty() {
         out += &format!("  flows adopted in the middle: {}\n", adopted.join(", "));
     }
-    for version in &service.versions {
-        if let Some(line) = health(version) {
-            out += &line;
-        }
-        for backend in &version.backends {
-            out += &notes(&backend.address, &backend.health);
-        }
-    }
+    out += &healths(service);
     let since = match &service.since {
         Some(since) => format!("since {since}"),
         None => "since the start".to_owned(),
@@ -124,6 +117,18 @@ fn service(service: &ServiceStatus) -> String {
         &[0, 1, 2],
         hops.map(hop_row).collect(),
     );
+    out
+}
+
+/// How versions and backends fare, where that is not simply well.
+fn healths(service: &ServiceStatus) -> String {
+    let mut out = String::new();
+    for version in &service.versions {
+        out += &health(version).unwrap_or_default();
+        for backend in &version.backends {
+            out += &notes(&backend.address, &backend.health);
+        }
+    }
     out
 }
 

@@ -10,17 +10,15 @@ use toml::de::DeValue;
 
 use super::check::Faults;
 use super::draft::ServiceDraft;
+use super::passive::passive;
 use super::reader::{Node, Section};
 use crate::model::{
-    Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Protocol, Question, Version,
+    Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Protocol, Question, Version,
 };
 
-/// How long a probe may wait for the next; windows and ejections have ranges of their own.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
 const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
-const WINDOW: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(600);
-const EJECT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 const HTTP_KEYS: [&str; 5] = ["method", "path", "host", "expect_status", "expect_body"];
 const CHECK_KEYS: [&str; 5] = ["port", "interval", "timeout", "rise", "fall"];
@@ -179,55 +177,7 @@ fn status(node: &Node<'_>) -> Option<(u16, u16)> {
     (100 <= first && first <= last && last <= 599).then_some((first, last))
 }
 
-fn passive(health: &Section<'_, '_, '_>) -> Option<Passive> {
-    let node = health.get("passive")?;
-    let context = format!("{}passive: ", health.lead());
-    let section = health.table("passive", node, node.span(), context)?;
-    section.only(&[
-        "window",
-        "min_handshakes",
-        "unanswered",
-        "resets",
-        "eject_for",
-        "eject_max",
-    ]);
-    let usual = Passive::default();
-    let eject_for = duration(&section, "eject_for", EJECT).unwrap_or(usual.eject_for);
-    let eject_max = duration(&section, "eject_max", EJECT);
-    if let (Some(most), Some(node)) = (eject_max, section.get("eject_max"))
-        && most < eject_for
-    {
-        let message = format!(
-            "`eject_max` is shorter than the first ejection of {}: write at least that",
-            humantime::format_duration(eject_for)
-        );
-        section.error(&node.span(), message);
-    }
-    Some(Passive {
-        window: duration(&section, "window", WINDOW).unwrap_or(usual.window),
-        min_handshakes: section
-            .integer("min_handshakes", 1..=1_000_000)
-            .unwrap_or(usual.min_handshakes),
-        unanswered: share(&section, "unanswered").unwrap_or(usual.unanswered),
-        resets: share(&section, "resets").unwrap_or(usual.resets),
-        eject_for,
-        eject_max: eject_max.unwrap_or(usual.eject_max.max(eject_for)),
-    })
-}
-
-/// A share from which on something counts: with 0 % everything would.
-fn share(section: &Section<'_, '_, '_>, key: &str) -> Option<Weight> {
-    let share = percent(section, key)?;
-    if share == Weight::ZERO {
-        let span = section.get(key)?.span();
-        let message = format!("`{key}` is 0%, which every backend reaches: write \"50%\", say");
-        section.error(&span, message);
-        return None;
-    }
-    Some(share)
-}
-
-fn percent(section: &Section<'_, '_, '_>, key: &str) -> Option<Weight> {
+pub(super) fn percent(section: &Section<'_, '_, '_>, key: &str) -> Option<Weight> {
     let text = section.text(key)?;
     match Weight::parse(text.get_ref()) {
         Ok(share) => Some(share),
@@ -243,7 +193,7 @@ fn percent(section: &Section<'_, '_, '_>, key: &str) -> Option<Weight> {
 }
 
 /// A duration within `range`, as text with a unit.
-fn duration(
+pub(super) fn duration(
     section: &Section<'_, '_, '_>,
     key: &str,
     range: RangeInclusive<Duration>,

@@ -11,6 +11,7 @@ mod error;
 mod health;
 mod nearest;
 mod parse;
+mod passive;
 mod prefix;
 mod reader;
 mod runtime;

@@ -1,4 +1,4 @@
-//! Owns what the API asks of single backends: list, add, remove, drain, disable, activate.
+//! Owns what the API asks of single backends: add, remove, drain, disable, activate.
 //!
 //! Invariant: whatever is put in force here would pass as a file, and nobody changes version by it
 //! but by a version's `on_empty`, which the answer tells.
@@ -12,37 +12,12 @@ use super::{
 use crate::{
     api::{
         Actor, Refusal,
-        types::{BackendChange, BackendLine, BackendSet, BackendVerb},
+        types::{BackendChange, BackendSet, BackendVerb},
     },
     config::{backend, check_again, hint, nearest},
     model::{AdminState, Backend, Config, OnEmpty, Service, Version},
     state::{BackendOverlay, Presence, State, of_file, with_overlays},
 };
-
-/// Every backend of a service, those that were removed at run time too.
-pub(super) fn list(core: &Core, name: &str) -> Result<Vec<BackendLine>, Refusal> {
-    let service = core.service(name)?;
-    let mut lines = Vec::new();
-    for version in &service.versions {
-        for backend in &version.backends {
-            lines.push(BackendLine {
-                version: version.name.clone(),
-                backend: backend.to_string(),
-                weight: backend.weight,
-                health: fares::backend(core, service, version, backend),
-            });
-        }
-    }
-    let overlays = core.state.backends.get(name).into_iter().flatten();
-    let removed = overlays.filter(|(_, overlay)| overlay.presence == Presence::Removed);
-    lines.extend(removed.map(|(backend, overlay)| BackendLine {
-        version: overlay.version.clone(),
-        backend: backend.clone(),
-        weight: 0,
-        health: fares::removed(overlay),
-    }));
-    Ok(lines)
-}
 
 /// A change that can be put in force.
 struct Change {
@@ -74,14 +49,7 @@ pub(super) fn change(
         state,
     } = change;
     if !asked.dry_run {
-        core.apply(config, state).map_err(|error| {
-            let refusal = Refusal::internal(format!("{error:#}"));
-            if core.unfinished.is_some() {
-                refusal.with_hint("the change is on disk and is tried again; see `splitter status`")
-            } else {
-                refusal.with_hint("nothing has changed")
-            }
-        })?;
+        core.apply_asked(config, state)?;
         // What a start told of this backend is over.
         let told = format!("service {name}: the file changed backend {backend};");
         core.warnings.retain(|line| !line.starts_with(&told));

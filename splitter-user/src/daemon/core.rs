@@ -109,6 +109,18 @@ impl Core {
         self.put(planned)
     }
 
+    /// The same for somebody who asked, and is told what became of it.
+    pub(super) fn apply_asked(&mut self, config: Config, state: State) -> Result<(), Refusal> {
+        self.apply(config, state).map_err(|error| {
+            let refusal = Refusal::internal(format!("{error:#}"));
+            refusal.with_hint(if self.unfinished.is_some() {
+                "the change is on disk and is tried again; see `splitter status`"
+            } else {
+                "nothing has changed"
+            })
+        })
+    }
+
     /// All of a change that can be refused.
     pub(super) fn plan(&mut self, config: Config, mut state: State) -> anyhow::Result<Planned> {
         let served = self.plan_serving(&config, &state);

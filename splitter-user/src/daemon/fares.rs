@@ -1,13 +1,40 @@
 //! Owns what is told of how backends and versions fare.
 
+use super::core::Core;
 use crate::{
-    api::types::{BackendHealth, BackendOverlay},
+    api::{
+        Refusal,
+        types::{BackendHealth, BackendLine, BackendOverlay},
+    },
     health::{Health, Key, VersionServed},
     model::{AdminState, Backend, OnEmpty, Service, Version},
     state::{self, Presence},
 };
 
-use super::core::Core;
+/// Every backend of a service, those that were removed at run time too.
+pub(super) fn list(core: &Core, name: &str) -> Result<Vec<BackendLine>, Refusal> {
+    let service = core.service(name)?;
+    let mut lines = Vec::new();
+    for version in &service.versions {
+        for backend in &version.backends {
+            lines.push(BackendLine {
+                version: version.name.clone(),
+                backend: backend.to_string(),
+                weight: backend.weight,
+                health: self::backend(core, service, version, backend),
+            });
+        }
+    }
+    let overlays = core.state.backends.get(name).into_iter().flatten();
+    let removed = overlays.filter(|(_, overlay)| overlay.presence == Presence::Removed);
+    lines.extend(removed.map(|(backend, overlay)| BackendLine {
+        version: overlay.version.clone(),
+        backend: backend.clone(),
+        weight: 0,
+        health: self::removed(overlay),
+    }));
+    Ok(lines)
+}
 
 /// How a backend fares.
 pub(super) fn backend(
@@ -48,7 +75,7 @@ pub(super) fn backend(
 }
 
 /// What is told of a backend that was removed at run time.
-pub(super) fn removed(overlay: &state::BackendOverlay) -> BackendHealth {
+fn removed(overlay: &state::BackendOverlay) -> BackendHealth {
     BackendHealth {
         state: "removed".to_owned(),
         health: "unchecked".to_owned(),

@@ -187,7 +187,7 @@ impl Control for Daemon {
     }
 
     async fn backends(&self, service: String) -> Result<Vec<types::BackendLine>, Refusal> {
-        backends::list(&*self.core.lock().await, &service)
+        fares::list(&*self.core.lock().await, &service)
     }
 
     async fn change_backend(

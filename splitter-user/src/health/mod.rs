@@ -8,8 +8,10 @@ pub mod judge;
 pub mod passive;
 pub mod probe;
 pub mod prober;
+pub mod records;
 pub mod serving;
 
-pub use book::{Book, Key, Record};
+pub use book::{Book, Key};
 pub use judge::{Health, Judge};
+pub use records::{Record, Records};
 pub use serving::{Served, Standing, VersionServed, serve};

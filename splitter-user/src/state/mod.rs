@@ -14,7 +14,7 @@ pub use dir::{StateDir, StateError};
 
 use crate::{
     config::apply_weights,
-    health::book::Records,
+    health::Records,
     model::{AdminState, Backend, Config, Service},
     plan::Numbers,
 };
