@@ -2,8 +2,8 @@
 //! project states a size. [`memory_bytes`] adds them up.
 
 use crate::layout::{
-    BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FrontendRow, NextHop,
-    Page, ServiceRow,
+    BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+    FragmentRow, FrontendRow, NextHop, Page, ServiceRow,
 };
 
 /// Services on one host. Two rows each.
@@ -28,6 +28,8 @@ pub const FILTER_WORDS: u32 = 16_384;
 pub const PAGE_CELLS: usize = 2_048;
 /// Table pages on one host; a Maglev table takes a run of 1, 2, 8 or 32.
 pub const TABLE_PAGES: u32 = 8_192;
+/// Datagrams whose fragments are followed at once, entries.
+pub const FRAGMENTED_DATAGRAMS: u32 = 16_384;
 /// Prefixes of all lists on one host, those of a commit beside those in force.
 pub const MAX_PREFIXES: u32 = 262_144;
 /// Default size of the table of established flows, entries.
@@ -52,6 +54,9 @@ const PREFIX_BYTES: u64 = 2 * 64;
 pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let flows = (established as u64 + pending as u64) * flow;
+    let fragment =
+        (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
+    let fragments = FRAGMENTED_DATAGRAMS as u64 * fragment;
     let directory = 2
         * (DIRECTORY_BUCKETS as u64 * size_of::<Bucket>() as u64
             + FILTER_WORDS as u64 * 8
@@ -62,7 +67,7 @@ pub const fn memory_bytes(established: u32, pending: u32, cpus: u32) -> u64 {
     let pages = TABLE_PAGES as u64 * size_of::<Page>() as u64;
     let counters = cpus as u64
         * (MAX_BACKENDS as u64 * size_of::<BackendCounters>() as u64 + REASON_CELLS as u64 * 8);
-    flows + directory + rows + pages + counters + CONTROL_WORDS as u64 * 8
+    flows + fragments + directory + rows + pages + counters + CONTROL_WORDS as u64 * 8
 }
 
 /// Kernel memory that so many prefixes take, in bytes, at most.

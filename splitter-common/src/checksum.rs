@@ -34,6 +34,39 @@ impl Delta {
     }
 }
 
+impl Delta {
+    /// The changes of both.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+/// A sum over halfwords, for headers that are built anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sum(u32);
+
+impl Sum {
+    /// With more halfwords. Room for 65,537 in all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn add<const N: usize>(mut self, halfwords: [u16; N]) -> Self {
+        let mut at = 0;
+        while at < N {
+            self.0 += halfwords[at] as u32;
+            at += 1;
+        }
+        self
+    }
+
+    /// The checksum field.
+    #[inline(always)]
+    pub const fn checksum(self) -> u16 {
+        !fold(self.0)
+    }
+}
+
 #[inline(always)]
 const fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);

@@ -6,8 +6,6 @@
 //! multiplier is secret enough: only the daemon's own addresses are stored, so a client can at
 //! most make its packets take the second look-up.
 
-use core::hint::black_box;
-
 use crate::{
     address::{Address, is_zero, select},
     capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
@@ -22,6 +20,9 @@ pub struct FilterBit {
     /// The bit, as a mask.
     pub mask: u64,
 }
+
+/// No position in a bucket.
+const NOWHERE: u64 = u64::MAX;
 
 #[inline(always)]
 const fn mix(multiplier: u64, a: u64, b: u64) -> u64 {
@@ -76,22 +77,25 @@ impl Bucket {
         protocol: u8,
         kind: EndpointKind,
     ) -> Option<&Endpoint> {
-        let (mut at, mut found) = (0, 0);
+        let rest = port as u64 | (protocol as u64) << 16 | (kind as u64) << 24;
+        let found = self.position(address.0[0], address.0[1], rest);
+        // The mask tells verifiers before 6.10, which lose all bounds at `|` and `^`.
+        let at = found as usize & (BUCKET_ENTRIES - 1);
+        (found != NOWHERE).then(|| &self.entries[at])
+    }
+
+    /// Where an endpoint stands, or [`NOWHERE`]; a function of its own, since it is asked for often.
+    #[inline(never)]
+    fn position(&self, first: u64, second: u64, rest: u64) -> u64 {
+        let mut at = NOWHERE;
         for (index, entry) in self.entries.iter().enumerate() {
             let [a, b] = entry.address.0;
-            let other = (a ^ address.0[0])
-                | (b ^ address.0[1])
-                | (entry.port ^ port) as u64
-                | (entry.protocol ^ protocol) as u64
-                | (entry.kind ^ kind as u8) as u64;
-            let hit = is_zero(other);
-            at |= select(hit, index as u64, 0);
-            found |= hit;
+            let its_rest =
+                entry.port as u64 | (entry.protocol as u64) << 16 | (entry.kind as u64) << 24;
+            let hit = is_zero((a ^ first) | (b ^ second) | (its_rest ^ rest));
+            at = select(hit, index as u64, at);
         }
-        // The mask tells verifiers before 6.10, which lose all bounds at `|` and `^`; the compiler
-        // would leave it out, since it knows better.
-        let at = black_box(at) as usize & (BUCKET_ENTRIES - 1);
-        (found != 0).then(|| &self.entries[at])
+        at
     }
 
     /// Puts an endpoint in; `false` when the bucket is full.

@@ -34,6 +34,9 @@ pub enum Control {
     MonotonicNs = 5,
     /// Jiffies at which the program last wrote a line to the log.
     DiagnosedAt = 6,
+    /// 1 when packets are as long as they were on the wire: not with generic XDP, which sees what
+    /// the kernel has put together of several.
+    WireLengths = 7,
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.
@@ -159,7 +162,7 @@ pub struct BackendRow {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct NextHop {
-    /// Destination MAC (first byte lowest), source MAC, interface index.
+    /// Destination MAC (first byte lowest), source MAC, interface index and, 32 bits up, MTU.
     pub words: [u64; 3],
 }
 
@@ -285,6 +288,34 @@ pub struct FlowKey {
     pub zero: u16,
 }
 
+/// What the fragments of one datagram share.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct FragmentKey {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Identification, as it stands in the packet.
+    pub id: u32,
+    /// IP protocol number of what was cut.
+    pub protocol: u32,
+}
+
+/// Where the first fragment of a datagram went.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct FragmentRow {
+    /// The address that it got.
+    pub address: Address,
+    /// The backend that it went to or came from.
+    pub backend: u32,
+    /// When, the low half of jiffies.
+    pub seen: u32,
+    /// 1: to the backend; 0: from it.
+    pub inbound: u64,
+}
+
 /// A flow as eight words; [`crate::flow::Entry`] gives them names.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
@@ -324,6 +355,8 @@ pub enum Counter {
     InsertsRefused = 11,
     /// TCP SYNs of clients that came once more: no answer had reached them.
     SynRetransmits = 12,
+    /// ICMP errors about a flow, either way.
+    IcmpErrors = 13,
     /// Room; keeps a row at two cache lines.
     Spare = 15,
 }

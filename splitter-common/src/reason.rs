@@ -65,7 +65,7 @@ reasons! {
     NotConfigured = 1 "not_configured",
     /// Neither to a VIP nor from a nat backend.
     NotOurs = 2 "not_ours",
-    /// To an address that has VIPs, but neither TCP nor UDP.
+    /// To an address that has VIPs, but neither TCP nor UDP nor ICMP that is ours to handle.
     OtherProtocol = 3 "other_protocol",
     /// From a nat backend, but of no flow: its own connection, a probe, a direct connection.
     ReplyWithoutFlow = 4 "reply_without_flow",
@@ -85,9 +85,9 @@ reasons! {
     Reply = 11 "reply",
     /// Headers that contradict themselves or end too early, to an address that has VIPs.
     Malformed = 12 "malformed",
-    /// A fragment to an address that has VIPs.
+    /// A fragment to an address that has VIPs whose datagram's first one was not seen.
     Fragment = 13 "fragment",
-    /// An IPv6 extension header before TCP or UDP, to an address that has VIPs.
+    /// IPv6 extension headers that are not walked, to an address that has VIPs.
     ExtensionHeader = 14 "extension_header",
     /// The time to live or hop limit ended here.
     TtlExpired = 15 "ttl_expired",
@@ -100,6 +100,14 @@ reasons! {
     /// A backend dialled its own VIP and was chosen itself: it could not take its own address as a
     /// client's.
     Hairpin = 19 "hairpin",
+    /// A fragment that went where the first one of its datagram went.
+    FragmentFollowed = 20 "fragment_followed",
+    /// An ICMP error about a flow.
+    IcmpError = 21 "icmp_error",
+    /// An echo to a VIP, answered.
+    EchoReply = 22 "echo_reply",
+    /// Too long for its way and not to be cut: its sender is told.
+    TooBig = 23 "too_big",
 }
 
 /// The cell of the counter map for a pair.

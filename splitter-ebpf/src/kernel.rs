@@ -12,13 +12,13 @@ use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
-    engine::{Env, Route},
+    engine::{Env, Parsed, Route},
     flow::{Hop, Table},
     layout::{
-        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
-        PrefixKey, ServiceRow,
+        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, PrefixKey, ServiceRow,
     },
-    packet::Network,
+    packet::{Inner, Network},
 };
 
 use crate::maps::{self, FlowCell};
@@ -49,6 +49,16 @@ impl<'a> Kernel<'a> {
 
 impl Env for Kernel<'_> {
     type Cell = FlowCell;
+
+    #[inline(always)]
+    fn keep(&self, parsed: Parsed) -> Option<&Parsed> {
+        maps::keep(parsed)
+    }
+
+    #[inline(always)]
+    fn keep_inner(&self, inner: Inner) -> Option<&Inner> {
+        maps::keep_inner(inner)
+    }
 
     #[inline(always)]
     fn ingress_ifindex(&self) -> u32 {
@@ -127,6 +137,16 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow> {
+        maps::fragment(key)
+    }
+
+    #[inline(always)]
+    fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow) {
+        maps::keep_fragment(key, row);
+    }
+
+    #[inline(always)]
     fn count(&self, backend: u32, counter: Counter) {
         maps::count(backend, counter as usize);
     }
@@ -148,52 +168,77 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route {
-        let mut aligned = MaybeUninit::<Query>::uninit();
-        let words = aligned.as_mut_ptr().cast::<u64>();
-        let mut word_of = 0;
-        while word_of < size_of::<Query>() / 8 {
-            // SAFETY: inside the struct, which is aligned for words.
-            unsafe { words.add(word_of).write_volatile(0) };
-            word_of += 1;
-        }
-        // SAFETY: all of the struct's fields are numbers, for which zero bits are a value.
-        let Query(query) = unsafe { aligned.assume_init_mut() };
-        let (from, to) = (source.halfwords(), destination.halfwords());
-        match network.family {
-            Family::V4 => {
-                query.family = AF_INET;
-                query.__bindgen_anon_3.ipv4_src = word(from, 6);
-                query.__bindgen_anon_4.ipv4_dst = word(to, 6);
-            }
-            Family::V6 => {
-                query.family = AF_INET6;
-                query.__bindgen_anon_3.ipv6_src =
-                    [word(from, 0), word(from, 2), word(from, 4), word(from, 6)];
-                query.__bindgen_anon_4.ipv6_dst =
-                    [word(to, 0), word(to, 2), word(to, 4), word(to, 6)];
-            }
-        }
-        query.l4_protocol = network.protocol;
-        query.ifindex = self.ingress_ifindex();
-        // SAFETY: the context is this run's, and the length is that of the struct.
-        let found = unsafe {
-            fib_lookup(
-                self.ctx.ctx.cast(),
-                &raw mut *query,
-                size_of::<bpf_fib_lookup>() as i32,
-                0,
-            )
-        };
-        match found {
-            FOUND => Route::Hop(Hop {
-                destination: Hop::mac_word(query.dmac),
-                source: Hop::mac_word(query.smac),
-                ifindex: query.ifindex,
-            }),
+        let mut hop = Hop::NOWHERE;
+        match look_up(self.ctx, network, &source, &destination, &mut hop) {
+            FOUND => Route::Hop(hop),
             NOT_FORWARDED => Route::NotForwarded,
             _ => Route::Unresolved,
         }
     }
+}
+
+/// Asks the kernel for the way of a packet from `source` to `destination`; a function of its own,
+/// since it is asked for at several places and seldom. What the kernel answered, with the way in
+/// `hop` when it is [`FOUND`].
+#[inline(never)]
+fn look_up(
+    ctx: &XdpContext,
+    network: &Network,
+    source: &Address,
+    destination: &Address,
+    hop: &mut Hop,
+) -> i64 {
+    let mut aligned = MaybeUninit::<Query>::uninit();
+    let words = aligned.as_mut_ptr().cast::<u64>();
+    let mut word_of = 0;
+    while word_of < size_of::<Query>() / 8 {
+        // SAFETY: inside the struct, which is aligned for words.
+        unsafe { words.add(word_of).write_volatile(0) };
+        word_of += 1;
+    }
+    // SAFETY: all of the struct's fields are numbers, for which zero bits are a value.
+    let Query(query) = unsafe { aligned.assume_init_mut() };
+    let (from, to) = (source.halfwords(), destination.halfwords());
+    match network.family {
+        Family::V4 => {
+            query.family = AF_INET;
+            query.__bindgen_anon_3.ipv4_src = word(from, 6);
+            query.__bindgen_anon_4.ipv4_dst = word(to, 6);
+        }
+        Family::V6 => {
+            query.family = AF_INET6;
+            query.__bindgen_anon_3.ipv6_src =
+                [word(from, 0), word(from, 2), word(from, 4), word(from, 6)];
+            query.__bindgen_anon_4.ipv6_dst = [word(to, 0), word(to, 2), word(to, 4), word(to, 6)];
+        }
+    }
+    query.l4_protocol = network.protocol;
+    query.ifindex = ctx.ingress_ifindex() as u32;
+    // Any length makes the kernel tell the way's MTU (kernel commit e1850ea9bd9e).
+    query.__bindgen_anon_1.tot_len = 1;
+    // SAFETY: the context is this run's, and the length is that of the struct.
+    let found = unsafe {
+        fib_lookup(
+            ctx.ctx.cast(),
+            &raw mut *query,
+            size_of::<bpf_fib_lookup>() as i32,
+            0,
+        )
+    };
+    if found == FOUND {
+        *hop = Hop {
+            destination: Hop::mac_word(query.dmac),
+            source: Hop::mac_word(query.smac),
+            ifindex: query.ifindex,
+            mtu: if maps::control(Control::WireLengths) != 0 {
+                // SAFETY: both names of the field are the same number.
+                unsafe { query.__bindgen_anon_1.mtu_result }
+            } else {
+                0
+            },
+        };
+    }
+    found
 }
 
 impl Kernel<'_> {

@@ -17,6 +17,7 @@ mod packet;
 
 use aya_ebpf::{
     bindings::xdp_action,
+    btf_maps::ProgramArray,
     helpers::{
         bpf_ktime_get_ns,
         generated::{bpf_jiffies64, bpf_redirect},
@@ -25,7 +26,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use splitter_common::{
-    engine,
+    engine::{self, Aside, Outcome},
     layout::Control,
     reason::{self, Reason, Verdict},
 };
@@ -35,13 +36,25 @@ use crate::{kernel::Kernel, packet::XdpPacket};
 /// For interfaces whose frames fit one buffer.
 #[xdp]
 pub fn splitter(ctx: XdpContext) -> u32 {
-    go(&ctx, XdpPacket::linear(&ctx))
+    go(&ctx, XdpPacket::linear(&ctx), &maps::ASIDE)
 }
 
 /// For interfaces whose frames may span several buffers (kernel 5.18 and later).
 #[xdp(frags)]
 pub fn splitter_frags(ctx: XdpContext) -> u32 {
-    go(&ctx, XdpPacket::with_frags(&ctx))
+    go(&ctx, XdpPacket::with_frags(&ctx), &maps::ASIDE_FRAGS)
+}
+
+/// What `splitter` leaves aside: ICMP, and answers to what is too big.
+#[xdp]
+pub fn splitter_aside(ctx: XdpContext) -> u32 {
+    answer(&ctx, XdpPacket::linear(&ctx))
+}
+
+/// What `splitter_frags` leaves aside.
+#[xdp(frags)]
+pub fn splitter_aside_frags(ctx: XdpContext) -> u32 {
+    answer(&ctx, XdpPacket::with_frags(&ctx))
 }
 
 /// Run by the daemon through BPF_PROG_TEST_RUN to read the kernel's clocks; never attached.
@@ -55,9 +68,29 @@ pub fn clock(_ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
+fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<1>) -> u32 {
     let kernel = Kernel::new(ctx);
     let outcome = engine::process(&mut packet, &kernel);
+    if !matches!(outcome.aside, Aside::Nothing) {
+        maps::leave_aside(outcome.aside, outcome.number);
+        // SAFETY: nothing here needs to be dropped. When the program is not there, this one goes
+        // on, and the outcome stands.
+        unsafe { aside.tail_call(ctx, 0) };
+    }
+    conclude(&kernel, &outcome)
+}
+
+#[inline(always)]
+fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
+    let kernel = Kernel::new(ctx);
+    let (aside, number) = maps::left_aside();
+    let is_icmp = aside == Aside::Icmp as u32;
+    let outcome = engine::answer(&mut packet, &kernel, is_icmp, number);
+    conclude(&kernel, &outcome)
+}
+
+#[inline(always)]
+fn conclude(kernel: &Kernel<'_>, outcome: &Outcome) -> u32 {
     maps::count_reason(reason::cell(outcome.reason, outcome.verdict));
     if matches!(outcome.reason, Reason::Inconsistent) {
         kernel.diagnose(outcome.number);

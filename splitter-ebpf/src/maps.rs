@@ -4,21 +4,25 @@
 //! CPUs write at any time (flow elements, control words, next hops) is read and written as whole
 //! 64-bit words with volatile access.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, lpm_trie},
+    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, lpm_trie},
     macros::btf_map,
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS,
-        TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, FRAGMENTED_DATAGRAMS,
+        MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS,
+        REASON_CELLS, TABLE_PAGES,
     },
+    engine::{Aside, Parsed},
     flow::{Cell, Table},
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FrontendRow, NextHop, Page, PrefixKey, ServiceRow,
+        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow,
     },
+    packet::Inner,
 };
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
@@ -54,7 +58,81 @@ static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize 
 #[btf_map]
 static COUNTERS: PerCpuArray<BackendCounters, { MAX_BACKENDS as usize }> = PerCpuArray::new();
 #[btf_map]
+static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
+/// The program that does what `splitter` leaves aside.
+#[btf_map]
+pub(crate) static ASIDE: ProgramArray<1> = ProgramArray::new();
+/// The same for frames in several buffers: programs of the two kinds do not call each other.
+#[btf_map]
+pub(crate) static ASIDE_FRAGS: ProgramArray<1> = ProgramArray::new();
+/// What is left aside: which, and its number.
+#[btf_map]
+static LEFT_ASIDE: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
+#[btf_map]
+static INNER: PerCpuArray<MaybeUninit<Inner>, 1> = PerCpuArray::new();
+#[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentRow, { FRAGMENTED_DATAGRAMS as usize }> =
+    LruHashMap::new();
+#[btf_map]
 static REASONS: PerCpuArray<u64, { REASON_CELLS as usize }> = PerCpuArray::new();
+
+/// Keeps what was read of this CPU's packet, and reads it back from memory.
+#[inline(always)]
+pub(crate) fn keep(parsed: Parsed) -> Option<&'static Parsed> {
+    let cell = PARSED.get_ptr_mut(0)?;
+    // SAFETY: the cell is this CPU's, which runs one packet at a time.
+    unsafe { cell.cast::<Parsed>().write(parsed) };
+    // SAFETY: written just now; the second look-up keeps the compiler from using what it wrote.
+    PARSED
+        .get_ptr(0)
+        .map(|cell| unsafe { &*cell.cast::<Parsed>() })
+}
+
+/// The same for what an ICMP error quotes.
+#[inline(always)]
+pub(crate) fn keep_inner(inner: Inner) -> Option<&'static Inner> {
+    let cell = INNER.get_ptr_mut(0)?;
+    // SAFETY: as in `keep`.
+    unsafe { cell.cast::<Inner>().write(inner) };
+    // SAFETY: as in `keep`.
+    INNER
+        .get_ptr(0)
+        .map(|cell| unsafe { &*cell.cast::<Inner>() })
+}
+
+/// Leaves something to the program aside.
+#[inline(always)]
+pub(crate) fn leave_aside(aside: Aside, number: u32) {
+    if let Some(cell) = LEFT_ASIDE.get_ptr_mut(0) {
+        // SAFETY: as in `keep`.
+        unsafe { cell.write([aside as u32, number]) };
+    }
+}
+
+/// What was left aside.
+#[inline(always)]
+pub(crate) fn left_aside() -> (u32, u32) {
+    // SAFETY: as in `keep`.
+    let [aside, number] = LEFT_ASIDE
+        .get_ptr(0)
+        .map_or([0; 2], |cell| unsafe { *cell });
+    (aside, number)
+}
+
+/// Where the first fragment of a datagram went; a copy, since rows are recycled under readers.
+#[inline(always)]
+pub(crate) fn fragment(key: &FragmentKey) -> Option<FragmentRow> {
+    // SAFETY: a row is plain data, copied at once; one that was recycled meanwhile is another
+    // datagram's, whose backend is checked before it is used.
+    unsafe { FRAGMENTS.get(key) }.copied()
+}
+
+/// Remembers where the first fragment of a datagram goes.
+#[inline(always)]
+pub(crate) fn keep_fragment(key: &FragmentKey, row: &FragmentRow) {
+    // Without room the fragments that follow are dropped and counted.
+    let _refused = FRAGMENTS.insert(key, row, 0);
+}
 
 /// A live flow element.
 pub(crate) struct FlowCell(*mut FlowEntry);

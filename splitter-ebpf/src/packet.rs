@@ -1,17 +1,18 @@
 //! Owns packet access: each read and write is checked against the end of the linear part, with
 //! a size the verifier knows.
 
-use core::marker::PhantomData;
-
-use aya_ebpf::{helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
 use splitter_common::packet::Packet;
 
 /// The packet of one program run.
 pub(crate) struct XdpPacket<'a> {
+    ctx: &'a XdpContext,
     start: usize,
     end: usize,
     length: usize,
-    context: PhantomData<&'a XdpContext>,
 }
 
 impl<'a> XdpPacket<'a> {
@@ -23,7 +24,7 @@ impl<'a> XdpPacket<'a> {
             start,
             end,
             length: end - start,
-            context: PhantomData,
+            ctx,
         }
     }
 
@@ -37,7 +38,7 @@ impl<'a> XdpPacket<'a> {
             start,
             end,
             length,
-            context: PhantomData,
+            ctx,
         }
     }
 
@@ -70,5 +71,19 @@ impl Packet for XdpPacket<'_> {
         // SAFETY: as in `read`; the run owns its packet.
         self.at::<N>(offset)
             .map(|at| unsafe { at.write(halfwords) })
+    }
+
+    #[inline(always)]
+    fn reshape(&mut self, front: usize, length: usize) -> Option<()> {
+        let tail = length as i64 - (self.length + front) as i64;
+        // SAFETY: both helpers take this run's context and a number; what was known of the
+        // packet's place is read anew below.
+        let changed = unsafe {
+            bpf_xdp_adjust_tail(self.ctx.ctx, tail as i32) == 0
+                && bpf_xdp_adjust_head(self.ctx.ctx, -(front as i32)) == 0
+        };
+        (self.start, self.end) = (self.ctx.data(), self.ctx.data_end());
+        self.length = length;
+        changed.then_some(())
     }
 }

@@ -11,6 +11,7 @@ mod bpffs;
 mod cli;
 
 use std::fs::OpenOptions;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -37,6 +38,7 @@ pub struct Daemon {
     netns: Netns,
     directory: TempDir,
     pin_dir: PathBuf,
+    manager: Option<UnixDatagram>,
     child: Option<Child>,
 }
 
@@ -70,6 +72,7 @@ impl Daemon {
             netns: lb.clone(),
             directory,
             pin_dir: bpffs::new_pin_dir(),
+            manager: None,
             child: None,
         };
         daemon.write_config(config)?;
@@ -82,6 +85,15 @@ impl Daemon {
     ///
     /// With the daemon's own words when it does not come up.
     pub fn serve(&mut self) -> Result<()> {
+        self.serve_with(&[])
+    }
+
+    /// As [`Self::serve`], with more options: `--accept-flow-loss`.
+    ///
+    /// # Errors
+    ///
+    /// With the daemon's own words when it does not come up.
+    pub fn serve_with(&mut self, options: &[&str]) -> Result<()> {
         ensure!(self.child.is_none(), "the daemon is running");
         let log = OpenOptions::new()
             .create(true)
@@ -99,17 +111,45 @@ impl Daemon {
             .arg(&self.pin_dir)
             .arg("--secret")
             .arg(self.secret_path())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             // Ctrl-C is for the test to handle, in its own order.
             .process_group(0);
+        if self.manager.is_some() {
+            command.env("NOTIFY_SOCKET", self.manager_path());
+        }
         if !self.secret_path().exists() {
             command.arg("--new-secret");
         }
         self.child = Some(self.netns.spawn(command)?);
         self.wait_until_it_answers()
             .map_err(|error| anyhow!("{error:#}; it said:\n{}", self.log()))
+    }
+
+    /// Listens to what the daemon tells its service manager from the next start on.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub fn manage(&mut self) -> Result<()> {
+        let manager = UnixDatagram::bind(self.manager_path())?;
+        manager.set_read_timeout(Some(SERVE_LIMIT))?;
+        self.manager = Some(manager);
+        Ok(())
+    }
+
+    /// What the daemon tells its service manager next (sd_notify(3)).
+    ///
+    /// # Errors
+    ///
+    /// When it is not managed, or tells nothing.
+    pub fn told_manager(&self) -> Result<String> {
+        let manager = self.manager.as_ref().context("it is not managed")?;
+        let mut buffer = [0; 1024];
+        let length = manager.recv(&mut buffer).context("it tells nothing")?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
     /// Kills the daemon without warning. The data plane stays.
@@ -142,6 +182,16 @@ impl Daemon {
         child.kill()?;
         child.wait()?;
         bail!("the daemon did not stop at SIGTERM:\n{}", self.log())
+    }
+
+    /// Sends SIGHUP, which asks for a reload.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn hang_up(&self) -> Result<()> {
+        let child = self.child.as_ref().context("the daemon is not running")?;
+        Ok(kill_process(Pid::from_child(child), Signal::HUP)?)
     }
 
     /// Memory of the process that no file backs, its maps not counted, MiB.
@@ -252,6 +302,10 @@ impl Daemon {
     pub fn log(&self) -> String {
         let log = std::fs::read(self.path("stderr")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn manager_path(&self) -> PathBuf {
+        self.path("manager")
     }
 
     fn path(&self, name: &str) -> PathBuf {

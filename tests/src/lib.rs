@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cells;
 pub mod client;
+pub mod count;
 pub mod daemon;
 pub mod demo;
 pub mod ethtool;

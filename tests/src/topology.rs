@@ -85,8 +85,8 @@ pub struct Topology {
     pub clients_v6: Vec<Ipv6Addr>,
     /// Holds the bridge.
     switch: Netns,
-    /// The link of the program that the load balancer's peer needs for XDP_TX.
-    peer_program: Option<OwnedFd>,
+    /// The links of the programs that the load balancer's peers need for XDP_TX.
+    peer_programs: Vec<OwnedFd>,
 }
 
 impl Topology {
@@ -145,7 +145,7 @@ impl Topology {
             client: Netns::new("client")?,
             lb: Netns::new("lb")?,
             switch: Netns::new("switch")?,
-            peer_program: None,
+            peer_programs: Vec::new(),
             lb_interfaces: if options.same_interface {
                 vec!["net0"]
             } else {
@@ -157,7 +157,7 @@ impl Topology {
         })
     }
 
-    fn namespaces(&self) -> impl Iterator<Item = &Netns> {
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Netns> {
         let backends = self.backends.iter().map(|backend| &backend.netns);
         [&self.client, &self.lb, &self.switch]
             .into_iter()
@@ -174,13 +174,16 @@ impl Topology {
         if same_interface {
             self.plug_in(&self.lb, "net0", "p-lb")?;
             self.plug_in(&self.client, "eth0", "p-client")?;
-            // A veth wakes its peer after XDP_TX only when the peer has a program of its own
-            // (drivers/net/veth.c, veth_xdp_flush); GRO is enough for redirected frames alone.
-            self.peer_program = Some(self.switch.run(|| sys::attach_xdp_pass("p-lb"))?);
         } else {
             cable(&self.lb, "cli0", &self.client, "eth0")?;
             self.plug_in(&self.lb, "srv0", "p-lb")?;
+            let client_side = self.client.run(|| sys::attach_xdp_pass("eth0"))?;
+            self.peer_programs.push(client_side);
         }
+        // A veth wakes its peer after XDP_TX only when the peer has a program of its own
+        // (drivers/net/veth.c, veth_xdp_flush); GRO is enough for redirected frames alone.
+        let backend_side = self.switch.run(|| sys::attach_xdp_pass("p-lb"))?;
+        self.peer_programs.push(backend_side);
         for backend in &self.backends {
             self.plug_in(&backend.netns, "eth0", &format!("p-{}", backend.name))?;
         }

@@ -14,7 +14,15 @@ mod forwarding;
 mod health;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
+#[path = "daemon/path_mtu.rs"]
+mod path_mtu;
+#[path = "daemon/reload.rs"]
+mod reload;
 #[path = "daemon/scene.rs"]
 mod scene;
+#[path = "daemon/starts.rs"]
+mod starts;
 #[path = "daemon/survival.rs"]
 mod survival;
+#[path = "daemon/upgrade.rs"]
+mod upgrade;

@@ -1,14 +1,20 @@
-//! Owns the order of things: parse, filter, directory, then a request ([`request`]) or a reply
-//! ([`reply`]), forwarded by [`send`]. The XDP program is this code over the kernel's maps, the
+//! Owns the order of things: parse, filter, directory, then a request ([`request`]), a reply
+//! ([`reply`]) or a fragment behind the first ([`fragment`]), forwarded by [`send`]. ICMP ([`icmp`])
+//! and the answer to what is too big ([`too_big`]) are left aside for a program of their own. The
+//! XDP program is this code over the kernel's maps, the
 //! tests run it over maps of their own.
 //!
 //! Invariants: a packet that matched a frontend is never passed unmodified; anything that is not
 //! ours is passed untouched; every packet ends in exactly one [`Outcome`].
 
+mod fragment;
+mod icmp;
 mod reply;
 mod request;
 mod send;
+mod too_big;
 
+use self::send::Decided;
 use crate::{
     address::Address,
     clock::Jiffies,
@@ -16,9 +22,9 @@ use crate::{
     flow::{Cell, Entry, Hop, Table, hop::load_hop, law::Now},
     layout::{
         BackendRow, Bucket, Control, Counter, DirectoryRow, Endpoint, EndpointKind, FlowEntry,
-        FlowKey, FrontendRow, ServiceRow, Word,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, ServiceRow, Word,
     },
-    packet::{self, Form, Network, Packet, TCP, Transport, UDP},
+    packet::{self, Form, Inner, Network, Packet, TCP, Transport, UDP},
     reason::{Reason, Verdict},
 };
 
@@ -32,6 +38,20 @@ pub struct Outcome {
     /// The interface to leave by, for `Redirect`; for [`Reason::Inconsistent`] the number of a
     /// service, frontend or backend that is named but has no row, worth a line in the log.
     pub number: u32,
+    /// What is to be done instead, if [`answer`] can be had; else the outcome stands.
+    pub aside: Aside,
+}
+
+/// What is too rare to stand in the way of all other packets: [`answer`] does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Aside {
+    /// Nothing.
+    Nothing = 0,
+    /// The packet is ICMP.
+    Icmp = 1,
+    /// The packet is longer than the outcome's `number` and may not be cut.
+    TooBig = 2,
 }
 
 /// The world beside the packet: maps, clock and routes. All numbers may be out of range; a
@@ -40,6 +60,12 @@ pub trait Env {
     /// A live element of a flow table.
     type Cell: Cell;
 
+    /// Keeps what was read of the packet and lends it until the next packet. Behind this the
+    /// verifier knows nothing of how it came about: it walks what follows once, not once for each
+    /// form that a packet can have.
+    fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
+    /// The same for what an ICMP error quotes.
+    fn keep_inner(&self, inner: Inner) -> Option<&Inner>;
     /// The interface the packet came in by.
     fn ingress_ifindex(&self) -> u32;
     /// The time.
@@ -70,6 +96,10 @@ pub trait Env {
     fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool;
     /// Removes a flow.
     fn remove(&self, table: Table, key: &FlowKey);
+    /// Where the first fragment of a datagram went.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow>;
+    /// Remembers where the first fragment of a datagram goes.
+    fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow);
     /// Adds 1 to a counter of a backend.
     fn count(&self, backend: u32, counter: Counter);
     /// Counts one packet of `bytes` bytes, to the backend or from it.
@@ -92,12 +122,12 @@ pub enum Route {
 }
 
 impl Route {
-    /// The next hop, if it is known.
+    /// The next hop; [`Hop::NOWHERE`] when it is not known.
     #[inline(always)]
-    const fn hop(self) -> Option<Hop> {
+    const fn hop(self) -> Hop {
         match self {
-            Self::Hop(hop) => Some(hop),
-            Self::Unresolved | Self::NotForwarded => None,
+            Self::Hop(hop) => hop,
+            Self::Unresolved | Self::NotForwarded => Hop::NOWHERE,
         }
     }
 }
@@ -109,6 +139,7 @@ impl Outcome {
             verdict: Verdict::Pass,
             reason,
             number: 0,
+            aside: Aside::Nothing,
         }
     }
 
@@ -119,6 +150,7 @@ impl Outcome {
             verdict,
             reason: Reason::Inconsistent,
             number,
+            aside: Aside::Nothing,
         }
     }
 
@@ -128,15 +160,19 @@ impl Outcome {
             verdict: Verdict::Drop,
             reason,
             number: 0,
+            aside: Aside::Nothing,
         }
     }
 }
 
 /// A packet with its headers, as requests and replies see it.
-struct Parsed<'a> {
-    network: &'a Network,
-    transport: &'a Transport,
+#[derive(Clone, Copy, Debug)]
+pub struct Parsed {
+    network: Network,
+    transport: Transport,
     now: Now,
+    /// Whether the filter knows the destination.
+    to_known: bool,
 }
 
 /// One side of the directory.
@@ -204,14 +240,22 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         multiplier: row.multiplier,
     };
     let to_known = directory.may_know(network.destination);
-    if !to_known && !directory.may_know(network.source) {
+    // Whom an ICMP error is about stands in what it quotes.
+    if !to_known && !directory.may_know(network.source) && !network.is_icmp() {
         return Outcome::pass(Reason::NotOurs);
     }
+    if network.is_icmp() && matches!(network.form, Form::Whole) {
+        let unanswered = Outcome::pass(Reason::OtherProtocol);
+        return Outcome {
+            aside: Aside::Icmp,
+            ..unanswered
+        };
+    }
     let has_ports = network.protocol == TCP || network.protocol == UDP;
-    let transport = if has_ports && matches!(network.form, Form::Whole) {
-        packet::transport(packet, &network)
-    } else {
-        None
+    let transport = match network.form {
+        Form::Whole | Form::First if has_ports => packet::transport(packet, &network),
+        Form::Later if has_ports => Some(Transport::default()),
+        Form::Whole | Form::First | Form::Later | Form::Extension | Form::Malformed => None,
     };
     let Some(transport) = transport else {
         return without_ports(&directory, &network, has_ports);
@@ -221,23 +265,75 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         jiffies: env.jiffies().low(),
         hz,
     };
-    let parsed = Parsed {
-        network: &network,
-        transport: &transport,
+    let Some(parsed) = env.keep(Parsed {
+        network,
+        transport,
         now,
+        to_known,
+    }) else {
+        return Outcome::pass(Reason::NotConfigured);
     };
-    if to_known {
-        let port = transport.destination_port;
-        let kind = EndpointKind::Vip;
-        let found = directory.serving(network.destination, port, network.protocol, kind);
-        if let Some(endpoint) = found {
-            return request::process(packet, env, &parsed, endpoint);
+    let Decided {
+        forward,
+        goes_on,
+        end,
+    } = way(env, &directory, parsed);
+    if goes_on {
+        send::finish(packet, env, parsed, &forward)
+    } else {
+        end
+    }
+}
+
+/// Does what [`process`] left aside, with the number of its outcome.
+#[inline(always)]
+pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, is_icmp: bool, number: u32) -> Outcome {
+    let word = Word::unpack(env.control(Control::Directory));
+    let read = packet::network(packet).zip(env.directory_row(word.side));
+    let Some((network, row)) = read else {
+        return Outcome::pass(Reason::NotConfigured);
+    };
+    let Some(parsed) = env.keep(Parsed {
+        network,
+        transport: Transport::default(),
+        now: Now {
+            jiffies: env.jiffies().low(),
+            hz: 0,
+        },
+        to_known: true,
+    }) else {
+        return Outcome::pass(Reason::NotConfigured);
+    };
+    let directory = Directory {
+        env,
+        side: word.side,
+        multiplier: row.multiplier,
+    };
+    if is_icmp {
+        icmp::process(packet, env, &directory, parsed)
+    } else {
+        too_big::answer(packet, &parsed.network, number, env.ingress_ifindex())
+    }
+}
+
+/// Where a packet with ports, or one that follows such a one, goes.
+#[inline(always)]
+fn way<E: Env>(env: &E, directory: &Directory<'_, E>, parsed: &Parsed) -> Decided {
+    let (network, transport) = (&parsed.network, &parsed.transport);
+    if matches!(network.form, Form::Later) {
+        return fragment::follow(env, directory, parsed);
+    }
+    if parsed.to_known {
+        let (port, kind) = (transport.destination_port, EndpointKind::Vip);
+        let vip = directory.serving(network.destination, port, network.protocol, kind);
+        if let Some(vip) = vip {
+            return request::process(env, parsed, vip);
         }
     }
     let (port, kind) = (transport.source_port, EndpointKind::Backend);
     match directory.serving(network.source, port, network.protocol, kind) {
-        Some(endpoint) => reply::process(packet, env, &parsed, endpoint),
-        None => Outcome::pass(Reason::NotOurs),
+        Some(backend) => reply::process(env, parsed, backend),
+        None => Decided::end(Outcome::pass(Reason::NotOurs)),
     }
 }
 
@@ -256,7 +352,7 @@ fn without_ports<E: Env>(
         return Outcome::pass(Reason::NotOurs);
     }
     match network.form {
-        Form::Fragment => Outcome::drop(Reason::Fragment),
+        Form::First | Form::Later => Outcome::drop(Reason::Fragment),
         Form::Extension => Outcome::drop(Reason::ExtensionHeader),
         Form::Malformed => Outcome::drop(Reason::Malformed),
         Form::Whole if has_ports => Outcome::drop(Reason::Malformed),

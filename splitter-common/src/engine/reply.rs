@@ -1,8 +1,12 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
-use super::{Env, Found, Outcome, Parsed, Route, establish, find, insert, send};
+use super::{
+    Env, Found, Outcome, Parsed, Route, establish, find, insert,
+    send::{self, Decided, Forward},
+};
 use crate::{
     address::{Address, is_zero, select},
+    edit::{End, Rewrite},
     flow::{
         Entry, Hop, Table,
         entry::state,
@@ -11,7 +15,7 @@ use crate::{
     },
     layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
-        Packet, TCP,
+        TCP,
         tcp_flags::{ACK, SYN},
     },
     reason::{Reason, Verdict},
@@ -19,15 +23,13 @@ use crate::{
 
 /// A packet from a backend's address and port.
 #[inline(always)]
-pub(super) fn process<P: Packet, E: Env>(
-    packet: &mut P,
-    env: &E,
-    parsed: &Parsed<'_>,
-    backend: &Endpoint,
-) -> Outcome {
+pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> Decided {
     let flags = parsed.transport.segment.flags & (SYN | ACK);
     let Some(frontend) = env.frontend(backend.frontend as u32) else {
-        return Outcome::inconsistent(Verdict::Pass, backend.frontend as u32);
+        return Decided::end(Outcome::inconsistent(
+            Verdict::Pass,
+            backend.frontend as u32,
+        ));
     };
     let every_port = is_zero(frontend.port as u64);
     let port = select(
@@ -44,20 +46,20 @@ pub(super) fn process<P: Packet, E: Env>(
     };
     if flags == SYN {
         remember_own(env, parsed, backend, frontend, &key);
-        return Outcome::pass(Reason::ReplyWithoutFlow);
+        return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
     }
     let Some(found) = flow_of(env, backend, &key, flags) else {
-        return without_flow(packet, env, parsed, backend, frontend);
+        return without_flow(env, parsed, backend, frontend);
     };
     if found.found.entry.state & state::OWN != 0 {
-        return Outcome::pass(Reason::ReplyWithoutFlow);
+        return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
     }
     if found.found.entry.backend != backend.number {
         // The client has a flow under these ports with another backend; this must not reach it.
-        return Outcome::drop(Reason::ReplyOfOtherBackend);
+        return Decided::end(Outcome::drop(Reason::ReplyOfOtherBackend));
     }
     if parsed.network.ttl <= 1 {
-        return Outcome::drop(Reason::TtlExpired);
+        return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
     let (entry, promote) = match found.table {
         Table::Established => (on_established(env, parsed, &found.found), false),
@@ -68,8 +70,7 @@ pub(super) fn process<P: Packet, E: Env>(
     if promote {
         establish(env, &key, &found.found, &entry);
     }
-    env.count_packet(entry.backend, false, parsed.network.length);
-    send::to_client(packet, env, parsed, vip, hop, Reason::Reply)
+    Decided::on(to_client(vip, hop, entry.backend, Reason::Reply))
 }
 
 /// A bare SYN is the backend's own connection. From the port that it serves at, what follows would
@@ -77,7 +78,7 @@ pub(super) fn process<P: Packet, E: Env>(
 #[inline(always)]
 fn remember_own<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     backend: &Endpoint,
     frontend: &FrontendRow,
     key: &FlowKey,
@@ -104,35 +105,63 @@ fn remember_own<E: Env>(
 /// survive a lost entry. Not to this host, whose probes are answered so, nor to those who speak to
 /// backends directly.
 #[inline(always)]
-fn without_flow<P: Packet, E: Env>(
-    packet: &mut P,
+fn without_flow<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     backend: &Endpoint,
     frontend: &FrontendRow,
-) -> Outcome {
+) -> Decided {
+    let client = parsed.network.destination;
+    if !may_be_stateless(env, backend, frontend, client) {
+        return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
+    }
+    let route = env.route(&parsed.network, frontend.address, client);
+    if matches!(route, Route::NotForwarded) {
+        return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
+    }
+    if parsed.network.ttl <= 1 {
+        return Decided::end(Outcome::drop(Reason::TtlExpired));
+    }
+    let vip = (frontend.address, frontend.port);
+    Decided::on(to_client(
+        vip,
+        route.hop(),
+        backend.number,
+        Reason::ReplyStateless,
+    ))
+}
+
+/// Whether what a backend sends to `client` without a known flow can only be a reply.
+#[inline(always)]
+pub(super) fn may_be_stateless<E: Env>(
+    env: &E,
+    backend: &Endpoint,
+    frontend: &FrontendRow,
+    client: Address,
+) -> bool {
     let service = frontend.service as u32;
     let word = Word::unpack(env.service_word(service));
-    let Some(row) = env.service(2 * service + word.side) else {
-        return Outcome::inconsistent(Verdict::Pass, service);
-    };
-    let client = parsed.network.destination;
-    // A backend that keeps the dialled port serves all: any connection of its own would be taken
-    // for a reply.
-    if backend.port == 0 || env.listed(row.direct, client) {
-        return Outcome::pass(Reason::ReplyWithoutFlow);
+    // A backend of a VIP of every port serves at all of its ports: any connection of its own would
+    // be taken for a reply.
+    backend.port != 0
+        && env
+            .service(2 * service + word.side)
+            .is_some_and(|row| !env.listed(row.direct, client))
+}
+
+/// A reply on its way to its client, with the VIP as its source.
+#[inline(always)]
+fn to_client(vip: (Address, u16), hop: Hop, backend: u32, reason: Reason) -> Forward {
+    Forward {
+        to: Rewrite {
+            end: End::Source,
+            address: vip.0,
+            port: vip.1,
+        },
+        hop,
+        backend,
+        reason,
     }
-    let hop = match env.route(parsed.network, frontend.address, client) {
-        Route::Hop(hop) => Some(hop),
-        Route::Unresolved => None,
-        Route::NotForwarded => return Outcome::pass(Reason::ReplyWithoutFlow),
-    };
-    if parsed.network.ttl <= 1 {
-        return Outcome::drop(Reason::TtlExpired);
-    }
-    env.count_packet(backend.number, false, parsed.network.length);
-    let vip = (frontend.address, frontend.port);
-    send::to_client(packet, env, parsed, vip, hop, Reason::ReplyStateless)
 }
 
 struct Flow<C> {
@@ -173,7 +202,7 @@ fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Opt
 }
 
 #[inline(always)]
-fn on_established<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> Entry {
+fn on_established<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> Entry {
     let reply = law::reply_established(found.entry, &parsed.transport.segment, parsed.now);
     if reply.write {
         reply.entry.store_state(&found.cell);
@@ -186,7 +215,7 @@ fn on_established<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) 
 
 /// The entry after the packet, and whether it belongs into the established table now.
 #[inline(always)]
-fn on_pending<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> (Entry, bool) {
+fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
         return (
@@ -216,11 +245,11 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed<'_>, found: &Found<E::Cell>) -> (
 #[inline(always)]
 fn way_back<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     found: &Found<E::Cell>,
     tag: u32,
     vip: Address,
-) -> Option<Hop> {
+) -> Hop {
     let (hop, learned) = send::client_hop(env, parsed, vip, tag, load_hop(&found.cell));
     if let Some(words) = learned {
         store_hop(&found.cell, words);

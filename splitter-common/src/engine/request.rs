@@ -1,6 +1,9 @@
 //! Owns the client's side: the flow's backend, or a decision.
 
-use super::{Env, Found, Outcome, Parsed, alive, establish, find, insert, send};
+use super::{
+    Env, Found, Outcome, Parsed, alive, establish, find, insert,
+    send::{self, Decided},
+};
 use crate::{
     decide::{Question, decide},
     flow::{
@@ -9,8 +12,8 @@ use crate::{
         hop::NO_HOP,
         law::{self, Established, Pending, Unknown},
     },
-    layout::{Counter, Endpoint, FlowKey, Word},
-    packet::{Packet, TCP, tcp_flags::ACK},
+    layout::{Counter, Endpoint, FlowKey, ServiceRow, Word},
+    packet::{TCP, tcp_flags::ACK},
     reason::{Reason, Verdict},
 };
 
@@ -22,14 +25,9 @@ struct Target {
 
 /// A packet to a VIP.
 #[inline(always)]
-pub(super) fn process<P: Packet, E: Env>(
-    packet: &mut P,
-    env: &E,
-    parsed: &Parsed<'_>,
-    vip: &Endpoint,
-) -> Outcome {
+pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decided {
     if parsed.network.ttl <= 1 {
-        return Outcome::drop(Reason::TtlExpired);
+        return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
     let key = FlowKey {
         client: parsed.network.source,
@@ -49,17 +47,17 @@ pub(super) fn process<P: Packet, E: Env>(
         Some(target) => target,
         None => match new_flow(env, parsed, vip, &key, in_the_way) {
             Ok(target) => target,
-            Err(outcome) => return outcome,
+            Err(outcome) => return Decided::end(outcome),
         },
     };
-    send::to_backend(packet, env, parsed, target.backend, target.reason)
+    send::to_backend(env, parsed, target.backend, target.reason)
 }
 
 /// The backend of a known TCP flow; `established` is what stands under its key in that table.
 #[inline(always)]
 fn tcp<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     vip: &Endpoint,
     key: &FlowKey,
     established: Option<E::Cell>,
@@ -124,7 +122,7 @@ fn tcp<E: Env>(
 #[inline(always)]
 fn open_beside<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     key: &FlowKey,
     found: &Found<E::Cell>,
     mut entry: Entry,
@@ -172,7 +170,7 @@ fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
 #[inline(always)]
 fn udp<E: Env>(
     env: &E,
-    parsed: &Parsed<'_>,
+    parsed: &Parsed,
     vip: &Endpoint,
     key: &FlowKey,
     established: Option<E::Cell>,
@@ -198,30 +196,29 @@ fn udp<E: Env>(
     })
 }
 
-/// Decides about a packet of no known flow and remembers the flow. `in_the_way`: an entry that law
-/// or births made a miss stands in the established table.
+/// What a service decides about a flow that is not known.
+pub(super) struct Choice<'a> {
+    row: &'a ServiceRow,
+    version: usize,
+    /// The backend's number; never 0.
+    pub(super) backend: u32,
+}
+
+/// Decides about a flow.
 #[inline(always)]
-fn new_flow<E: Env>(
-    env: &E,
-    parsed: &Parsed<'_>,
-    vip: &Endpoint,
-    key: &FlowKey,
-    in_the_way: bool,
-) -> Result<Target, Outcome> {
-    let word = Word::unpack(env.service_word(vip.number));
+pub(super) fn choose<'a, E: Env>(
+    env: &'a E,
+    service: u32,
+    question: &Question,
+) -> Result<Choice<'a>, Outcome> {
+    let word = Word::unpack(env.service_word(service));
     let row = env
-        .service(2 * vip.number + word.side)
+        .service(2 * service + word.side)
         .filter(|row| row.generation != 0);
     let Some(row) = row else {
-        return Err(Outcome::inconsistent(Verdict::Drop, vip.number));
+        return Err(Outcome::inconsistent(Verdict::Drop, service));
     };
-    let question = Question {
-        client: key.client,
-        client_port: key.client_port,
-        port: key.port,
-        protocol: parsed.network.protocol,
-    };
-    let decision = decide(row, &question);
+    let decision = decide(row, question);
     if decision.table.cells == 0 {
         return Err(Outcome::drop(Reason::VersionEmpty));
     }
@@ -231,6 +228,34 @@ fn new_flow<E: Env>(
     if backend == 0 {
         return Err(Outcome::drop(Reason::VersionEmpty));
     }
+    Ok(Choice {
+        row,
+        version: decision.version,
+        backend,
+    })
+}
+
+/// Decides about a packet of no known flow and remembers the flow. `in_the_way`: an entry that law
+/// or births made a miss stands in the established table.
+#[inline(always)]
+fn new_flow<E: Env>(
+    env: &E,
+    parsed: &Parsed,
+    vip: &Endpoint,
+    key: &FlowKey,
+    in_the_way: bool,
+) -> Result<Target, Outcome> {
+    let question = Question {
+        client: key.client,
+        client_port: key.client_port,
+        port: key.port,
+        protocol: parsed.network.protocol,
+    };
+    let Choice {
+        row,
+        version,
+        backend,
+    } = choose(env, vip.number, &question)?;
     if env
         .backend(backend)
         .is_some_and(|row| row.address == key.client)
@@ -252,7 +277,7 @@ fn new_flow<E: Env>(
             generation: row.generation,
             backend,
             service: vip.number as u16,
-            version: decision.version as u8,
+            version: version as u8,
             state,
             seen: parsed.now.jiffies,
             began: parsed.now.jiffies,

@@ -12,6 +12,8 @@ pub struct Hop {
     pub source: u64,
     /// Interface index.
     pub ifindex: u32,
+    /// The longest IP packet that fits, bytes; 0: whatever comes.
+    pub mtu: u16,
 }
 
 const MAC: u64 = (1 << 48) - 1;
@@ -21,6 +23,20 @@ const MAC: u64 = (1 << 48) - 1;
 pub const NO_HOP: [u64; 3] = [1, 2, 3];
 
 impl Hop {
+    /// No hop: what has no interface leads nowhere.
+    pub const NOWHERE: Self = Self {
+        destination: 0,
+        source: 0,
+        ifindex: 0,
+        mtu: 0,
+    };
+
+    /// Whether it leads somewhere.
+    #[inline(always)]
+    pub const fn is_known(self) -> bool {
+        self.ifindex != 0
+    }
+
     /// With `stamp` in each word; stamp 0 makes an unknown hop.
     #[inline(always)]
     pub const fn pack(self, stamp: u16) -> NextHop {
@@ -29,7 +45,7 @@ impl Hop {
             words: [
                 self.destination & MAC | stamp,
                 self.source & MAC | stamp,
-                self.ifindex as u64 | stamp,
+                self.ifindex as u64 | (self.mtu as u64) << 32 | stamp,
             ],
         }
     }
@@ -45,6 +61,7 @@ impl Hop {
             destination: words[0] & MAC,
             source: words[1] & MAC,
             ifindex: words[2] as u32,
+            mtu: (words[2] >> 32) as u16,
         };
         Some((hop, stamp as u16))
     }
@@ -100,6 +117,7 @@ mod tests {
             destination: mac,
             source: mac,
             ifindex: 1,
+            mtu: 1_500,
         };
         let mut words = [0; 3];
         for round in 0..70_000u64 {
@@ -123,6 +141,7 @@ mod tests {
             destination: Hop::mac_word([1, 2, 3, 4, 5, 6]),
             source: Hop::mac_word([7; 6]),
             ifindex: u32::MAX,
+            mtu: u16::MAX,
         };
         let words = hop.pack(9).words;
         assert_eq!(Hop::unpack(words), Some((hop, 9)));

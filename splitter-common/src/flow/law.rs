@@ -253,14 +253,15 @@ pub fn reply_pending(mut entry: Entry, segment: &Segment, now: Now) -> Reply {
     if has(segment, RST) {
         reply.reset = entry.state & state::RST_SERVER == 0;
         entry.state |= state::RST_SERVER;
-    } else if has(segment, SYN) && has(segment, ACK) {
-        reply.answered = entry.state & (state::ANSWERED | state::ADOPTED) == 0;
+    } else if has(segment, SYN) && has(segment, ACK) && entry.state & state::ADOPTED == 0 {
+        reply.answered = entry.state & state::ANSWERED == 0;
         entry.state |= state::ANSWERED;
         entry.server_seq = segment.seq;
     } else if entry.state & state::ADOPTED != 0
         || entry.state & state::ANSWERED != 0 && segment.payload > 0
     {
-        // A server sends data only to a client that it knows: by the ACK that completed the
+        // Whose beginning was not seen is taken up by any answer, and never judged. A server sends
+        // data only to a client that it knows: by the ACK that completed the
         // handshake, or by a Fast Open cookie before it (RFC 7413, section 3).
         reply.promote = true;
         reply.completed = entry.state & state::ADOPTED == 0;

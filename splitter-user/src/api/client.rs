@@ -19,13 +19,15 @@ use tokio::net::UnixStream;
 
 use super::control::Refusal;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, ServiceSummary, Status,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
 /// How long a request may take, all together.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a reload may take: a new configuration may be all new tables.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer, or not the one hoped for.
 #[derive(Debug, Error)]
@@ -52,9 +54,9 @@ pub enum ClientError {
     #[error(
         "the daemon on {path} does not answer within {seconds} s: it hangs or the host is \
          overloaded; traffic goes on as it was last told",
-        path = .0.display(), seconds = TIMEOUT.as_secs()
+        path = .0.display(), seconds = .1.as_secs()
     )]
-    Timeout(PathBuf),
+    Timeout(PathBuf, Duration),
     /// The socket fails otherwise.
     #[error("cannot reach the daemon on {path}: {error}", path = .path.display())]
     Io {
@@ -131,6 +133,13 @@ impl Client {
         self.ask(Method::POST, &path, body.into()).await
     }
 
+    /// Applies what the configuration file has changed, or says what that would do.
+    pub async fn reload(&self, wanted: ReloadRequest) -> Result<Reload, ClientError> {
+        let body = serde_json::to_vec(&wanted).map_err(|error| self.nonsense(error))?;
+        self.ask_within(RELOAD_TIMEOUT, Method::POST, "/v1/reload", body.into())
+            .await
+    }
+
     /// Says where a client goes and why.
     pub async fn explain(
         &self,
@@ -156,8 +165,19 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
-        let (status, body) = answer.map_err(|_| ClientError::Timeout(self.socket.clone()))??;
+        self.ask_within(TIMEOUT, method, path, body).await
+    }
+
+    async fn ask_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let answer = tokio::time::timeout(limit, self.exchange(method, path, body)).await;
+        let (status, body) =
+            answer.map_err(|_| ClientError::Timeout(self.socket.clone(), limit))??;
         if (200..300).contains(&status) {
             return serde_json::from_slice(&body).map_err(|error| self.nonsense(error));
         }

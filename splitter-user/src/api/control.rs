@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, ServiceSummary, Status,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -43,6 +43,13 @@ pub trait Control: Send + Sync + 'static {
         change: BackendSet,
         actor: Actor,
     ) -> impl Future<Output = Result<BackendChange, Refusal>> + Send;
+
+    /// Applies what the configuration file has changed, or says what that would do.
+    fn reload(
+        &self,
+        wanted: ReloadRequest,
+        actor: Actor,
+    ) -> impl Future<Output = Result<Reload, Refusal>> + Send;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

@@ -22,8 +22,8 @@ use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, ServiceSummary, Status,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -46,6 +46,7 @@ pub async fn serve<C: Control>(
 pub fn router<C: Control>(control: Arc<C>) -> Router {
     Router::new()
         .route("/v1/status", get(status::<C>))
+        .route("/v1/reload", post(reload::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}/weights", post(weights::<C>))
         .route(
@@ -118,6 +119,16 @@ async fn weights<C: Control>(
     let change: WeightSet = read(body, "weight change", example)?;
     let actor = known(actor).await?;
     Ok(Json(control.set_weights(name, change, actor).await?))
+}
+
+async fn reload<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Reload>, Answer> {
+    let wanted: ReloadRequest = read(body, "reload", "send {} or {\"dry_run\": true}")?;
+    let actor = known(actor).await?;
+    Ok(Json(control.reload(wanted, actor).await?))
 }
 
 /// The body as what it should be.

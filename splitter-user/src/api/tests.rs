@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::types::{
-    BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, ServiceSummary, Status,
-    VersionWeight, WeightChange, WeightSet,
+    BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, VersionWeight, WeightChange, WeightSet,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -76,6 +76,22 @@ impl Control for Straw {
             after: format!("{:?}", change.verb),
             dry_run: change.dry_run,
             consequences: Vec::new(),
+        })
+    }
+
+    async fn reload(&self, wanted: ReloadRequest, actor: Actor) -> Result<Reload, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        if !wanted.dry_run {
+            return Err(Refusal::invalid("the file has errors:\na.toml:1:1: no"));
+        }
+        Ok(Reload {
+            config_path: "a.toml".into(),
+            dry_run: wanted.dry_run,
+            generation: 7,
+            services: Vec::new(),
+            interfaces: Vec::new(),
+            kept: Vec::new(),
+            dropped: Vec::new(),
         })
     }
 
@@ -149,6 +165,9 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         (drain.backend, "Drain".into())
     );
     assert!(client.backends("till").await.is_err());
+    let wanted = ReloadRequest { dry_run: true };
+    let reload = client.reload(wanted).await.expect("said");
+    assert_eq!((reload.generation, reload.dry_run), (7, true));
     let vip = "[2001:db8::1]:443/udp".parse().expect("a VIP");
     let address = "2001:db8::9".parse().expect("an address");
     let why = client
@@ -185,6 +204,12 @@ async fn refusals_keep_their_kind_and_their_hint() {
     assert_eq!(
         refused(error),
         Refusal::not_found("no service \"a/b ?\"").with_hint("shop")
+    );
+    let error = client.reload(ReloadRequest::default()).await;
+    let told = refused(error.expect_err("refused"));
+    assert!(
+        matches!(&told, Refusal::Invalid { what, .. } if what.ends_with("a.toml:1:1: no")),
+        "{told}"
     );
     let mut large = weights(false);
     large.reason = Some("x".repeat(70_000));
@@ -235,9 +260,14 @@ async fn everything_is_answered_in_json() {
             "400",
             "weight change",
         ),
+        (
+            "POST /v1/reload HTTP/1.1\r\nContent-Length: 2",
+            "400",
+            "send {} or",
+        ),
     ] {
         let body = if request.contains("Content-Length") {
-            "{}"
+            "no"
         } else {
             ""
         };

@@ -50,6 +50,18 @@ pub enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Apply what the configuration file has changed
+    ///
+    /// Only what the file has changed since it was last applied takes effect: weights set at run
+    /// time stay unless the file changes that same weight. A file with an error changes nothing.
+    Reload {
+        /// Only say what would change, and who would move
+        #[arg(long)]
+        dry_run: bool,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// The weights of versions
     #[command(subcommand)]
     Weight(WeightCommand),
@@ -99,6 +111,15 @@ pub struct ServeArgs {
     /// Make a secret if there is none
     #[arg(long)]
     new_secret: bool,
+    /// Take the program off the interfaces when told to stop; without it, traffic goes on
+    #[arg(long)]
+    detach_on_exit: bool,
+    /// Take over from a program of another layout, whose flows are forgotten
+    ///
+    /// Programs and tables of one layout are taken over as they are. Another layout's tables cannot
+    /// be read: `serve` says how many flows they have and refuses, until this is given.
+    #[arg(long)]
+    accept_flow_loss: bool,
 }
 
 impl ServeArgs {
@@ -110,6 +131,8 @@ impl ServeArgs {
             pin_dir,
             secret,
             new_secret,
+            detach_on_exit,
+            accept_flow_loss,
         } = self;
         ServeOptions {
             config,
@@ -118,6 +141,8 @@ impl ServeArgs {
             pin_dir,
             secret,
             new_secret,
+            detach_on_exit,
+            accept_flow_loss,
         }
     }
 }

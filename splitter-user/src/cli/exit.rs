@@ -18,7 +18,7 @@ Exit codes:
   1  the command or the daemon failed
   2  bad usage or bad configuration
   3  the daemon is not running
-  4  no such service, version or client
+  4  no such service, version, client or interface
   5  refused in the present state
   6  no permission";
 
@@ -110,7 +110,7 @@ impl Exit {
         match error {
             ClientError::NoSocket(_) | ClientError::NotListening(_) => Self::NotRunning,
             ClientError::Permission(_) => Self::Forbidden,
-            ClientError::Timeout(_) | ClientError::Io { .. } | ClientError::Nonsense { .. } => {
+            ClientError::Timeout(..) | ClientError::Io { .. } | ClientError::Nonsense { .. } => {
                 Self::Failure
             }
             ClientError::Refused(refusal) => Self::of_refusal(refusal),

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod backend;
 pub mod exit;
+mod reload;
 mod show;
 mod status;
 mod text;
@@ -21,7 +22,7 @@ use serde::Serialize;
 
 use self::args::{Command, Output, SecretCommand, ServiceCommand, WeightCommand};
 use self::exit::Exit;
-use crate::api::types::WeightSet;
+use crate::api::types::{ReloadRequest, WeightSet};
 use crate::api::{Client, ClientError, Refusal};
 use crate::config::{ConfigErrors, nearest};
 use crate::{config, secret};
@@ -123,6 +124,11 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
                 answer(output.output, &change, show::weight_change)
             })
         }
+        Command::Reload { dry_run, output } => ask(async {
+            let wanted = ReloadRequest { dry_run };
+            let reload = Client::new(&socket).reload(wanted).await?;
+            answer(output.output, &reload, reload::reload)
+        }),
         Command::Service(ServiceCommand::List { output }) => ask(async {
             let services = Client::new(&socket).service_list().await?;
             answer(output.output, &services, |services| {

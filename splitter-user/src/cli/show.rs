@@ -1,7 +1,7 @@
 //! Owns what the smaller commands print.
 
 use super::text::{percent, table};
-use crate::api::types::{Explanation, ServiceSummary, WeightChange};
+use crate::api::types::{Explanation, Move, ServiceSummary, WeightChange};
 
 /// The answer to `weight set`.
 pub(super) fn weight_change(change: &WeightChange) -> String {
@@ -18,15 +18,20 @@ pub(super) fn weight_change(change: &WeightChange) -> String {
         vec![version.clone(), before.to_owned(), after.clone()]
     });
     out += &table(&["VERSION", "BEFORE", "AFTER"], &[0], rows.collect());
-    let verb = if change.dry_run { "would move" } else { "move" };
-    for moved in &change.moves {
+    out + &moves(&change.moves, change.dry_run)
+}
+
+/// Who changes version.
+pub(super) fn moves(moves: &[Move], dry_run: bool) -> String {
+    if moves.is_empty() {
+        return "  no client changes version\n".to_owned();
+    }
+    let verb = if dry_run { "would move" } else { "move" };
+    let line = |moved: &Move| {
         let (share, from, to) = (percent(moved.percent_of_clients), &moved.from, &moved.to);
-        out += &format!("  {share} of all clients {verb} from {from} to {to}\n");
-    }
-    if change.moves.is_empty() {
-        out += "  no client changes version\n";
-    }
-    out
+        format!("  {share} of all clients {verb} from {from} to {to}\n")
+    };
+    moves.iter().map(line).collect()
 }
 
 /// The answer to `service list`.

@@ -78,6 +78,8 @@ fn commands_are_read_as_meant() {
     parse("splitter backend drain shop 10.0.1.11:80 --reason disk --dry-run").expect("good");
     parse("splitter backend add shop canary [2001:db8::1]:80 --weight 3").expect("good");
     parse("splitter backend remove shop canary 10.0.1.11").expect("good");
+    parse("splitter reload").expect("good");
+    parse("splitter reload --dry-run -o json").expect("good");
 }
 
 #[test]
@@ -112,7 +114,10 @@ fn exit_codes_are_stable() {
     let rows: [(anyhow::Error, u8); 14] = [
         (anyhow::anyhow!("boom"), 1),
         (Refusal::internal("x").into(), 1),
-        (ClientError::Timeout(path.clone()).into(), 1),
+        (
+            ClientError::Timeout(path.clone(), std::time::Duration::from_secs(5)).into(),
+            1,
+        ),
         (Refusal::invalid("x").into(), 2),
         (SecretError::Missing(path.clone()).into(), 2),
         (

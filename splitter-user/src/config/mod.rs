@@ -8,6 +8,7 @@ mod backends;
 mod check;
 mod draft;
 mod error;
+mod files;
 mod health;
 mod nearest;
 mod parse;
@@ -20,11 +21,10 @@ mod sharing;
 mod version;
 mod weights;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use files::Texts;
 pub use nearest::{hint, nearest};
 pub use runtime::{backend, check_again};
 pub use weights::{WeightsError, apply_weights, check_weights};
@@ -33,79 +33,14 @@ use crate::model::Config;
 use draft::Draft;
 use reader::Source;
 
-/// The directory beside the main file whose `*.toml` belong to it.
-const CONF_D: &str = "conf.d";
-
 /// Reads the file at `path` and `conf.d/*.toml` beside it, in the order of their names.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    let mut sources = Vec::new();
-    let mut errors = Vec::new();
-    let (extra, listing) = match fragments(path) {
-        Ok(found) => (found, None),
-        Err((directory, error)) => (Vec::new(), Some((directory, error))),
-    };
-    for path in std::iter::once(path.to_owned()).chain(extra) {
-        let order = u32::try_from(sources.len() + errors.len()).unwrap_or(u32::MAX);
-        match fs::read_to_string(&path) {
-            Ok(text) => sources.push(Source::new(&path.to_string_lossy(), order, text)),
-            Err(error) => errors.push(unreadable(&path, order, &error)),
-        }
-    }
-    if let Some((directory, error)) = listing {
-        errors.push(unreadable(&directory, u32::MAX, &error));
-    }
-    read(&sources, errors)
+    Texts::read(path).config()
 }
 
 /// Reads one text as if it stood in a file called `name`, without any `conf.d`.
 pub fn parse_str(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     read(&[Source::new(name, 0, text.to_owned())], Vec::new())
-}
-
-/// The files of `conf.d` beside `path`; none where there is no such directory.
-fn fragments(path: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
-    let directory = path.with_file_name(CONF_D);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err((directory, error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| (directory.clone(), error))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn unreadable(path: &Path, order: u32, error: &io::Error) -> ConfigError {
-    let todo = match error.kind() {
-        io::ErrorKind::NotFound => "; write one, or name another",
-        io::ErrorKind::PermissionDenied => "; run as root, or make it readable",
-        io::ErrorKind::InvalidData => "; it must be UTF-8 text",
-        // io::ErrorKind is open-ended; the error speaks for itself.
-        _ => "",
-    };
-    let file = path.to_string_lossy().as_ref().into();
-    ConfigError {
-        place: Place {
-            order,
-            file,
-            line: 0,
-            column: 0,
-        },
-        message: format!("cannot read the configuration: {error}{todo}"),
-    }
 }
 
 fn read(sources: &[Source], mut errors: Vec<ConfigError>) -> Result<Config, ConfigErrors> {

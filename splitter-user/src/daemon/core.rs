@@ -18,7 +18,7 @@ use crate::{
     dataplane::{DataPlane, PreparedCommit},
     health::Book,
     model::{Config, Service},
-    net::hops::HopState,
+    net::{Net, hops::HopState},
     plan::{Image, Numbers},
     secret::Secret,
     state::{Since, State, StateDir},
@@ -29,6 +29,7 @@ pub struct Daemon {
     pub(super) core: Mutex<Core>,
     /// Told when there are backends whose next hops nobody has looked up.
     pub(super) new_backends: Notify,
+    pub(super) net: Net,
 }
 
 /// Everything behind the lock.
@@ -37,6 +38,10 @@ pub(super) struct Core {
     pub(super) config_path: PathBuf,
     /// What the file says.
     pub(super) file: Config,
+    /// The digest of its texts as they were when it was read.
+    pub(super) file_digest: u64,
+    /// Why the last reload was refused, until one is not.
+    pub(super) refused_reload: Option<String>,
     /// What is in force: the file with the overlays.
     pub(super) config: Config,
     /// What survives.
@@ -61,7 +66,7 @@ pub(super) struct Core {
     pub(super) unfinished: Option<String>,
     /// Whom nothing comes back from.
     pub(super) answers: Answers,
-    /// What the start had to tell.
+    /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
     /// When the daemon began.
     pub(super) began: Instant,

@@ -1,7 +1,12 @@
 //! Owns freshness: interfaces, own addresses and the next hops of all backends, looked up at start, after every change that the
 //! kernel tells of, while any is unresolved, and now and then in any case.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use splitter_common::flow::Hop;
 use tokio::sync::mpsc;
@@ -10,7 +15,10 @@ use super::{
     core::{Core, Daemon},
     interfaces,
 };
-use crate::net::{Net, hops::HopState, watch};
+use crate::{
+    model::Config,
+    net::{Net, hops::HopState, watch},
+};
 
 /// While a next hop is unknown.
 const EAGER: Duration = Duration::from_secs(1);
@@ -20,7 +28,7 @@ const CALM: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// Keeps the next hops fresh until it is aborted.
-pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<()> {
+pub(super) async fn keep_fresh(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let (tell, mut changes) = mpsc::channel(1_024);
     let watcher = tokio::spawn(watch::changes(tell));
     loop {
@@ -52,10 +60,10 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<
         if told {
             core.plane.raise_route_epoch();
         }
-        if let Err(error) = interfaces::keep_attached(&mut core, &net).await {
+        if let Err(error) = interfaces::keep_attached(&mut core, &daemon.net).await {
             log::error!("cannot read the interfaces: {error:#}");
         }
-        if let Err(error) = refresh(&mut core, &net).await {
+        if let Err(error) = refresh(&mut core, &daemon.net).await {
             log::error!("cannot read routes and neighbours: {error:#}");
         }
         if watcher.is_finished() && !told {
@@ -66,7 +74,19 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>, net: Net) -> anyhow::Result<
 
 /// Looks all next hops up and writes what changed.
 pub(super) async fn refresh(core: &mut Core, net: &Net) -> anyhow::Result<()> {
-    let addresses: Vec<IpAddr> = core.backend_addresses().into_iter().collect();
+    core.hops = look_up(core, net, &core.config).await?;
+    core.own_addresses = net.own_addresses().await?;
+    core.write_hops(0);
+    Ok(())
+}
+
+/// The next hops of all backends of a configuration; those that are new or unknown are asked for.
+pub(super) async fn look_up(
+    core: &Core,
+    net: &Net,
+    config: &Config,
+) -> anyhow::Result<HashMap<IpAddr, HopState>> {
+    let addresses: Vec<IpAddr> = addresses(config).into_iter().collect();
     let hops = net.next_hops(&addresses).await?;
     let fresh = hops
         .iter()
@@ -79,33 +99,28 @@ pub(super) async fn refresh(core: &mut Core, net: &Net) -> anyhow::Result<()> {
         .map(|(address, _)| *address)
         .collect();
     net.keep_resolved(&hops, &asked).await;
-    core.hops = hops;
-    core.own_addresses = net.own_addresses().await?;
-    core.write_hops(0);
-    Ok(())
+    Ok(hops)
+}
+
+fn addresses(config: &Config) -> BTreeSet<IpAddr> {
+    let versions = config.services.iter().flat_map(|service| &service.versions);
+    versions
+        .flat_map(|version| &version.backends)
+        .map(|backend| backend.address)
+        .collect()
 }
 
 impl Core {
-    fn backend_addresses(&self) -> BTreeSet<IpAddr> {
-        let versions = self
-            .config
-            .services
-            .iter()
-            .flat_map(|service| &service.versions);
-        versions
-            .flat_map(|version| &version.backends)
-            .map(|backend| backend.address)
-            .collect()
-    }
-
     fn all_resolved(&self) -> bool {
         let resolved = |address| matches!(self.hops.get(address), Some(HopState::Resolved { .. }));
-        self.backend_addresses().iter().all(resolved)
+        addresses(&self.config).iter().all(resolved)
     }
 
     /// Writes the next hops known to the rows of their backends, where they differ, of services
     /// that a commit after generation `since` has changed.
     pub(super) fn write_hops(&mut self, since: u32) {
+        let wire_lengths = interfaces::wire_lengths(self);
+        self.plane.set_wire_lengths(wire_lengths);
         for service in &self.config.services {
             let Ok(given) = self.state.numbers.service(&service.name) else {
                 continue;
@@ -118,7 +133,8 @@ impl Core {
                     let Ok(number) = given.backend(&version.name, backend) else {
                         continue;
                     };
-                    let hop = self.hops.get(&backend.address).and_then(hop);
+                    let hop = self.hops.get(&backend.address);
+                    let hop = hop.and_then(|state| hop_of(state, wire_lengths));
                     if self.plane.next_hop(number.number) != hop {
                         self.plane.set_next_hop(number.number, hop);
                     }
@@ -128,17 +144,24 @@ impl Core {
     }
 }
 
-fn hop(state: &HopState) -> Option<Hop> {
+fn hop_of(state: &HopState, wire_lengths: bool) -> Option<Hop> {
     match state {
         HopState::Resolved {
             mac,
             source_mac,
             ifindex,
+            mtu,
             ..
         } => Some(Hop {
             destination: Hop::mac_word(*mac),
             source: Hop::mac_word(*source_mac),
             ifindex: *ifindex,
+            // A longer one than any IP packet is no limit.
+            mtu: if wire_lengths {
+                u16::try_from(*mtu).unwrap_or(0)
+            } else {
+                0
+            },
         }),
         HopState::Unresolved { .. } | HopState::Local | HopState::NoRoute => None,
     }

@@ -72,6 +72,12 @@ pub(super) fn some_lack_it(core: &Core) -> bool {
     core.interfaces.iter().any(|each| each.mode == NO_MODE)
 }
 
+/// Whether the program sees packets as long as they were on the wire: in its driver it does, in
+/// the generic path it sees what the kernel has put together of several.
+pub(super) fn wire_lengths(core: &Core) -> bool {
+    !core.interfaces.iter().any(|each| each.mode == GENERIC)
+}
+
 /// What an operator must know of them.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -173,7 +179,7 @@ pub(super) fn carries(target: &Target, attached: &Attached) -> InterfaceStatus {
     }
     let note = match (attached.native, target.choice) {
         (false, XdpChoice::Auto) if attached.adopted => {
-            Some("generic since an earlier start, which xdp = \"native\" changes: slower")
+            Some("generic since earlier, which xdp = \"native\" changes: slower")
         }
         (false, XdpChoice::Auto) => Some("its driver refuses native XDP: slower"),
         _ => None,

@@ -7,6 +7,7 @@ mod answers;
 mod attach;
 mod backends;
 mod core;
+mod difference;
 mod explain;
 mod fares;
 mod health;
@@ -15,6 +16,7 @@ mod hops;
 mod host;
 mod interfaces;
 mod parts;
+mod reload;
 mod serving;
 mod start;
 mod status;
@@ -37,6 +39,7 @@ use crate::{
     dataplane::{self, DataPlaneError},
     model::{ServeOptions, Vip},
     net::Net,
+    plan::PlanError,
 };
 
 /// How long the next hops are vouched for; renewed every second.
@@ -60,7 +63,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
 async fn run(options: ServeOptions) -> anyhow::Result<()> {
     // Said before anything else is found missing.
     dataplane::check_host().map_err(refusal)?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     // Taken first: a second daemon must not touch what the first one runs.
@@ -68,7 +71,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let net = Net::connect().context("cannot talk to the kernel's routing tables")?;
     let mut core = start::start(&options, &net).await?;
     let logger = start::kernel_log(&mut core);
-    let daemon = Arc::new(Daemon::new(core));
+    let daemon = Arc::new(Daemon::new(core, net));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
@@ -76,22 +79,16 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let mut loops = Parts::default();
     loops.spawn("the lease's loop", lease_loop(Arc::clone(&daemon)));
     loops.spawn(
-        "the next hops' loop",
-        hops::keep_fresh(Arc::clone(&daemon), net),
-    );
-    loops.spawn(
         "the watch over answers",
         answers::watch(Arc::clone(&daemon)),
     );
     loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
+    loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
-    loops.spawn("the loop of SIGHUP", async move {
-        // A closed terminal must not end the daemon without its lease's grace.
-        while hang_up.recv().await.is_some() {
-            log::warn!("SIGHUP: ignored; a changed configuration takes a restart");
-        }
-        Ok(())
-    });
+    loops.spawn(
+        "the loop of SIGHUP",
+        reload::at_hang_up(Arc::clone(&daemon), hang_up),
+    );
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(
@@ -100,11 +97,11 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     let failure = tokio::select! {
         _ = terminate.recv() => {
-            log::info!("SIGTERM: stopping; traffic goes on");
+            log::info!("SIGTERM: stopping");
             None
         }
         _ = interrupt.recv() => {
-            log::info!("SIGINT: stopping; traffic goes on");
+            log::info!("SIGINT: stopping");
             None
         }
         failure = loops.first_end() => Some(failure),
@@ -116,12 +113,15 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     if !server.is_finished() {
         let _finished = tokio::time::timeout(Duration::from_secs(5), server).await;
     }
-    daemon
-        .core
-        .lock()
-        .await
-        .plane
-        .renew_lease(RESTART_GRACE_S)?;
+    let mut core = daemon.core.lock().await;
+    if failure.is_none() && options.detach_on_exit {
+        let report = core.plane.detach().map_err(refusal)?;
+        log::warn!("--detach-on-exit: {}", report.to_string().trim_end());
+    } else {
+        core.plane.renew_lease(RESTART_GRACE_S)?;
+        log::info!("traffic goes on");
+    }
+    drop(core);
     // A socket that is gone already is what we want.
     let _gone = std::fs::remove_file(&options.socket);
     match failure {
@@ -148,6 +148,7 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
         DataPlaneError::NoPermission(_) => Refusal::forbidden(error),
         DataPlaneError::Busy(_)
         | DataPlaneError::Interface { .. }
+        | DataPlaneError::OtherLayouts(_)
         | DataPlaneError::PagesFull { .. }
         | DataPlaneError::PrefixesFull { .. }
         | DataPlaneError::Pins(_) => Refusal::conflict(error),
@@ -155,15 +156,37 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
         | DataPlaneError::Load(_)
         | DataPlaneError::Map { .. }
         | DataPlaneError::ReadBack(_) => Refusal::internal(error),
-        DataPlaneError::Plan(_) => Refusal::invalid(error),
+        DataPlaneError::Plan(error) => refused_plan(&error),
     }
 }
 
+fn refused_plan(error: &PlanError) -> Refusal {
+    match error {
+        PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
+        PlanError::SaltInUse { .. }
+        | PlanError::PlaceInUse { .. }
+        | PlanError::NumbersTaken(_)
+        | PlanError::Unrecoverable { .. } => Refusal::conflict(error),
+        PlanError::Missing(_) => Refusal::internal(error),
+    }
+}
+
+/// What a caller of the API is told of an error of a change.
+fn refused(error: anyhow::Error) -> Refusal {
+    if let Some(error) = error.downcast_ref::<PlanError>() {
+        return refused_plan(error);
+    }
+    error
+        .downcast::<Refusal>()
+        .unwrap_or_else(|error| Refusal::internal(format!("{error:#}")))
+}
+
 impl Daemon {
-    fn new(core: Core) -> Self {
+    fn new(core: Core, net: Net) -> Self {
         Self {
             core: Mutex::new(core),
             new_backends: Notify::new(),
+            net,
         }
     }
 }
@@ -200,6 +223,14 @@ impl Control for Daemon {
         let done = backends::change(&mut core, &service, &change, &actor);
         self.new_backends.notify_one();
         done
+    }
+
+    async fn reload(
+        &self,
+        wanted: types::ReloadRequest,
+        actor: api::Actor,
+    ) -> Result<types::Reload, Refusal> {
+        reload::reload(self, wanted.dry_run, &actor.to_string()).await
     }
 
     async fn explain(

@@ -14,8 +14,9 @@ use super::{
     hops, host, refusal, takeover,
 };
 use crate::{
-    config,
-    dataplane::{self, DataPlane, Options},
+    api::Refusal,
+    config::Texts,
+    dataplane::{DataPlane, DataPlaneError, Options},
     health::Book,
     model::{Config, ServeOptions},
     net::Net,
@@ -27,7 +28,8 @@ type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 /// Brings the data plane up, or takes over the one that runs.
 pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
-    let file = config::load(&options.config)?;
+    let texts = Texts::read(&options.config);
+    let file = texts.config()?;
     let secret = the_secret(options)?;
     let state_dir = StateDir::lock(&options.state_dir)?;
     let loaded = state_dir.load()?;
@@ -35,11 +37,15 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         pin_dir: Some(options.pin_dir.clone()),
         limits: file.limits,
     };
-    let plane = tokio::task::block_in_place(|| DataPlane::open(&opening)).map_err(refusal)?;
+    let plane =
+        tokio::task::block_in_place(|| DataPlane::open_over(&opening, options.accept_flow_loss))
+            .map_err(|error| other_layout(error, loaded.as_ref()))?;
     let adopted = plane.adopted();
     let mut core = Core {
         config_path: options.config.clone(),
         file: file.clone(),
+        file_digest: texts.digest(),
+        refused_reload: None,
         config: file.clone(),
         state: State::default(),
         state_dir,
@@ -56,16 +62,44 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         began: Instant::now(),
     };
     let mut undo = Vec::new();
+    let before = loaded.clone();
     if let Err(error) = bring_up(&mut core, net, &file, loaded, &mut undo).await {
         attach::undo(&mut core, undo);
+        core.plane.give_back();
         if !adopted {
-            drop(core.plane);
-            // Nothing was attached for good: leave no memory behind.
-            let _best_effort = dataplane::detach(&options.pin_dir);
+            // The file was not applied: what it would have overruled holds at the next start.
+            if let Err(error) = core.state_dir.restore(before.as_ref()) {
+                log::error!("the state cannot be put back: {error}");
+            }
+            core.plane.abandon();
         }
         return Err(error);
     }
+    core.plane.bury_others();
     Ok(core)
+}
+
+/// What is cut when another layout is replaced, by the names that its daemon left on disk.
+fn other_layout(error: DataPlaneError, loaded: Option<&State>) -> Refusal {
+    if !matches!(error, DataPlaneError::OtherLayouts(_)) {
+        return refusal(error);
+    }
+    let names: Vec<&str> = loaded
+        .iter()
+        .flat_map(|state| state.numbers.services.keys())
+        .map(String::as_str)
+        .collect();
+    let of_whom = if names.is_empty() {
+        "its services".to_owned()
+    } else {
+        format!("service {}", names.join(", "))
+    };
+    refusal(error).with_hint(format!(
+        "run the splitter of that layout; or start this one with --accept-flow-loss: the program \
+         is then replaced without a gap, and all flows of {of_whom} are forgotten: those that are \
+         decided as before go on when their client speaks, the others are cut, and so may be \
+         answers that are under way"
+    ))
 }
 
 /// The order is that nothing is worse after a start that fails: over new maps the tables stand
@@ -80,7 +114,8 @@ async fn bring_up(
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<()> {
     host::check(core, file)?;
-    let targets = attach::targets(core, net, file).await?;
+    // A data plane that runs is never refused its daemon: an interface that is gone is waited for.
+    let survey = attach::survey(core, &net.links().await?, file, |_| core.plane.adopted())?;
     let (mut state, mut told) = takeover::take_up(&core.plane, loaded, file, &core.secret)?;
     let (config, dropped) = state.effective(file);
     for line in &dropped {
@@ -91,9 +126,11 @@ async fn bring_up(
     core.book = Book::restored(&state.health, &config, core.began.elapsed());
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
-        if let Err(error) = attach::attach_all(core, &targets, undo) {
+        let attached = core.plane.take_over().map_err(refusal);
+        let attached = attached.and_then(|()| attach::attach_all(core, &survey, undo));
+        if let Err(error) = attached {
             core.discard(planned);
-            return Err(error);
+            return Err(error.into());
         }
         core.put(planned)?;
         hops::refresh(core, net).await?;
@@ -102,9 +139,12 @@ async fn bring_up(
         core.put(planned)?;
         hops::refresh(core, net).await?;
         core.plane.renew_lease(LEASE_S)?;
-        attach::attach_all(core, &targets, undo)?;
+        core.plane.take_over().map_err(refusal)?;
+        attach::attach_all(core, &survey, undo)?;
     }
     attach::detach_others(core);
+    // The modes are known now, and with them whether lengths can be trusted.
+    core.write_hops(0);
     Ok(())
 }
 

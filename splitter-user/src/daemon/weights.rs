@@ -123,7 +123,7 @@ pub(super) fn intervals(service: &Service) -> Vec<(String, u32, u32)> {
 }
 
 /// The parts of the hash space that change hands.
-fn moves(before: &Service, after: &Service) -> Vec<Move> {
+pub(super) fn moves(before: &Service, after: &Service) -> Vec<Move> {
     let mut parts: BTreeMap<(String, String), u64> = BTreeMap::new();
     let after = intervals(after);
     for (from, first, last) in intervals(before) {

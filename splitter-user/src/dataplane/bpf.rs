@@ -1,4 +1,4 @@
-//! Owns the commands of bpf(2) on links that aya does not have.
+//! Owns the commands of bpf(2) that aya does not have, or not for what is pinned by others.
 //!
 //! Source: include/uapi/linux/bpf.h, `union bpf_attr`.
 
@@ -12,8 +12,10 @@ use std::{
     path::Path,
 };
 
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
 
@@ -58,6 +60,63 @@ pub(super) struct XdpLinkInfo {
 #[repr(C)]
 struct LinkDetach {
     link_fd: u32,
+}
+
+/// The arguments of `BPF_LINK_UPDATE`.
+#[repr(C)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+/// The arguments of `BPF_MAP_GET_NEXT_KEY`.
+#[repr(C)]
+struct NextKey {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    next_key: u64,
+}
+
+/// Gives a pinned link a pinned program instead of the one that it has.
+pub(super) fn update_link(link: &Path, program: &Path) -> io::Result<()> {
+    let (link, program) = (open(link)?, open(program)?);
+    let update = LinkUpdate {
+        link_fd: link.as_raw_fd() as u32,
+        new_prog_fd: program.as_raw_fd() as u32,
+        flags: 0,
+        old_prog_fd: 0,
+    };
+    // SAFETY: the arguments name open file descriptors and no memory.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    unsafe { command(BPF_LINK_UPDATE, &update) }.map(drop)
+}
+
+/// How many keys a pinned map has, at most `limit`: under traffic a walk may begin anew, since a
+/// key that is gone has no next one. `key_size` is the map's own, in bytes.
+pub(super) fn count_keys(map: &Path, key_size: u32, limit: u32) -> io::Result<u64> {
+    let map = open(map)?;
+    let (mut key, mut next) = (vec![0u8; key_size as usize], vec![0u8; key_size as usize]);
+    for count in 0..limit {
+        let ask = NextKey {
+            map_fd: map.as_raw_fd() as u32,
+            padding: 0,
+            key: if count == 0 { 0 } else { key.as_ptr() as u64 },
+            next_key: next.as_mut_ptr() as u64,
+        };
+        // SAFETY: the kernel reads one key and writes one, of the map's own key size, which is that
+        // of both buffers.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command(BPF_MAP_GET_NEXT_KEY, &ask) };
+        match told {
+            Ok(_) => std::mem::swap(&mut key, &mut next),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(u64::from(count)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(u64::from(limit))
 }
 
 /// Takes the program of a pinned link off its interface before it returns. Removing the pin alone

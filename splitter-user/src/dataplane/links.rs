@@ -207,10 +207,14 @@ impl DataPlane {
             (XdpChoice::Native, Some((_, native))) => native,
             (XdpChoice::Generic, Some((_, native))) => !native,
         };
-        let updated = fits && self.update(&path, name).is_ok();
-        if !updated {
+        let updated = if fits {
+            self.update(&path, name)
+        } else {
+            Err("it is dead, or of another mode".to_owned())
+        };
+        if let Err(why) = updated {
             log::info!(
-                "{}: the pinned link is dead or of another mode; attaching anew",
+                "{}: the program cannot be replaced under the pinned link ({why}); attaching anew",
                 target.name
             );
             let _already_gone = pins::remove_link(&path);

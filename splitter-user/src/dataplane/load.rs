@@ -2,14 +2,16 @@
 
 use std::{
     collections::HashMap,
+    fs,
     path::{Path, PathBuf},
 };
 
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
 
 use super::{
-    DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, prefixes::PrefixLists,
+    DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
+    prefixes::PrefixLists,
 };
 use crate::model::Limits;
 
@@ -22,6 +24,10 @@ pub(super) const LINEAR: &str = "splitter";
 pub(super) const FRAGS: &str = "splitter_frags";
 /// The program that reads clocks.
 pub(super) const CLOCK: &str = "clock";
+
+/// The programs that do what these leave aside.
+const ASIDE: &str = "splitter_aside";
+const ASIDE_FRAGS: &str = "splitter_aside_frags";
 
 /// The program for frames in one buffer, or in several.
 pub(super) const fn name(frags: bool) -> &'static str {
@@ -42,14 +48,26 @@ pub struct Options {
 
 impl DataPlane {
     /// Loads the object, over the pinned maps of an earlier process where there are any. Nothing
-    /// is attached yet.
+    /// is attached yet. Refused where programs of another layout run.
     pub fn open(options: &Options) -> Result<Self, DataPlaneError> {
+        Self::open_over(options, false)
+    }
+
+    /// As [`Self::open`]; with `accept_flow_loss` also where programs of another layout run, which
+    /// [`Self::take_over`] replaces.
+    pub fn open_over(options: &Options, accept_flow_loss: bool) -> Result<Self, DataPlaneError> {
         check_host()?;
         let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
-        let (mut adopted, mut pin_lock) = (false, None);
+        let (mut adopted, mut pin_lock, mut others) = (false, None, Vec::new());
         if let (Some(root), Some(dir)) = (&options.pin_dir, &pin_dir) {
             pins::prepare(root)?;
             pin_lock = Some(lock(root)?);
+            others = predecessor::find(root, dir)?;
+            if !others.is_empty() && !accept_flow_loss {
+                // Made a moment ago, or kept by what is pinned in it.
+                let _kept = fs::remove_dir(dir);
+                return Err(DataPlaneError::OtherLayouts(others));
+            }
             adopted = pins::adoptable(dir, &options.limits)?;
         }
         let mut ebpf = load(options, pin_dir.as_deref())?;
@@ -64,13 +82,13 @@ impl DataPlane {
             endpoints: Vec::new(),
             adopted,
             pin_dir,
+            others,
+            taken: Vec::new(),
             _pin_lock: pin_lock,
             hz: 0,
         };
-        for name in [CLOCK, LINEAR] {
-            let loaded = plane.program(name)?.load();
-            loaded.map_err(|error| DataPlaneError::Load(explain(name, &error)))?;
-        }
+        plane.load_program(CLOCK)?;
+        plane.loaded(false)?;
         // Maps that were pinned by a start which failed before its first commit run nothing.
         plane.adopted &= plane.generation() > 0;
         plane.calibrate()?;
@@ -80,6 +98,48 @@ impl DataPlane {
         // Entries kept by an earlier process may name a way that has changed since.
         plane.raise_route_epoch();
         Ok(plane)
+    }
+}
+
+impl DataPlane {
+    /// The program for frames in one buffer, or in several, loaded with the one aside.
+    pub fn loaded(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
+        if self.program(name(frags))?.fd().is_err() {
+            self.load_program(name(frags))?;
+            self.load_aside(frags)?;
+        }
+        self.program(name(frags))
+    }
+
+    /// The program that does what the other one leaves aside, once that one is loaded. For the
+    /// bench.
+    pub fn aside(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
+        self.program(if frags { ASIDE_FRAGS } else { ASIDE })
+    }
+
+    fn load_program(&mut self, name: &'static str) -> Result<(), DataPlaneError> {
+        let loaded = self.program(name)?.load();
+        loaded.map_err(|error| DataPlaneError::Load(explain(name, &error)))
+    }
+
+    /// Loads the program aside and puts it where the other one calls it. The one of an earlier
+    /// process, which reads the same maps, does its work until then.
+    fn load_aside(&mut self, frags: bool) -> Result<(), DataPlaneError> {
+        let name = if frags { ASIDE_FRAGS } else { ASIDE };
+        self.load_program(name)?;
+        let failed = |error: String| DataPlaneError::Load(format!("{name}: {error}"));
+        let fd = self
+            .program(name)?
+            .fd()
+            .map_err(|error| failed(chain(&error)))?;
+        let fd = fd.try_clone().map_err(|error| failed(error.to_string()))?;
+        let programs = if frags {
+            &mut self.maps.aside_frags
+        } else {
+            &mut self.maps.aside
+        };
+        let set = programs.set(0, &fd, 0);
+        set.map_err(|error| failed(chain(&error)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, PerCpuArray, lpm_trie::LpmTrie},
+    maps::{HashMap, Map, MapData, PerCpuArray, ProgramArray, lpm_trie::LpmTrie},
 };
 use splitter_common::{
     flow::Table,
@@ -42,6 +42,10 @@ pub struct Maps {
     /// By backend number.
     pub next_hops: Mapped<NextHop>,
     pub(super) prefixes: Prefixes,
+    /// The program aside, for frames in one buffer.
+    pub(super) aside: ProgramArray<MapData>,
+    /// For frames in several.
+    pub(super) aside_frags: ProgramArray<MapData>,
     pending: Flows,
     established: Flows,
     counters: PerCpuArray<MapData, Raw<BackendCounters>>,
@@ -49,7 +53,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 18] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -61,6 +65,9 @@ pub(super) const NAMES: [&str; 15] = [
     "PAGES",
     "NEXT_HOPS",
     "PREFIXES",
+    "FRAGMENTS",
+    "ASIDE",
+    "ASIDE_FRAGS",
     "PENDING",
     "ESTABLISHED",
     "COUNTERS",
@@ -81,6 +88,8 @@ impl Maps {
             services: mapped(ebpf, "SERVICES")?,
             pages: mapped(ebpf, "PAGES")?,
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            aside: typed(ebpf, "ASIDE")?,
+            aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
             pending: typed(ebpf, "PENDING")?,
             established: typed(ebpf, "ESTABLISHED")?,

@@ -16,15 +16,20 @@ mod maps;
 mod pages;
 mod pins;
 pub mod pod;
+mod predecessor;
 mod prefixes;
 mod tables;
 
-use std::{collections::HashMap, path::PathBuf, time::Instant};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use aya::{Ebpf, programs::Xdp};
 use splitter_common::{
     flow::{Hop, Table},
-    layout::{BackendCounters, Control, Endpoint, FlowEntry, FlowKey},
+    layout::{BackendCounters, Control, Endpoint, FlowEntry, FlowKey, LAYOUT_VERSION},
 };
 use thiserror::Error;
 
@@ -33,6 +38,7 @@ pub use links::{Attached, Target};
 pub use load::{Options, check_host};
 pub use maps::Maps;
 pub use pins::{DetachReport, detach};
+pub use predecessor::OtherLayout;
 
 /// Why the kernel did not do what was asked.
 #[derive(Debug, Error)]
@@ -55,6 +61,12 @@ pub enum DataPlaneError {
     /// Pins that this binary cannot use.
     #[error("{0}")]
     Pins(String),
+    /// Programs of another layout run, whose tables this binary cannot read.
+    #[error(
+        "{}; this binary has layout {LAYOUT_VERSION}, which cannot read them",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    OtherLayouts(Vec<OtherLayout>),
     /// The object or a program was refused.
     #[error("cannot load the XDP program: {0}")]
     Load(String),
@@ -113,12 +125,34 @@ pub struct DataPlane {
     /// What the directory in force knows. Nobody else writes it while this process has the lock.
     endpoints: Vec<Endpoint>,
     adopted: bool,
+    /// The directory of this layout.
     pin_dir: Option<PathBuf>,
+    others: Vec<OtherLayout>,
+    taken: Vec<predecessor::Taken>,
     _pin_lock: Option<lock::Lock>,
     hz: u32,
 }
 
 impl DataPlane {
+    /// Takes the program off all interfaces and removes every pin: all flows are forgotten.
+    pub fn detach(&mut self) -> Result<DetachReport, DataPlaneError> {
+        match self.pin_dir.as_deref().and_then(Path::parent) {
+            Some(root) => pins::clear(root),
+            None => Ok(DetachReport::default()),
+        }
+    }
+
+    /// Removes this layout's pins after a start over nothing that failed: no memory is left
+    /// behind. What other layouts have pinned stays.
+    pub fn abandon(&mut self) {
+        let Some(dir) = &self.pin_dir else { return };
+        if let Err(error) = pins::remove_all(dir) {
+            log::error!("{}: stays: {error}", dir.display());
+        }
+        // Not empty while another layout has pins there.
+        let _kept = dir.parent().map(std::fs::remove_dir);
+    }
+
     /// Whether pinned maps of an earlier process were taken over that have tables in force.
     pub fn adopted(&self) -> bool {
         self.adopted
@@ -157,6 +191,17 @@ impl DataPlane {
             .control
             .store_word(Control::LeaseUntil as u32, until);
         Ok(())
+    }
+
+    /// Says whether packets are as long as they were on the wire, that is, whether every interface
+    /// carries the program in its driver.
+    pub fn set_wire_lengths(&mut self, so: bool) {
+        let word = Control::WireLengths as u32;
+        if self.maps.control.load_word(word) != u64::from(so) {
+            self.maps.control.store_word(word, u64::from(so));
+            // Ways that flows keep were asked for under the other.
+            self.raise_route_epoch();
+        }
     }
 
     /// Makes every flow ask for its way back to the client anew.
@@ -203,17 +248,6 @@ impl DataPlane {
         let (action, length) = clock::test_run(program, packet, out)?;
         out.truncate(length);
         Ok(action)
-    }
-
-    /// The program for frames in one buffer, or in several, loaded. For the bench.
-    pub fn loaded(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
-        let name = load::name(frags);
-        let program = self.program(name)?;
-        if program.fd().is_err() {
-            let loaded = program.load();
-            loaded.map_err(|error| DataPlaneError::Load(load::explain(name, &error)))?;
-        }
-        Ok(program)
     }
 
     fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {

@@ -15,12 +15,12 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES,
-        MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, MAX_BACKENDS,
+        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
     },
     layout::{
-        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FrontendRow,
-        LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
+        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
     },
 };
 
@@ -102,7 +102,6 @@ pub(super) fn fault(path: &Path, what: &str, error: &dyn fmt::Display) -> DataPl
 }
 
 /// Makes the directories, on a BPF file system; mounts the usual one where it is missing.
-/// Refuses pins of another layout.
 pub(super) fn prepare(root: &Path) -> Result<(), DataPlaneError> {
     if root.to_string_lossy().contains('.') {
         return Err(DataPlaneError::Pins(format!(
@@ -127,25 +126,6 @@ pub(super) fn prepare(root: &Path) -> Result<(), DataPlaneError> {
              below {BPF_FS}, or mount one: mount -t bpf bpf DIR",
             root.display()
         )));
-    }
-    refuse_other_layouts(root)
-}
-
-fn refuse_other_layouts(root: &Path) -> Result<(), DataPlaneError> {
-    let entries = fs::read_dir(root).map_err(|error| fault(root, "cannot be read", &error))?;
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let other = path != layout_dir(root)
-            && fs::read_dir(&path).is_ok_and(|mut pins| pins.next().is_some());
-        if other {
-            return Err(DataPlaneError::Pins(format!(
-                "{} holds pins of another layout of splitter, whose flows this binary cannot \
-                 read; stop that version with `splitter detach --pin-dir {}` (its flows are \
-                 then decided anew), or run it instead",
-                path.display(),
-                root.display()
-            )));
-        }
     }
     Ok(())
 }
@@ -219,6 +199,12 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
         "PAGES" => row::<Page>(TABLE_PAGES),
         "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
+        "ASIDE" | "ASIDE_FRAGS" => row::<u32>(1),
+        "FRAGMENTS" => (
+            size_of::<FragmentKey>() as u32,
+            size_of::<FragmentRow>() as u32,
+            FRAGMENTED_DATAGRAMS,
+        ),
         // The length of the prefix stands before the key.
         "PREFIXES" => ((4 + size_of::<PrefixKey>()) as u32, 4, MAX_PREFIXES),
         "COUNTERS" => row::<BackendCounters>(MAX_BACKENDS),
@@ -233,16 +219,17 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
 /// `root`, of every layout. A pin directory that is not there has nothing attached; one that a
 /// daemon runs on is left alone.
 pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
-    let mut report = DetachReport::default();
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+    match fs::metadata(root) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(DetachReport::default());
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let why = format!("{}: {error}; detach as root", root.display());
             return Err(DataPlaneError::NoPermission(why));
         }
         Err(error) => return Err(fault(root, "cannot be read", &error)),
-    };
+    }
     if !is_bpf_fs(root) {
         return Err(DataPlaneError::Pins(format!(
             "{} is not on a BPF file system: nothing of splitter's is pinned there",
@@ -250,6 +237,13 @@ pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
         )));
     }
     let _lock = lock(root)?;
+    clear(root)
+}
+
+/// Removes every pin below `root` and `root` itself; the caller has the lock.
+pub(super) fn clear(root: &Path) -> Result<DetachReport, DataPlaneError> {
+    let mut report = DetachReport::default();
+    let entries = fs::read_dir(root).map_err(|error| fault(root, "cannot be read", &error))?;
     for entry in entries.flatten() {
         let path = entry.path();
         let of_layout = entry.file_name().to_string_lossy().starts_with('v') && path.is_dir();
@@ -264,7 +258,7 @@ pub fn detach(root: &Path) -> Result<DetachReport, DataPlaneError> {
 }
 
 /// Removes the pins in `dir`, links first, then the directory.
-fn remove_all(dir: &Path) -> io::Result<usize> {
+pub(super) fn remove_all(dir: &Path) -> io::Result<usize> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
         .flatten()
         .map(|entry| entry.path())

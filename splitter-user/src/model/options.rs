@@ -31,4 +31,8 @@ pub struct ServeOptions {
     pub secret: PathBuf,
     /// Make a secret when the file is missing, instead of refusing to start.
     pub new_secret: bool,
+    /// Take the program off the interfaces when the daemon is told to stop.
+    pub detach_on_exit: bool,
+    /// Take over from programs of another layout, whose flows are forgotten.
+    pub accept_flow_loss: bool,
 }

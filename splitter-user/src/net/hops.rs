@@ -13,7 +13,7 @@ use rtnetlink::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags,
             NeighbourMessage, NeighbourState,
         },
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia},
     },
 };
 
@@ -37,6 +37,8 @@ pub enum HopState {
         ifname: String,
         /// The neighbour: a gateway, or the backend itself.
         gateway: IpAddr,
+        /// The longest IP packet that the interface takes, or its route, bytes.
+        mtu: u32,
     },
     /// There is a route, but the neighbour does not answer, or was not asked yet.
     Unresolved {
@@ -228,9 +230,17 @@ fn hop(
     }
     let mut gateway = address;
     let mut ifindex = 0;
+    let mut route_mtu = u32::MAX;
     for attribute in &route.attributes {
         match attribute {
             RouteAttribute::Oif(index) => ifindex = *index,
+            RouteAttribute::Metrics(metrics) => {
+                for metric in metrics {
+                    if let RouteMetric::Mtu(mtu) = metric {
+                        route_mtu = *mtu;
+                    }
+                }
+            }
             RouteAttribute::Gateway(RouteAddress::Inet(v4)) => gateway = (*v4).into(),
             RouteAttribute::Gateway(RouteAddress::Inet6(v6)) => gateway = (*v6).into(),
             RouteAttribute::Via(RouteVia::Inet(v4)) => gateway = (*v4).into(),
@@ -250,6 +260,7 @@ fn hop(
             ifindex,
             ifname,
             gateway,
+            mtu: link.mtu.min(route_mtu),
         },
         _ => HopState::Unresolved {
             gateway,

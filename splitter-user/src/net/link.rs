@@ -1,6 +1,8 @@
 //! Owns what a link message says of an interface.
 
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::link::{
+    LinkAttribute, LinkFlags, LinkMessage, LinkXdp, Prop, XdpAttached,
+};
 
 /// How an XDP program sits on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct AttachedXdp {
 pub struct LinkInfo {
     /// Its name.
     pub name: String,
+    /// Its other names (`ip link property add dev NAME altname OTHER`).
+    pub other_names: Vec<String>,
     /// Its number.
     pub ifindex: u32,
     /// Its Ethernet address.
@@ -46,6 +50,7 @@ impl LinkInfo {
     pub(super) fn read(message: &LinkMessage) -> Option<Self> {
         let mut info = Self {
             name: String::new(),
+            other_names: Vec::new(),
             ifindex: message.header.index,
             mac: None,
             mtu: 0,
@@ -61,9 +66,24 @@ impl LinkInfo {
                 info.mtu = *mtu;
             } else if let LinkAttribute::Xdp(xdp) = attribute {
                 info.xdp = attached(xdp);
+            } else if let LinkAttribute::PropList(properties) = attribute {
+                info.other_names = properties.iter().filter_map(other_name).collect();
             }
         }
         (!info.name.is_empty()).then_some(info)
+    }
+
+    /// Whether that is one of its names.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.other_names.iter().any(|other| other == name)
+    }
+}
+
+fn other_name(property: &Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        // The enum is the library's and may grow.
+        _ => None,
     }
 }
 

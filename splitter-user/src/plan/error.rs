@@ -24,7 +24,7 @@ pub enum PlanError {
     /// The salt would change while clients are in the canary.
     #[error(
         "service \"{service}\": {what} has changed, which would draw new clients for every \
-         version, but \"{version}\" has weight {weight}; put it back and start again, set every \
+         version, but \"{version}\" has weight {weight}; put it back and start or reload again, set every \
          weight but the baseline's to 0% (splitter weight set {service} {version}=0%), then change \
          it"
     )]
@@ -42,7 +42,7 @@ pub enum PlanError {
     #[error(
         "service \"{service}\": {what}, which would move clients between versions, but \
          \"{version}\" has weight {weight}; leave the versions in their order (one that is no \
-         longer wanted stays, at weight 0%), or put them back and start again, and set every \
+         longer wanted stays, at weight 0%), or put them back and start or reload again, and set every \
          weight but the baseline's to 0% first (splitter weight set {service} {version}=0%)"
     )]
     PlaceInUse {

@@ -117,6 +117,22 @@ impl StateDir {
         serde_json::from_slice(&text).map(Some).map_err(read)
     }
 
+    /// Puts back what [`Self::load`] found, after a start that failed.
+    pub fn restore(&self, before: Option<&State>) -> Result<(), StateError> {
+        let Some(before) = before else {
+            let path = self.dir.join(FILE);
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
+                    verb: "remove",
+                    path,
+                    error,
+                }),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        };
+        self.save(before)
+    }
+
     /// Puts the state on disk: when this returns it survives a power cut.
     pub fn save(&self, state: &State) -> Result<(), StateError> {
         let path = self.dir.join(FILE);
@@ -162,6 +178,11 @@ mod tests {
         first.save(&state).expect("saved");
         let read = first.load().expect("read").expect("saved before");
         assert_eq!(read.numbers, state.numbers);
+        first.restore(None).expect("as it was");
+        assert_eq!(first.load().expect("nothing is there"), None);
+        first.restore(Some(&read)).expect("as it was");
+        let again = first.load().expect("read").expect("restored");
+        assert_eq!(again, read);
         for (text, says) in [("{", "EOF"), ("{\"format\": 1}", "format 1, not")] {
             fs::write(dir.path().join(FILE), text).expect("written");
             let error = first.load().expect_err("not ours").to_string();

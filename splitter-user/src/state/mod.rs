@@ -98,7 +98,11 @@ impl State {
             match apply_weights(service, &weights(&overlay.weights_ppm)) {
                 Ok(with) => *service = with,
                 Err(error) => {
-                    told.push(format!("weights set at run time are dropped: {error}"));
+                    told.push(format!(
+                        "service {}: the weights set at run time are dropped, since \
+                         they no longer fit the file: {error}",
+                        service.name
+                    ));
                     overlay.weights_ppm.clear();
                 }
             }
@@ -190,5 +194,21 @@ mod tests {
         assert!(state.overlays.is_empty());
         let (effective, told) = state.effective(&config("20%"));
         assert_eq!((canary_ppm(&effective), told.len()), (200_000, 0));
+    }
+
+    #[test]
+    fn an_overlay_that_no_longer_fits_is_dropped_and_names_its_service() {
+        let file = config("5%");
+        let mut state = with_overlay(&file);
+        let mut crowded = file.clone();
+        let mut beta = crowded.services[0].versions[1].clone();
+        beta.name = "beta".to_owned();
+        beta.weight = Weight::from_ppm(950_000).expect("a weight");
+        crowded.services[0].versions.push(beta);
+        let (effective, told) = state.effective(&crowded);
+        assert_eq!(canary_ppm(&effective), 50_000);
+        // `weight set` takes what was told of its service back by that beginning.
+        assert!(told[0].starts_with("service shop: "), "{told:?}");
+        assert!(state.overlays.is_empty());
     }
 }

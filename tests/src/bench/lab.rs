@@ -155,6 +155,7 @@ impl Lab {
             destination: Hop::mac_word([2, 0, 0, 0, 0, 0xbb]),
             source: Hop::mac_word([2, 0, 0, 0, 0, 0xaa]),
             ifindex: INGRESS,
+            mtu: 1_500,
         };
         self.backends = image.backends.keys().copied().collect();
         self.set_hops(hop);

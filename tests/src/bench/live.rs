@@ -110,6 +110,7 @@ impl Ends {
             destination: Hop::mac_word(sink_mac),
             source: Hop::mac_word(own_mac),
             ifindex: netns.ifindex("srv0")?,
+            mtu: 1_500,
         };
         let program = lab.bench_program("sink")?;
         let attached = sink.run(|| program.attach("eth0", XdpMode::Driver));

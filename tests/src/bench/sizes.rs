@@ -46,10 +46,17 @@ pub fn measure() -> Result<Vec<ProgramSize>> {
         },
     })?;
     let told = "the kernel does not tell the program's size";
-    [("splitter", false), ("splitter_frags", true)]
+    let (linear, frags) = (plane.loaded(false)?.info()?, plane.loaded(true)?.info()?);
+    let (aside, aside_frags) = (plane.aside(false)?.info()?, plane.aside(true)?.info()?);
+    let programs = [
+        ("splitter", linear),
+        ("splitter_frags", frags),
+        ("splitter_aside", aside),
+        ("splitter_aside_frags", aside_frags),
+    ];
+    programs
         .into_iter()
-        .map(|(name, frags)| {
-            let info = plane.loaded(frags)?.info()?;
+        .map(|(name, info)| {
             Ok(ProgramSize {
                 name: name.to_owned(),
                 verified_insns: info.verified_instruction_count().context(told)?,

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    ETHER_ARP, ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, FRAGMENT, Frame, HOP_BY_HOP, ICMP, INGRESS_MACS,
-    TCP, UDP,
+    ETHER_ARP, ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, FRAGMENT, Frame, ICMP, INGRESS_MACS, Message,
+    Quote, TCP, UDP,
 };
 
 impl Frame {
@@ -43,7 +43,7 @@ impl Frame {
         });
         let mut ip = vec![0x40 | words & 0xf, 0];
         ip.extend((length as u16).to_be_bytes());
-        ip.extend([0x12, 0x34]);
+        ip.extend((self.id.unwrap_or(0x1234) as u16).to_be_bytes());
         ip.extend(fragment.to_be_bytes());
         ip.extend([self.ttl.unwrap_or(64), self.protocol, 0, 0]);
         ip.extend(source);
@@ -57,16 +57,17 @@ impl Frame {
 
     fn ipv6(&self, source: [u8; 16], destination: [u8; 16]) -> Vec<u8> {
         let mut body = Vec::new();
-        let first = if self.extension {
-            let next = self.fragment.map_or(self.protocol, |_| FRAGMENT);
-            body.extend([next, 0, 1, 4, 0, 0, 0, 0]);
-            HOP_BY_HOP
-        } else {
-            self.fragment.map_or(self.protocol, |_| FRAGMENT)
-        };
+        let last = self.fragment.map_or(self.protocol, |_| FRAGMENT);
+        let protocols = self.extensions.iter().map(|each| each.protocol);
+        let chain: Vec<u8> = protocols.chain([last]).collect();
+        for (extension, next) in self.extensions.iter().zip(&chain[1..]) {
+            body.extend(extension.bytes(*next));
+        }
+        let first = chain[0];
         if let Some(fragment) = self.fragment {
             let [high, low] = (fragment.offset << 3 | u16::from(fragment.more)).to_be_bytes();
-            body.extend([self.protocol, 0, high, low, 0, 0, 0, 9]);
+            body.extend([self.protocol, 0, high, low]);
+            body.extend(self.id.unwrap_or(9).to_be_bytes());
         }
         body.extend(self.transport());
         let mut ip = vec![0x60, 0, 0, 0];
@@ -79,6 +80,9 @@ impl Frame {
     }
 
     fn transport(&self) -> Vec<u8> {
+        if self.is_later() {
+            return (1..=self.data).map(|byte| byte as u8).collect();
+        }
         let mut bytes = Vec::new();
         let checksum_at = match self.protocol {
             TCP => {
@@ -92,15 +96,28 @@ impl Frame {
             }
             UDP => {
                 bytes.extend(self.ports());
-                bytes.extend((8 + self.data as u16).to_be_bytes());
+                let length = self.udp_length.unwrap_or(8 + self.data as u16);
+                bytes.extend(length.to_be_bytes());
                 bytes.extend([0, 0]);
                 6
             }
-            _ => {
-                bytes.extend([8, 0, 0, 0, 0, 1, 0, 1]);
+            protocol => {
+                let echo = if protocol == ICMP { 8 } else { 128 };
+                match self.message {
+                    None => bytes.extend([echo, 0, 0, 0, 0, 1, 0, 1]),
+                    // An answer to the echo request.
+                    Some(Message { kind, .. }) if kind == 0 || kind == 129 => {
+                        bytes.extend([kind, 0, 0, 0, 0, 1, 0, 1]);
+                    }
+                    Some(Message { kind, code, mtu }) => {
+                        bytes.extend([kind, code, 0, 0, 0, 0]);
+                        bytes.extend(mtu.to_be_bytes());
+                    }
+                }
                 2
             }
         };
+        bytes.extend(self.quoted_bytes());
         bytes.extend((1..=self.data).map(|byte| byte as u8));
         if !self.without_checksum {
             let mut sum = checksum(&[self.pseudo_header(bytes.len()), bytes.clone()].concat());
@@ -111,6 +128,21 @@ impl Frame {
             bytes[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
         }
         bytes
+    }
+
+    fn quoted_bytes(&self) -> Vec<u8> {
+        let mut bytes = match &self.quote {
+            None => Vec::new(),
+            Some(Quote::Frame(frame)) => frame.bytes()[14..].to_vec(),
+            Some(Quote::Bytes(bytes)) => bytes.clone(),
+        };
+        bytes.truncate(self.quoted.unwrap_or(usize::MAX));
+        bytes
+    }
+
+    /// Whether it is a fragment behind the first, which has no header of its own.
+    pub(super) fn is_later(&self) -> bool {
+        self.fragment.is_some_and(|fragment| fragment.offset > 0)
     }
 
     fn ports(&self) -> Vec<u8> {

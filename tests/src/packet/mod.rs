@@ -6,14 +6,19 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `tcp FLAGS`, `udp`, `icmp` | the protocol; flags as `SYN,ACK` or `-` |
+//! | `tcp FLAGS`, `udp`, `icmp` | the protocol; flags as `SYN,ACK` or `-`; an echo request |
+//! | `type N`, `code N`, `mtu N` | of an ICMP message that is none |
+//! | `about ( FRAME )` | the packet that it quotes |
+//! | `quoted N` | so many bytes of it (all) |
 //! | `seq N`, `ack N` | TCP numbers (0 unless told) |
 //! | `ttl N` | time to live or hop limit (64) |
 //! | `data N` | payload bytes: 1, 2, 3, ... |
 //! | `tcpopts N`, `opts N` | N words of TCP or IPv4 options (no-operations) |
 //! | `csum 0` | a UDP datagram without checksum |
-//! | `frag N`, `frag N+` | a fragment at N units of eight bytes; `+`: more follow |
-//! | `ext` | an IPv6 hop-by-hop header first |
+//! | `frag N`, `frag N+` | a fragment at N units of eight bytes; `+`: more follow. Behind the first it has data alone |
+//! | `id N` | the identification (0x1234, 9 by IPv6) |
+//! | `udplen N` | the UDP length field says N |
+//! | `ext LIST` | IPv6 extension headers: `hop,dst/3,route+,auth` |
 //! | `eth A>B` | source and destination MAC |
 //! | `vlan N` | an 802.1Q tag |
 //! | `arp` | an ARP request instead: who has the destination, tell the source |
@@ -29,6 +34,7 @@
 //! compared with it.
 
 mod build;
+mod extension;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -36,6 +42,8 @@ mod tests;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
+
+use extension::Extension;
 
 pub use read::{difference, faults, read};
 
@@ -49,7 +57,6 @@ const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const HOP_BY_HOP: u8 = 0;
 const FRAGMENT: u8 = 44;
 
 const ETHER_ARP: u16 = 0x0806;
@@ -80,7 +87,12 @@ pub struct Frame {
     ip_options: usize,
     without_checksum: bool,
     fragment: Option<Fragment>,
-    extension: bool,
+    id: Option<u32>,
+    udp_length: Option<u16>,
+    extensions: Vec<Extension>,
+    message: Option<Message>,
+    quote: Option<Quote>,
+    quoted: Option<usize>,
     vlan: Option<u16>,
     is_arp: bool,
     ethertype: Option<u16>,
@@ -89,6 +101,23 @@ pub struct Frame {
     length_error: i32,
     ihl: Option<u8>,
     doff: Option<u8>,
+}
+
+/// An ICMP message that is no echo request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Message {
+    kind: u8,
+    code: u8,
+    mtu: u16,
+}
+
+/// What an ICMP error quotes.
+#[derive(Clone, Debug, PartialEq)]
+enum Quote {
+    /// As a line says it.
+    Frame(Box<Frame>),
+    /// As it was read.
+    Bytes(Vec<u8>),
 }
 
 /// A place in a datagram.
@@ -116,7 +145,12 @@ impl Frame {
             ip_options: 0,
             without_checksum: false,
             fragment: None,
-            extension: false,
+            id: None,
+            udp_length: None,
+            extensions: Vec::new(),
+            message: None,
+            quote: None,
+            quoted: None,
             vlan: None,
             is_arp: false,
             ethertype: None,
@@ -138,6 +172,13 @@ impl Frame {
         line: &str,
         mut resolve: impl FnMut(&str) -> Result<(IpAddr, u16)>,
     ) -> Result<Self> {
+        Self::parse_with(line, &mut resolve)
+    }
+
+    fn parse_with(
+        line: &str,
+        resolve: &mut dyn FnMut(&str) -> Result<(IpAddr, u16)>,
+    ) -> Result<Self> {
         let mut words = line.split_whitespace();
         let source = resolve(words.next().context("no source")?)?;
         if words.next() != Some(">") {
@@ -149,6 +190,16 @@ impl Frame {
         }
         let mut frame = Self::between(source, destination);
         while let Some(word) = words.next() {
+            if word == "about" {
+                let quoted: Vec<&str> = words.by_ref().take_while(|word| *word != ")").collect();
+                let (open, quoted) = quoted.split_first().context("about ( FRAME )")?;
+                if *open != "(" {
+                    bail!("{line}: about ( FRAME )");
+                }
+                let quoted = Self::parse_with(&quoted.join(" "), resolve)?;
+                frame.quote = Some(Quote::Frame(Box::new(quoted)));
+                continue;
+            }
             frame
                 .word(word, &mut words)
                 .with_context(|| format!("{line}: at {word}"))?;
@@ -162,7 +213,13 @@ impl Frame {
             "icmp" if self.source.0.is_ipv4() => self.protocol = ICMP,
             "icmp" => self.protocol = ICMP6,
             "arp" => self.is_arp = true,
-            "ext" => self.extension = true,
+            "ext" => self.extensions = extension::parse(value(rest)?)?,
+            "id" => self.id = Some(number(rest)?),
+            "udplen" => self.udp_length = Some(number(rest)?),
+            "type" => self.message.get_or_insert_default().kind = number(rest)?,
+            "code" => self.message.get_or_insert_default().code = number(rest)?,
+            "mtu" => self.message.get_or_insert_default().mtu = number(rest)?,
+            "quoted" => self.quoted = Some(number::<u16>(rest)?.into()),
             "seq" => self.seq = number(rest)?,
             "ack" => self.ack = number(rest)?,
             "ttl" => self.ttl = Some(number(rest)?),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    ETHER_ARP, ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, FLAGS, FRAGMENT, Fragment, Frame, HOP_BY_HOP,
-    ICMP, ICMP6, INGRESS_MACS, TCP, UDP,
+    ETHER_ARP, ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Extension, FLAGS, FRAGMENT, Fragment, Frame,
+    ICMP, ICMP6, INGRESS_MACS, Message, Quote, TCP, UDP, extension,
 };
 
 const ETHERNET: usize = 14;
@@ -59,6 +59,7 @@ impl Frame {
             offset: field & 0x1fff,
             more: field & 0x2000 != 0,
         });
+        self.id = Some(u16_at(bytes, at + 4)?.into()).filter(|id| *id != 0x1234);
         self.ttl = Some(*bytes.get(at + 8)?);
         self.protocol = *bytes.get(at + 9)?;
         self.source.0 = Ipv4Addr::from(take::<4>(bytes, at + 12)?).into();
@@ -74,10 +75,10 @@ impl Frame {
         self.source.0 = Ipv6Addr::from(take::<16>(bytes, at + 8)?).into();
         self.destination.0 = Ipv6Addr::from(take::<16>(bytes, at + 24)?).into();
         let mut l4 = at + 40;
-        if self.protocol == HOP_BY_HOP {
-            self.extension = true;
-            self.protocol = *bytes.get(l4)?;
-            l4 += 8;
+        while let Some((extension, next)) = Extension::read(self.protocol, bytes.get(l4..)?) {
+            self.extensions.push(extension);
+            self.protocol = next;
+            l4 += extension.length();
         }
         if self.protocol == FRAGMENT {
             let field = u16_at(bytes, l4 + 2)?;
@@ -85,6 +86,8 @@ impl Frame {
                 offset: field >> 3,
                 more: field & 1 != 0,
             });
+            let id = u32::from_be_bytes(take(bytes, l4 + 4)?);
+            self.id = Some(id).filter(|id| *id != 9);
             self.protocol = *bytes.get(l4)?;
             l4 += 8;
         }
@@ -93,6 +96,11 @@ impl Frame {
 
     fn read_transport(&mut self, bytes: &[u8], l4: usize, end: usize) -> Option<()> {
         let room = end.checked_sub(l4)?;
+        if self.is_later() {
+            self.data = room;
+            self.pad = bytes.len().saturating_sub(end);
+            return Some(());
+        }
         let header = match self.protocol {
             TCP => {
                 self.seq = u32::from_be_bytes(take(bytes, l4 + 4)?);
@@ -109,7 +117,10 @@ impl Frame {
                 self.without_checksum = u16_at(bytes, l4 + 6)? == 0;
                 8
             }
-            ICMP | ICMP6 => 8,
+            ICMP | ICMP6 => {
+                self.read_message(bytes.get(l4..end.min(bytes.len()))?)?;
+                8 + self.quoted_length()
+            }
             _ => return None,
         };
         if self.protocol == TCP || self.protocol == UDP {
@@ -117,6 +128,10 @@ impl Frame {
             self.destination.1 = u16_at(bytes, l4 + 2)?;
         }
         self.data = match self.protocol {
+            UDP if self.fragment.is_some() => {
+                self.udp_length = Some(u16_at(bytes, l4 + 4)?);
+                room.checked_sub(8)?
+            }
             UDP => usize::from(u16_at(bytes, l4 + 4)?).checked_sub(8)?,
             _ => room.checked_sub(header)?,
         };
@@ -127,10 +142,62 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// What kind of message, and what it quotes.
+    fn read_message(&mut self, bytes: &[u8]) -> Option<()> {
+        let [kind, code, ..] = *bytes.first_chunk::<8>()?;
+        if kind != 8 && kind != 128 {
+            let mtu = u16_at(bytes, 6)?;
+            let message = Message { kind, code, mtu };
+            let is_echo = kind == 0 || kind == 129;
+            if !is_echo {
+                self.quote = Some(Quote::Bytes(bytes[8..].to_vec()));
+            }
+            self.message = Some(message);
+        }
+        Some(())
+    }
+
+    fn quoted_length(&self) -> usize {
+        match &self.quote {
+            Some(Quote::Bytes(bytes)) => bytes.len(),
+            Some(Quote::Frame(_)) | None => 0,
+        }
+    }
+}
+
+/// What is wrong with a packet that is quoted whole.
+fn quoted_faults(frame: &Frame) -> Vec<String> {
+    let Some(Quote::Bytes(quoted)) = &frame.quote else {
+        return Vec::new();
+    };
+    let is_v4 = frame.source.0.is_ipv4();
+    let length = if is_v4 {
+        u16_at(quoted, 2).map(usize::from)
+    } else {
+        u16_at(quoted, 4).map(|length| usize::from(length) + 40)
+    };
+    let ethertype = if is_v4 { ETHER_IPV4 } else { ETHER_IPV6 };
+    let mut whole = vec![0; 12];
+    whole.extend(ethertype.to_be_bytes());
+    whole.extend(quoted);
+    match length {
+        Some(length) if length <= quoted.len() => {
+            let named = |fault| format!("quoted: {fault}");
+            faults(&whole).into_iter().map(named).collect()
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
 /// What is wrong with a frame: in what it differs from the one that its description builds.
 pub fn faults(bytes: &[u8]) -> Vec<String> {
     match read(bytes) {
-        Some(frame) => difference(&frame.bytes(), bytes),
+        Some(frame) => {
+            let mut found = difference(&frame.bytes(), bytes);
+            found.extend(quoted_faults(&frame));
+            found
+        }
         None => vec![format!("it cannot be read: {bytes:02x?}")],
     }
 }
@@ -179,8 +246,12 @@ fn fields(bytes: &[u8]) -> Vec<(&'static str, Range<usize>)> {
         fields.push(("hop limit", at + 7..at + 8));
         fields.push(("source address", at + 8..at + 24));
         fields.push(("destination address", at + 24..at + 40));
-        at + 40 + 8 * (usize::from(frame.extension) + usize::from(frame.fragment.is_some()))
+        let extensions: usize = frame.extensions.iter().map(|each| each.length()).sum();
+        at + 40 + extensions + 8 * usize::from(frame.fragment.is_some())
     };
+    if frame.is_later() {
+        return fields;
+    }
     if frame.protocol == TCP || frame.protocol == UDP {
         fields.push(("source port", l4..l4 + 2));
         fields.push(("destination port", l4 + 2..l4 + 4));
@@ -214,6 +285,14 @@ impl fmt::Display for Frame {
             UDP => write!(f, " udp")?,
             _ => write!(f, " icmp")?,
         }
+        if let Some(Message { kind, code, mtu }) = self.message {
+            write!(f, " type {kind} code {code} mtu {mtu}")?;
+        }
+        match &self.quote {
+            Some(Quote::Frame(frame)) => write!(f, " about ( {frame} )")?,
+            Some(Quote::Bytes(bytes)) => write!(f, " quoting {bytes:02x?}")?,
+            None => {}
+        }
         let numbers = [
             ("ttl", self.ttl.map(u32::from)),
             ("opts", above_0(self.ip_options)),
@@ -243,8 +322,14 @@ impl fmt::Display for Frame {
         if let Some(Fragment { offset, more }) = self.fragment {
             write!(f, " frag {offset}{}", if more { "+" } else { "" })?;
         }
-        if self.extension {
-            write!(f, " ext")?;
+        if let Some(id) = self.id {
+            write!(f, " id {id}")?;
+        }
+        if let Some(length) = self.udp_length {
+            write!(f, " udplen {length}")?;
+        }
+        if !self.extensions.is_empty() {
+            write!(f, " ext {}", extension::text(&self.extensions))?;
         }
         match self.macs {
             Some((source, destination)) if (source, destination) != INGRESS_MACS => {

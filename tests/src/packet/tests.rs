@@ -34,7 +34,7 @@ fn lines_become_frames_of_the_right_length() {
         ("10.0.0.1:1 > 10.0.0.2:2 udp data 1", 43),
         ("10.0.0.1:1 > 10.0.0.2:2 udp data 1 pad 17", 60),
         ("10.0.0.1:0 > 10.0.0.2:0 arp", 42),
-        ("[fd00::1]:1 > [fd00::2]:2 udp ext", 70),
+        ("[fd00::1]:1 > [fd00::2]:2 udp ext hop", 70),
         ("[fd00::1]:1 > [fd00::2]:2 tcp ACK frag 0+", 82),
         ("10.0.0.1:1 > 10.0.0.2:2 tcp SYN vlan 7", 58),
         ("10.0.0.1:1 > 10.0.0.2:2 tcp SYN cut 40", 40),
@@ -68,6 +68,8 @@ fn a_changed_byte_is_a_fault_or_another_description() {
         "10.0.0.1:1 > 10.0.0.2:2 udp ttl 64 data 5",
         "[fd00::1]:1 > [fd00::2]:2 tcp SYN seq 7 ack 0 ttl 64",
         "[fd00::1]:1 > [fd00::2]:2 udp ttl 64 data 4",
+        "[fd00::1]:1 > [fd00::2]:2 udp ttl 64 data 4 frag 0+ udplen 99",
+        "10.0.0.1:1 > 10.0.0.2:2 udp ttl 64 data 4 frag 3 id 7",
     ] {
         let bytes = frame(line).bytes();
         assert_eq!(faults(&bytes), Vec::<String>::new(), "{line}");
@@ -98,7 +100,7 @@ fn faults_are_named() {
 fn lines() -> impl Strategy<Value = String> {
     let ends = prop_oneof![
         Just(("10.0.0.1:7", "203.0.113.10:80", "opts 3")),
-        Just(("[fd64::1]:7", "[2001:db8::10]:80", "ext")),
+        Just(("[fd64::1]:7", "[2001:db8::10]:80", "ext hop,dst/2")),
     ];
     let transport = prop_oneof![
         (any::<u8>(), any::<u32>(), any::<u32>(), 0..=10usize).prop_map(

@@ -112,6 +112,7 @@ fn open() -> Result<DataPlane> {
         limits,
     })?;
     plane.renew_lease(3_600)?;
+    plane.set_wire_lengths(true);
     Ok(plane)
 }
 

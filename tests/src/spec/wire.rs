@@ -57,7 +57,7 @@ impl Wire {
         let mut kernel = Kernel::new()?;
         let netns = &kernel.netns;
         netns.ip_batch(
-            "link add i0 type veth peer name i1\n\
+            "link add i0 mtu 1600 type veth peer name i1 mtu 1600\n\
              link set i0 addrgenmode none\nlink set i1 addrgenmode none arp off\n\
              link set c1 addrgenmode none\n\
              link set i0 up\nlink set i1 up\n",

@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use splitter_tests::{
@@ -14,6 +15,8 @@ use splitter_tests::{
 };
 
 pub(crate) const PORT: u16 = 8080;
+/// How long a load may take for what it is waited for.
+const ASK_ON_LIMIT: Duration = Duration::from_secs(30);
 
 /// The service of the default topology: TCP and UDP, IPv4 and IPv6.
 pub(crate) fn config(topology: &Topology, canary_weight: &str) -> String {
@@ -130,10 +133,28 @@ impl Scene {
         Load::start(&self.topology.client, options).expect("a load")
     }
 
-    /// Counters of a version, by name, from `status`.
+    /// Waits until every load has put so many more questions.
+    pub(crate) fn ask_on<'l>(&self, loads: impl IntoIterator<Item = &'l Load>, more: u64) {
+        for load in loads {
+            let (begin, before) = (Instant::now(), load.report().requests);
+            while load.report().requests < before + more {
+                assert!(begin.elapsed() < ASK_ON_LIMIT, "{:?}", load.report());
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Counters of a version of the usual service, by name, from `status`.
     pub(crate) fn counter(&self, version: &str, counter: &str) -> u64 {
+        self.counter_of("shop", version, counter)
+    }
+
+    /// Counters of a version, by name, from `status`.
+    pub(crate) fn counter_of(&self, service: &str, version: &str, counter: &str) -> u64 {
         let status = self.daemon.status_json().expect("a status");
-        let versions = status["services"][0]["versions"]
+        let services = status["services"].as_array().expect("services");
+        let service = services.iter().find(|each| each["name"] == service);
+        let versions = service.expect("the service")["versions"]
             .as_array()
             .expect("versions");
         let found = versions

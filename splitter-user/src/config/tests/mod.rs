@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use self::bad::{STABLE, VIPS, one};
-use super::{WeightsError, apply_weights, check_weights, load, parse_str};
+use super::{Texts, WeightsError, apply_weights, check_weights, load, parse_str};
 use crate::model::{Affinity, Config, Limits, SplitKey, XdpChoice};
 use splitter_common::weight::Weight;
 
@@ -106,6 +106,8 @@ fn files_of_conf_d_belong_to_the_file() {
         |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("written");
     put("splitter.toml", &one(&format!("{VIPS}{STABLE}")));
     assert_eq!(load(&main).expect("good").services.len(), 1);
+    let digest = || Texts::read(&main).digest();
+    let alone = digest();
     fs::create_dir(directory.path().join("conf.d")).expect("made");
     let till = "[service.till]\nvips = [\"203.0.113.10:444/tcp\"]\n\
                 version.stable = { baseline = true, backends = [\"10.0.7.1\"] }\n";
@@ -113,6 +115,14 @@ fn files_of_conf_d_belong_to_the_file() {
     put("conf.d/notes.txt", "no toml");
     put("conf.d/.hidden.toml", "no toml");
     assert_eq!(load(&main).expect("good").services[1].name, "till");
+    let both = digest();
+    assert_ne!(alone, both);
+    put("conf.d/notes.txt", "still no toml");
+    assert_eq!(digest(), both);
+    put("conf.d/10-till.toml", &till.replace("444", "445"));
+    assert_ne!(digest(), both);
+    put("conf.d/10-till.toml", till);
+    assert_eq!(digest(), both);
     put("conf.d/20-again.toml", till);
     let shown = load(&main).expect_err("twice").to_string();
     assert_eq!(shown.lines().count(), 1, "{shown}");

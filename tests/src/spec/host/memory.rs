@@ -52,6 +52,14 @@ impl Packet for Bytes {
         }
         Some(())
     }
+
+    fn reshape(&mut self, front: usize, length: usize) -> Option<()> {
+        let mut reshaped = vec![0; front];
+        reshaped.extend(&self.0);
+        reshaped.truncate(length);
+        self.0 = reshaped;
+        (self.0.len() == length).then_some(())
+    }
 }
 
 /// The tables of one commit, in memory.

@@ -2,27 +2,31 @@
 
 mod memory;
 
-use std::{cell::RefCell, collections::HashMap, net::IpAddr};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    net::IpAddr,
+};
 
 use anyhow::{Result, ensure};
 use splitter_common::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
-    engine::{self, Env, Route},
+    engine::{self, Aside, Env, Parsed, Route},
     flow::{Hop, Table},
     hash::HashKey,
     layout::{
         BackendCounters, BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
-        FrontendRow, ServiceRow, Word,
+        FragmentKey, FragmentRow, FrontendRow, ServiceRow, Word,
     },
-    packet::Network,
+    packet::{Inner, Network},
     reason::Reason,
 };
 use splitter_user::plan::Image;
 
 use self::memory::{Bytes, Element, Tables};
-use super::run::{CLIENT_MACS, Executor, LAB_PREFIXES, Ran};
+use super::run::{CLIENT_MACS, CLIENT_MTU, Executor, LAB_PREFIXES, Ran};
 
 const INGRESS: u32 = 1;
 /// The interface toward clients.
@@ -38,10 +42,29 @@ pub struct Host {
     hops: HashMap<u32, Hop>,
     retired: HashMap<u32, BackendRow>,
     jiffies: u64,
+    parsed: OnceCell<Parsed>,
+    inner: OnceCell<Inner>,
+    fragments: RefCell<HashMap<FragmentKey, FragmentRow>>,
 }
 
 impl Env for Host {
     type Cell = Element;
+
+    fn keep(&self, parsed: Parsed) -> Option<&Parsed> {
+        Some(self.parsed.get_or_init(|| parsed))
+    }
+
+    fn keep_inner(&self, inner: Inner) -> Option<&Inner> {
+        Some(self.inner.get_or_init(|| inner))
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow) {
+        self.fragments.borrow_mut().insert(*key, *row);
+    }
 
     fn ingress_ifindex(&self) -> u32 {
         INGRESS
@@ -63,6 +86,7 @@ impl Env for Host {
             Control::LeaseUntil => u64::MAX,
             Control::RouteEpoch => 1,
             Control::Hz => HZ,
+            Control::WireLengths => 1,
             Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt => 0,
         }
     }
@@ -185,6 +209,7 @@ impl Env for Host {
             destination: Hop::mac_word(destination),
             source: Hop::mac_word(source),
             ifindex: OTHER,
+            mtu: CLIENT_MTU,
         })
     }
 }
@@ -244,8 +269,15 @@ impl Executor for Host {
     }
 
     fn packet(&mut self, frame: &[u8]) -> Result<Ran> {
+        self.parsed = OnceCell::new();
+        self.inner = OnceCell::new();
         let mut packet = Bytes(frame.to_vec());
-        let outcome = engine::process(&mut packet, self);
+        let mut outcome = engine::process(&mut packet, self);
+        if outcome.aside != Aside::Nothing {
+            self.parsed = OnceCell::new();
+            let is_icmp = outcome.aside == Aside::Icmp;
+            outcome = engine::answer(&mut packet, self, is_icmp, outcome.number);
+        }
         let (reason, number) = (outcome.reason, outcome.number);
         ensure!(reason != Reason::Inconsistent, "{number} has no row");
         Ok(Ran {

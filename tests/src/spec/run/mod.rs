@@ -37,6 +37,10 @@ use crate::{
 pub const CLIENT_MACS: Macs = ([2, 0, 0, 0, 0, 0xaa], [2, 0, 0, 0, 0, 0xcc]);
 /// The next hop toward backends, likewise.
 const BACKEND_MACS: Macs = ([2, 0, 0, 0, 0, 0xaa], [2, 0, 0, 0, 0, 0xbb]);
+/// The longest IP packets that the ways to clients and to backends take, bytes.
+pub const CLIENT_MTU: u16 = 1_500;
+/// Likewise; less than what comes in, so that there is what does not fit.
+const BACKEND_MTU: u16 = 1_400;
 /// Where clients live: address, leading bits by IPv4 and by IPv6.
 pub const LAB_PREFIXES: [(&str, u32, u32); 2] = [("10.100.0.0", 16, 16), ("fd64::", 16, 16)];
 
@@ -159,6 +163,7 @@ impl<E: Executor> Stage<'_, E> {
             destination: Hop::mac_word(BACKEND_MACS.1),
             source: Hop::mac_word(BACKEND_MACS.0),
             ifindex,
+            mtu: BACKEND_MTU,
         };
         let mut reused = 0;
         for number in image.backends.keys() {

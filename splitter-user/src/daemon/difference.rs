@@ -1,0 +1,296 @@
+//! Owns what differs between two configurations, said item by item, and who changes version.
+//!
+//! Invariant: two services without a difference are equal; every field is an item.
+
+use super::weights;
+use crate::{
+    api::types::{Difference, ServiceChange},
+    model::{Config, Service, Version},
+    state::State,
+};
+
+/// What there is, and what is said of it.
+type Items = Vec<(String, String)>;
+
+/// The services that differ, in the order of `after`, then those that go.
+pub(super) fn services(before: &Config, after: &Config) -> Vec<ServiceChange> {
+    let named = |config: &'_ Config, name: &str| -> Option<Service> {
+        let found = config.services.iter().find(|service| service.name == name);
+        found.cloned()
+    };
+    let mut changes = Vec::new();
+    for service in &after.services {
+        let old = named(before, &service.name);
+        let differences = differences(old.as_ref().map(items).unwrap_or_default(), items(service));
+        if !differences.is_empty() {
+            let moves = old.map_or_else(Vec::new, |old| weights::moves(&old, service));
+            changes.push(ServiceChange {
+                service: service.name.clone(),
+                differences,
+                moves,
+            });
+        }
+    }
+    for service in &before.services {
+        if named(after, &service.name).is_none() {
+            changes.push(ServiceChange {
+                service: service.name.clone(),
+                differences: differences(items(service), Items::new()),
+                moves: Vec::new(),
+            });
+        }
+    }
+    changes
+}
+
+/// The interfaces that differ.
+pub(super) fn interfaces(before: &Config, after: &Config) -> Vec<Difference> {
+    let items = |config: &Config| {
+        let item = |each: &crate::model::Interface| (each.name.clone(), each.xdp.to_string());
+        config.interfaces.iter().map(item).collect()
+    };
+    differences(items(before), items(after))
+}
+
+/// What was set at run time and stays over the file.
+pub(super) fn overlays(state: &State, file: &Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    for (name, overlay) in &state.overlays {
+        let service = file.services.iter().find(|service| service.name == *name);
+        let of_file = service.map(Service::weights).unwrap_or_default();
+        for (version, weight) in crate::state::weights(&overlay.weights_ppm) {
+            let says = of_file.get(&version).copied().unwrap_or_default();
+            kept.push(format!(
+                "service {name}: {version}={weight}, set at run time by {}, stays; the file says \
+                 {says}",
+                overlay.by
+            ));
+        }
+    }
+    kept
+}
+
+fn differences(before: Items, after: Items) -> Vec<Difference> {
+    let find = |items: &Items, what: &str| {
+        let found = items.iter().find(|(other, _)| other == what);
+        found.map(|(_, value)| value.clone())
+    };
+    let mut differences = Vec::new();
+    for (what, value) in &after {
+        let old = find(&before, what);
+        if old.as_ref() != Some(value) {
+            differences.push(Difference {
+                what: what.clone(),
+                before: old,
+                after: Some(value.clone()),
+            });
+        }
+    }
+    for (what, value) in before {
+        if find(&after, &what).is_none() {
+            differences.push(Difference {
+                what,
+                before: Some(value),
+                after: None,
+            });
+        }
+    }
+    differences
+}
+
+fn items(service: &Service) -> Items {
+    // A new field stops the build here until it is said.
+    let Service {
+        name: _,
+        vips,
+        forward,
+        key,
+        affinity,
+        release,
+        salt_group,
+        direct,
+        versions,
+        health,
+    } = service;
+    let mut items: Items = vec![
+        ("forward".to_owned(), forward.to_string()),
+        ("key".to_owned(), key.to_string()),
+        (
+            "affinity".to_owned(),
+            affinity.map_or("by protocol".to_owned(), |affinity| affinity.to_string()),
+        ),
+        ("release".to_owned(), release.clone()),
+    ];
+    items.extend(
+        salt_group
+            .iter()
+            .map(|group| ("salt group".to_owned(), group.clone())),
+    );
+    items.extend(
+        direct
+            .iter()
+            .map(|prefix| (format!("direct {prefix}"), String::new())),
+    );
+    if let Some(health) = health {
+        let text = serde_json::to_string(health).unwrap_or_default();
+        items.push(("health".to_owned(), text));
+    }
+    items.extend(vips.iter().map(|vip| (format!("VIP {vip}"), String::new())));
+    let weights = service.weights();
+    for version in versions {
+        let Version {
+            name,
+            baseline,
+            weight: _,
+            backends,
+            on_empty: _,
+        } = version;
+        let role = if *baseline { "baseline" } else { "" };
+        items.push((format!("version {name}"), role.to_owned()));
+        items.push((format!("weight of {name}"), weights[name].to_string()));
+        items.push((
+            format!("on_empty of {name}"),
+            version.on_empty().to_string(),
+        ));
+        for backend in backends {
+            items.push((
+                format!("backend {backend} of {name}"),
+                format!("weight {}", backend.weight),
+            ));
+        }
+    }
+    if versions.len() > 1 {
+        let names: Vec<&str> = versions.iter().map(|each| each.name.as_str()).collect();
+        items.push(("order of versions".to_owned(), names.join(", ")));
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_str;
+
+    const FILE: &str = "\
+[[interface]]
+name = \"eth0\"
+[service.shop]
+vips = [\"203.0.113.10:80/tcp\"]
+[service.shop.version.stable]
+baseline = true
+backends = [\"10.0.0.1:80\", \"10.0.0.2:80\"]
+[service.shop.version.canary]
+weight = \"10%\"
+backends = [\"10.0.0.3:80\"]
+";
+
+    fn config(replacements: &[(&str, &str)]) -> Config {
+        let text = replacements
+            .iter()
+            .fold(FILE.to_owned(), |text, (from, to)| {
+                assert!(text.contains(from), "{from}");
+                text.replace(from, to)
+            });
+        parse_str("test.toml", &text).expect("a valid configuration")
+    }
+
+    fn said(replacements: &[(&str, &str)]) -> Vec<String> {
+        let changes = services(&config(&[]), &config(replacements));
+        let line = |each: Difference| format!("{} {:?} {:?}", each.what, each.before, each.after);
+        changes
+            .into_iter()
+            .flat_map(|change| change.differences)
+            .map(line)
+            .collect()
+    }
+
+    #[test]
+    fn every_key_is_told_and_nothing_else() {
+        assert!(said(&[]).is_empty());
+        for (from, to, wanted) in [
+            (
+                "\"10%\"",
+                "\"30%\"",
+                "weight of canary Some(\"10%\") Some(\"30%\")",
+            ),
+            (
+                "\"10.0.0.3:80\"",
+                "\"10.0.0.4:80\"",
+                "backend 10.0.0.3:80 of canary Some(\"weight 1\") None",
+            ),
+            (
+                "\"10.0.0.3:80\"",
+                "{ address = \"10.0.0.3:80\", weight = 7 }",
+                "backend 10.0.0.3:80 of canary Some(\"weight 1\") Some(\"weight 7\")",
+            ),
+            (
+                "80/tcp\"",
+                "80/tcp\", \"203.0.113.10:80/udp\"",
+                "VIP 203.0.113.10:80/udp None Some(\"\")",
+            ),
+            (
+                "vips",
+                "key = \"client/24\"\nvips",
+                "key Some(\"client\") Some(\"client/24\")",
+            ),
+            (
+                "vips",
+                "affinity = \"client\"\nvips",
+                "affinity Some(\"by protocol\") Some(\"client\")",
+            ),
+            (
+                "vips",
+                "release = \"2\"\nvips",
+                "release Some(\"1\") Some(\"2\")",
+            ),
+            (
+                "vips",
+                "salt_group = \"g\"\nvips",
+                "salt group None Some(\"g\")",
+            ),
+            (".canary]", ".beta]", "version canary Some(\"\") None"),
+        ] {
+            let lines = said(&[(from, to)]);
+            assert!(
+                lines.iter().any(|line| line == wanted),
+                "{wanted}: {lines:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_moves_is_what_weight_set_says() {
+        let changes = services(&config(&[]), &config(&[("\"10%\"", "\"30%\"")]));
+        let [change] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        let [moved] = &change.moves[..] else {
+            panic!("{change:?}")
+        };
+        assert_eq!(
+            (moved.from.as_str(), moved.to.as_str()),
+            ("stable", "canary")
+        );
+        assert!((moved.percent_of_clients - 20.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn services_and_interfaces_come_and_go() {
+        let (one, other) = (config(&[]), config(&[("shop", "mall"), ("eth0", "eth1")]));
+        let names: Vec<String> = services(&one, &other)
+            .into_iter()
+            .map(|change| change.service)
+            .collect();
+        assert_eq!(names, ["mall", "shop"]);
+        let told = interfaces(&one, &other);
+        assert_eq!(
+            (
+                told[0].what.as_str(),
+                &told[0].before,
+                told[0].after.as_deref()
+            ),
+            ("eth1", &None, Some("auto"))
+        );
+        assert_eq!((told[1].what.as_str(), &told[1].after), ("eth0", &None));
+    }
+}

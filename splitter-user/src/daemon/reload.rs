@@ -1,0 +1,226 @@
+//! Owns the reload: the file takes effect as a whole or not at all, and what was set at run time
+//! stays where the file did not change that same key.
+//!
+//! Invariant: all that waits comes before the first change, so that a caller who goes away leaves
+//! nothing half done.
+
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+
+use super::{
+    attach::{self, Survey},
+    core::{Core, Daemon, Planned, now_text},
+    difference, hops, refused,
+};
+use crate::{
+    api::{
+        Refusal,
+        types::{Reload, ServiceChange},
+    },
+    config::{ConfigErrors, Texts},
+    model::Config,
+    net::Net,
+};
+
+/// Reloads the file, or says what that would do. `by`: who asks, for the log.
+pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<Reload, Refusal> {
+    let mut core = daemon.core.lock().await;
+    if dry_run {
+        return carry_out(&mut core, &daemon.net, true).await;
+    }
+    let done = carry_out(&mut core, &daemon.net, false).await;
+    let path = core.config_path.display().to_string();
+    match &done {
+        Ok(report) => {
+            core.refused_reload = None;
+            log::info!("{path}: reloaded by {by}: {}", in_brief(report));
+            for line in &report.dropped {
+                log::warn!("{line}");
+            }
+        }
+        Err(refusal) => {
+            let hint = refusal.hint().map(|hint| format!(" ({hint})"));
+            let why = format!("{refusal}{}", hint.unwrap_or_default());
+            log::error!("{path}: a reload by {by} is refused: {why}");
+            core.refused_reload = Some(format!(
+                "a reload at {} was refused: {}; mend it and `splitter reload`",
+                now_text(),
+                one_line(&why)
+            ));
+        }
+    }
+    done
+}
+
+/// Reloads at every SIGHUP, and tells the service manager, which waits for the end of what it has
+/// asked for (systemd.service(5), `Type=notify-reload`). Without one there is nobody to tell.
+pub(super) async fn at_hang_up(daemon: Arc<Daemon>, mut hang_up: Signal) -> anyhow::Result<()> {
+    while hang_up.recv().await.is_some() {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            let _no_manager = sd_notify::notify(&[NotifyState::Reloading, now]);
+        }
+        // A refusal is in the log and in the status.
+        let _told = reload(&daemon, false, "SIGHUP").await;
+        let _no_manager = sd_notify::notify(&[NotifyState::Ready]);
+    }
+    Ok(())
+}
+
+async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, Refusal> {
+    let texts = Texts::read(&core.config_path);
+    let file = texts.config().map_err(bad_file)?;
+    same_limits(core, &file)?;
+    let links = net.links().await.map_err(Refusal::internal)?;
+    let waits = |name: &str| core.interfaces.iter().any(|known| known.name == name);
+    let survey = attach::survey(core, &links, &file, waits)?;
+    let mut state = core.state.clone();
+    let (config, dropped) = state.effective(&file);
+    let mut report = Reload {
+        config_path: core.config_path.display().to_string(),
+        dry_run,
+        generation: u64::from(core.state.numbers.generation),
+        services: difference::services(&core.config, &config),
+        interfaces: difference::interfaces(&core.config, &config),
+        kept: difference::overlays(&state, &file),
+        dropped,
+    };
+    let hops = if dry_run {
+        None
+    } else {
+        let found = hops::look_up(core, net, &config).await;
+        Some(found.map_err(|error| Refusal::internal(format!("{error:#}")))?)
+    };
+    let planned = core.plan(config, state).map_err(refused)?;
+    let Some(hops) = hops else {
+        core.discard(planned);
+        return Ok(report);
+    };
+    // New backends are reached as soon as a row chooses them.
+    core.hops.extend(hops);
+    let done = put_in_force(core, &survey, planned);
+    if done.is_ok() || core.unfinished.is_some() {
+        core.file = file;
+        core.file_digest = texts.digest();
+        core.warnings.clone_from(&report.dropped);
+        attach::detach_others(core);
+    }
+    done?;
+    report.generation = u64::from(core.state.numbers.generation);
+    Ok(report)
+}
+
+/// Interfaces first, as over any data plane that runs: the old tables stand until every interface
+/// carries the program.
+fn put_in_force(core: &mut Core, survey: &Survey, planned: Planned) -> Result<(), Refusal> {
+    let before = core.interfaces.clone();
+    let earlier = core.unfinished.take();
+    let mut undo = Vec::new();
+    let attached = tokio::task::block_in_place(|| attach::attach_all(core, survey, &mut undo));
+    let done = match attached {
+        Ok(()) => core.put(planned).map_err(refused),
+        Err(refusal) => {
+            core.discard(planned);
+            Err(refusal)
+        }
+    };
+    done.map_err(|refusal| {
+        if core.unfinished.is_some() {
+            return refusal
+                .with_hint("the change is on disk and is tried again; see `splitter status`");
+        }
+        core.unfinished = earlier;
+        attach::undo(core, undo);
+        core.interfaces = before;
+        refusal
+    })
+}
+
+/// The kernel's flow tables keep the size that they were made with.
+fn same_limits(core: &Core, file: &Config) -> Result<(), Refusal> {
+    let (now, wanted) = (core.config.limits, file.limits);
+    if now == wanted {
+        return Ok(());
+    }
+    Err(Refusal::conflict(format!(
+        "[limits] is flows = {}, pending = {} in the file, and flows = {}, pending = {} in the \
+         kernel, whose tables keep their size; nothing was changed",
+        wanted.flows, wanted.pending, now.flows, now.pending
+    ))
+    .with_hint(
+        "put [limits] back; or stop the daemon, `splitter detach` and start it again (every flow \
+         is then decided anew)",
+    ))
+}
+
+fn bad_file(errors: ConfigErrors) -> Refusal {
+    Refusal::invalid(format!(
+        "the file has errors, and nothing was changed:\n{errors}"
+    ))
+}
+
+/// What differs between the file and what was loaded, and what came of the last reload.
+pub(super) fn warnings(core: &Core) -> Option<String> {
+    core.refused_reload.clone().or_else(|| drift(core))
+}
+
+fn drift(core: &Core) -> Option<String> {
+    let texts = Texts::read(&core.config_path);
+    if texts.digest() == core.file_digest {
+        return None;
+    }
+    match texts.config() {
+        // Another comment, say.
+        Ok(file) if file == core.file => None,
+        Ok(_) => Some(
+            "the file has changed since it was loaded: `splitter reload` applies it, `splitter \
+             reload --dry-run` says what that does"
+                .to_owned(),
+        ),
+        Err(errors) => Some(format!(
+            "the file has changed since it was loaded, and has errors with which no daemon \
+             starts: {}",
+            one_line(&errors.to_string())
+        )),
+    }
+}
+
+/// Warnings are a line each.
+fn one_line(text: &str) -> String {
+    text.replace(":\n", ": ").replace('\n', "; ")
+}
+
+fn in_brief(report: &Reload) -> String {
+    let names: Vec<&str> = report
+        .services
+        .iter()
+        .map(|ServiceChange { service, .. }| service.as_str())
+        .collect();
+    let mut parts = Vec::new();
+    if !names.is_empty() {
+        parts.push(format!("services {} changed", names.join(", ")));
+    }
+    if !report.interfaces.is_empty() {
+        parts.push("interfaces changed".to_owned());
+    }
+    if parts.is_empty() {
+        parts.push("nothing changed".to_owned());
+    }
+    format!("{}; generation {}", parts.join(", "), report.generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_many_lines_becomes_one() {
+        let errors = crate::config::parse_str("a.toml", "x = 1\ny = 2").expect_err("bad");
+        let told = one_line(&bad_file(errors).to_string());
+        assert!(
+            told.contains("was changed: a.toml:1:1: ") && told.contains("; a.toml:2:1: "),
+            "{told}"
+        );
+    }
+}
