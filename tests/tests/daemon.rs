@@ -2,12 +2,18 @@
 
 #[path = "daemon/answers.rs"]
 mod answers;
+#[path = "daemon/backends.rs"]
+mod backends;
 #[path = "daemon/changes.rs"]
 mod changes;
+#[path = "daemon/fares.rs"]
+mod fares;
 #[path = "daemon/floods.rs"]
 mod floods;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
+#[path = "daemon/health.rs"]
+mod health;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
 #[path = "daemon/lease.rs"]

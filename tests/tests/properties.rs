@@ -1,6 +1,8 @@
 //! Properties of the split law, the plan and Maglev, over many inputs. The inputs are the same at
 //! every run: the seeds and the cluster secret are fixed.
 
+#[path = "properties/health.rs"]
+mod health;
 #[path = "properties/lab.rs"]
 mod lab;
 #[path = "properties/numbers.rs"]

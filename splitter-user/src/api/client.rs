@@ -19,8 +19,8 @@ use tokio::net::UnixStream;
 
 use super::control::Refusal;
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -113,6 +113,23 @@ impl Client {
     ) -> Result<WeightChange, ClientError> {
         let body = serde_json::to_vec(change).map_err(|error| self.nonsense(error))?;
         let path = format!("/v1/services/{}/weights", escape(service));
+        self.ask(Method::POST, &path, body.into()).await
+    }
+
+    /// The backends of a service and how they fare.
+    pub async fn backends(&self, service: &str) -> Result<Vec<BackendLine>, ClientError> {
+        let path = format!("/v1/services/{}/backends", escape(service));
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Changes one backend, or says what a change would do.
+    pub async fn change_backend(
+        &self,
+        service: &str,
+        change: &BackendSet,
+    ) -> Result<BackendChange, ClientError> {
+        let body = serde_json::to_vec(change).map_err(|error| self.nonsense(error))?;
+        let path = format!("/v1/services/{}/backends", escape(service));
         self.ask(Method::POST, &path, body.into()).await
     }
 

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -29,6 +29,20 @@ pub trait Control: Send + Sync + 'static {
         change: WeightSet,
         actor: Actor,
     ) -> impl Future<Output = Result<WeightChange, Refusal>> + Send;
+
+    /// The backends of a service and how they fare.
+    fn backends(
+        &self,
+        service: String,
+    ) -> impl Future<Output = Result<Vec<BackendLine>, Refusal>> + Send;
+
+    /// Changes one backend of a service, or says what a change would do.
+    fn change_backend(
+        &self,
+        service: String,
+        change: BackendSet,
+        actor: Actor,
+    ) -> impl Future<Output = Result<BackendChange, Refusal>> + Send;
 
     /// Applies what the configuration file has changed, or says what that would do.
     fn reload(

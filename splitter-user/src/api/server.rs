@@ -17,12 +17,13 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
 use super::types::{
-    ApiError, Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
 };
 use crate::model::Vip;
 
@@ -49,6 +50,10 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/lease", post(supervise::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}/weights", post(weights::<C>))
+        .route(
+            "/v1/services/{name}/backends",
+            get(backends::<C>).post(change_backend::<C>),
+        )
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -111,11 +116,9 @@ async fn weights<C: Control>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<WeightChange>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
-    let change: WeightSet = serde_json::from_slice(&whole(body)?).map_err(|error| {
-        Refusal::invalid(format!("the body is no weight change: {error}"))
-            .with_hint("send {\"weights\": {\"canary\": \"5%\"}}")
-    })?;
-    let actor = named(actor).await?;
+    let example = "send {\"weights\": {\"canary\": \"5%\"}}";
+    let change: WeightSet = read(body, "weight change", example)?;
+    let actor = known(actor).await?;
     Ok(Json(control.set_weights(name, change, actor).await?))
 }
 
@@ -124,11 +127,8 @@ async fn reload<C: Control>(
     ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Reload>, Answer> {
-    let wanted: ReloadRequest = serde_json::from_slice(&whole(body)?).map_err(|error| {
-        Refusal::invalid(format!("the body asks for no reload: {error}"))
-            .with_hint("send {} or {\"dry_run\": true}")
-    })?;
-    let actor = named(actor).await?;
+    let wanted: ReloadRequest = read(body, "reload", "send {} or {\"dry_run\": true}")?;
+    let actor = known(actor).await?;
     Ok(Json(control.reload(wanted, actor).await?))
 }
 
@@ -137,27 +137,54 @@ async fn supervise<C: Control>(
     ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<Supervision>>, Answer> {
-    let wanted: Supervise = serde_json::from_slice(&whole(body)?).map_err(|error| {
-        Refusal::invalid(format!("the body asks for no supervision: {error}"))
-            .with_hint("send {\"on\": true} or {\"on\": true, \"service\": \"shop\"}")
-    })?;
-    let actor = named(actor).await?;
+    let example = "send {\"on\": true} or {\"on\": true, \"service\": \"shop\"}";
+    let wanted: Supervise = read(body, "supervision", example)?;
+    let actor = known(actor).await?;
     Ok(Json(control.supervise(wanted, actor).await?))
 }
 
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
-    body.map_err(|error| {
+/// The body as what it should be.
+fn read<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+    example: &str,
+) -> Result<T, Refusal> {
+    let body = body.map_err(|error| {
         Refusal::invalid(error.body_text())
             .with_hint(format!("a body has at most {BODY_MAX} bytes"))
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Refusal::invalid(format!("the body is no {what}: {error}")).with_hint(example)
     })
 }
 
-/// Who asks for a change.
-async fn named(actor: Option<Actor>) -> Result<Actor, Refusal> {
+/// Who asks, with the login name; nobody changes anything unnamed.
+async fn known(actor: Option<Actor>) -> Result<Actor, Refusal> {
     let mut actor =
         actor.ok_or_else(|| Refusal::forbidden("the kernel does not say who is asking"))?;
     actor.name = login_name(actor.uid).await;
     Ok(actor)
+}
+
+async fn backends<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Vec<BackendLine>>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(control.backends(name).await?))
+}
+
+async fn change_backend<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<BackendChange>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let example = "send {\"verb\": \"drain\", \"backend\": \"10.0.1.11:8443\"}";
+    let change: BackendSet = read(body, "change of a backend", example)?;
+    let actor = known(actor).await?;
+    Ok(Json(control.change_backend(name, change, actor).await?))
 }
 
 /// What can stand behind the `?` of `explain`.

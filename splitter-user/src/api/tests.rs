@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::types::{
-    Explanation, Reload, ReloadRequest, ServiceSummary, Status, Supervise, Supervision,
-    VersionWeight, WeightChange, WeightSet,
+    BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, Reload, ReloadRequest,
+    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -67,6 +67,29 @@ impl Control for Straw {
             on: wanted.on,
             ..Supervision::default()
         }])
+    }
+
+    async fn backends(&self, service: String) -> Result<Vec<BackendLine>, Refusal> {
+        Err(Refusal::not_found(format!("no service \"{service}\"")))
+    }
+
+    async fn change_backend(
+        &self,
+        service: String,
+        change: BackendSet,
+        actor: Actor,
+    ) -> Result<BackendChange, Refusal> {
+        assert_eq!(actor.uid, rustix::process::getuid().as_raw());
+        Ok(BackendChange {
+            service,
+            version: change.version.unwrap_or_default(),
+            backend: change.backend,
+            generation: 8,
+            before: "active".into(),
+            after: format!("{:?}", change.verb),
+            dry_run: change.dry_run,
+            consequences: Vec::new(),
+        })
     }
 
     async fn reload(&self, wanted: ReloadRequest, actor: Actor) -> Result<Reload, Refusal> {
@@ -138,6 +161,23 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         .expect("changed");
     assert_eq!((change.generation, change.dry_run), (7, true));
     assert_eq!(change.after["canary"], "5%");
+    let drain = BackendSet {
+        verb: BackendVerb::Drain,
+        backend: "[2001:db8::11]:80".into(),
+        version: None,
+        weight: None,
+        reason: None,
+        dry_run: true,
+    };
+    let change = client
+        .change_backend("shop", &drain)
+        .await
+        .expect("changed");
+    assert_eq!(
+        (change.backend, change.after),
+        (drain.backend, "Drain".into())
+    );
+    assert!(client.backends("till").await.is_err());
     let wanted = ReloadRequest { dry_run: true };
     let reload = client.reload(wanted).await.expect("said");
     assert_eq!((reload.generation, reload.dry_run), (7, true));

@@ -4,8 +4,13 @@
 //! weights are in percent where the name says so (`_percent`), otherwise 0 ..= 1. Times of day
 //! are RFC 3339 in UTC, durations carry their unit (`_s`).
 
+mod backend;
+
 use std::collections::BTreeMap;
 
+pub use backend::{
+    BackendChange, BackendHealth, BackendLine, BackendOverlay, BackendSet, BackendVerb,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the daemon and the kernel are doing: `GET /v1/status`.
@@ -114,6 +119,14 @@ pub struct VersionStatus {
     pub new_flows_since: u64,
     /// Totals over its backends.
     pub counters: Counters,
+    /// Backends that are active and healthy.
+    pub healthy: usize,
+    /// What becomes of its clients when no backend is left.
+    pub on_empty: String,
+    /// Too many of its backends are unhealthy, so that all of them stay in the table.
+    pub panic: bool,
+    /// No backend is left for clients of one address family or of both.
+    pub empty: bool,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
 }
@@ -129,6 +142,8 @@ pub struct BackendStatus {
     pub next_hop: Option<String>,
     /// What is known of the next hop.
     pub next_hop_state: String,
+    /// How it fares.
+    pub health: BackendHealth,
     /// Its counters.
     pub counters: Counters,
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use splitter_common::weight::Weight;
 
+use super::backend::BackendCommand;
 use super::exit;
 use crate::model::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
@@ -76,6 +77,9 @@ pub enum Command {
     /// The services
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// The backends of versions
+    #[command(subcommand)]
+    Backend(BackendCommand),
     /// Say where a client goes and why
     Explain {
         /// The service

@@ -4,6 +4,7 @@
 //! Commands other than `serve` and `detach` change nothing but through the daemon.
 
 pub mod args;
+pub mod backend;
 mod check;
 pub mod exit;
 mod reload;
@@ -157,6 +158,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
                 show::services(services)
             })
         }),
+        Command::Backend(command) => backend::run(&socket, command),
         Command::Explain {
             service,
             client,

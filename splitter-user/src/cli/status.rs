@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
 
+use super::backend::notes;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
     BackendStatus, Counters, InterfaceStatus, ReasonCount, ServiceStatus, Status, VersionStatus,
@@ -120,6 +121,7 @@ fn service(service: &ServiceStatus) -> String {
             brief(diverted)
         );
     }
+    out += &healths(service);
     let since = match &service.since {
         Some(since) => format!("since {since}"),
         None => "since the start".to_owned(),
@@ -140,6 +142,38 @@ fn service(service: &ServiceStatus) -> String {
         hops.map(hop_row).collect(),
     );
     out
+}
+
+/// How versions and backends fare, where that is not simply well.
+fn healths(service: &ServiceStatus) -> String {
+    let mut out = String::new();
+    for version in &service.versions {
+        out += &health(version).unwrap_or_default();
+        for backend in &version.backends {
+            out += &notes(&backend.address, &backend.health);
+        }
+    }
+    out
+}
+
+/// How many of a version's backends serve, where that is not simply all of them.
+fn health(version: &VersionStatus) -> Option<String> {
+    let all = version.backends.len();
+    let unchecked = |backend: &BackendStatus| backend.health.health == "unchecked";
+    if version.healthy == all && version.backends.iter().all(unchecked) {
+        return None;
+    }
+    let mark = match (version.panic, version.empty) {
+        (true, _) => ", PANIC: all of them serve".to_owned(),
+        (false, true) => format!(", empty: on_empty {}", version.on_empty),
+        (false, false) => String::new(),
+    };
+    Some(format!(
+        "  {}: {} of {} active and healthy{mark}\n",
+        version.name,
+        version.healthy,
+        count(all, "backend")
+    ))
 }
 
 fn version_row(version: &VersionStatus) -> Vec<String> {

@@ -8,8 +8,8 @@ use super::args::{Cli, ClientAddress, Command, Output, WeightCommand};
 use super::exit::Exit;
 use super::{by_version, check, complaint, no_service, status, text};
 use crate::api::types::{
-    BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount, ServiceStatus, Status,
-    VersionStatus,
+    BackendHealth, BackendOverlay, BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount,
+    ServiceStatus, Status, VersionStatus,
 };
 use crate::api::{BindError, ClientError, Refusal};
 use crate::secret::SecretError;
@@ -74,6 +74,10 @@ fn commands_are_read_as_meant() {
     parse("splitter secret new --path /x").expect("good");
     parse("splitter detach --pin-dir /x").expect("good");
     parse("splitter service list").expect("good");
+    parse("splitter backend list shop -o json").expect("good");
+    parse("splitter backend drain shop 10.0.1.11:80 --reason disk --dry-run").expect("good");
+    parse("splitter backend add shop canary [2001:db8::1]:80 --weight 3").expect("good");
+    parse("splitter backend remove shop canary 10.0.1.11").expect("good");
     parse("splitter reload").expect("good");
     parse("splitter reload --dry-run -o json").expect("good");
 }
@@ -195,6 +199,10 @@ fn the_status_fits_80_columns_and_begins_with_what_is_wrong() {
         "2.4M",
         "[2001:db8:2::11]:8443",
         "flows adopted in the middle: stable 7, canary 7",
+        "  10.0.1.11:8443: added by root (uid 0) at 2026-01-02T03:04:05Z: more room",
+        "  10.0.1.11:8443: slow start, at 30% of its weight",
+        "  canary: 0 of 1 backend active and healthy, empty: on_empty baseline",
+        "  [2001:db8:2::11]:8443: unhealthy since 2026-01-02T03:04:05Z: refused",
         "52:54:00:12:34:56 via eth1",
     ] {
         assert!(shown.contains(wanted), "{wanted}\n{shown}");
@@ -204,6 +212,24 @@ fn the_status_fits_80_columns_and_begins_with_what_is_wrong() {
         at("no_frontend_port") < at("not_vip"),
         "drops come first\n{shown}"
     );
+}
+
+fn fares(healthy: bool) -> BackendHealth {
+    BackendHealth {
+        state: "active".into(),
+        health: if healthy { "healthy" } else { "unhealthy" }.into(),
+        since: Some("2026-01-02T03:04:05Z".into()),
+        error: (!healthy).then(|| "refused".into()),
+        changes: 1,
+        serves: healthy,
+        weight_reached_percent: if healthy { 30 } else { 100 },
+        overlay: healthy.then(|| BackendOverlay {
+            what: "added".into(),
+            by: "root (uid 0)".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+            reason: Some("more room".into()),
+        }),
+    }
 }
 
 fn a_service() -> ServiceStatus {
@@ -227,11 +253,16 @@ fn a_service() -> ServiceStatus {
             share_flows: Some(weight_percent / 100.0),
             new_flows_since: 123_456,
             counters,
+            healthy: usize::from(baseline),
+            on_empty: "baseline".into(),
+            panic: false,
+            empty: !baseline,
             backends: vec![BackendStatus {
                 address: address.into(),
                 weight: 1,
                 next_hop: Some("52:54:00:12:34:56 via eth1".into()),
                 next_hop_state: "reachable".into(),
+                health: fares(baseline),
                 counters,
             }],
         };

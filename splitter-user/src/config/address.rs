@@ -38,7 +38,7 @@ pub(super) fn backend_address(text: &str) -> Result<(IpAddr, Option<u16>), Backe
 }
 
 /// Why an address can be neither a VIP nor a backend, if so.
-fn refused(address: IpAddr) -> Option<&'static str> {
+pub(super) fn refused(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {
         return Some("the unspecified address");
     }

@@ -13,6 +13,7 @@ use splitter_common::capacity::{
 use super::backends::{backend_addresses, families};
 use super::draft::{Draft, ServiceDraft, VersionPlaces};
 use super::error::{ConfigError, Place};
+use super::health;
 use super::sharing;
 use super::weights::check_weights;
 use crate::model::{Service, Version, Vip};
@@ -46,6 +47,7 @@ pub(super) fn check(draft: &Draft, start: &Place) -> Vec<ConfigError> {
         weights(service, &mut faults);
         families(service, &mut faults);
         backend_addresses(service, &vips, &mut faults);
+        health::sound(service, &mut faults);
     }
     sharing::check(&distinct, &mut faults);
     capacities(draft, start, &mut faults);

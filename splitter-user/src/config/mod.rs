@@ -9,10 +9,13 @@ mod check;
 mod draft;
 mod error;
 mod files;
+mod health;
 mod nearest;
 mod parse;
+mod passive;
 mod prefix;
 mod reader;
+mod runtime;
 mod service;
 mod sharing;
 mod version;
@@ -22,7 +25,8 @@ use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use files::Texts;
-pub use nearest::nearest;
+pub use nearest::{hint, nearest};
+pub use runtime::{backend, check_again};
 pub use weights::{WeightsError, apply_weights, check_weights};
 
 use crate::model::Config;

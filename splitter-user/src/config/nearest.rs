@@ -13,7 +13,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// `; did you mean "canary"?`, or what there is: `; there are "stable", "canary"`.
-pub(super) fn hint(word: &str, candidates: &[&str]) -> String {
+pub fn hint(word: &str, candidates: &[&str]) -> String {
     if let Some(near) = nearest(word, candidates.iter().copied()) {
         return format!("; did you mean \"{near}\"?");
     }

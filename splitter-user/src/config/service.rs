@@ -5,6 +5,7 @@ use toml::de::DeValue;
 
 use super::address::usable;
 use super::draft::ServiceDraft;
+use super::health::health;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::reader::{Node, Section};
@@ -23,6 +24,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "salt_group",
         "direct",
         "failsafe_max_weight",
+        "health",
         "version",
     ]);
     let keys = [
@@ -48,6 +50,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         fail_safe_max: fail_safe_max(section),
         supervised: false,
         versions: Vec::new(),
+        health: health(section),
     };
     let mut vip_at = Vec::new();
     let nodes = section.items("vips", "a list such as [\"203.0.113.10:443/tcp\"]");

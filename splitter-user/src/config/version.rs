@@ -5,11 +5,12 @@ use toml::de::DeValue;
 
 use super::address::{backend_address, usable};
 use super::draft::VersionPlaces;
+use super::health::on_empty;
 use super::reader::{Node, Section};
 use crate::model::{Backend, Version};
 
 pub(super) fn version(name: &str, section: &Section<'_, '_, '_>) -> (Version, VersionPlaces) {
-    section.only(&["baseline", "weight", "backends"]);
+    section.only(&["baseline", "weight", "backends", "on_empty"]);
     let baseline = section.boolean("baseline").unwrap_or(false);
     let weight_node = section.get("weight");
     let mut weight = Weight::ZERO;
@@ -46,6 +47,7 @@ pub(super) fn version(name: &str, section: &Section<'_, '_, '_>) -> (Version, Ve
             baseline,
             weight,
             backends,
+            on_empty: on_empty(section),
         },
         places,
     )

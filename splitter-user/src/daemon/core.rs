@@ -9,13 +9,14 @@ use std::{
 };
 
 use splitter_common::layout::Counter;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::{answers::Answers, refusal};
 use crate::{
     api::{Refusal, types},
     config::nearest,
     dataplane::{DataPlane, PreparedCommit},
+    health::Book,
     model::{Config, Service},
     net::{Net, hops::HopState},
     plan::{Image, Numbers},
@@ -26,6 +27,8 @@ use crate::{
 /// The daemon, as the API sees it.
 pub struct Daemon {
     pub(super) core: Mutex<Core>,
+    /// Told when there are backends whose next hops nobody has looked up.
+    pub(super) new_backends: Notify,
     pub(super) net: Net,
 }
 
@@ -51,6 +54,10 @@ pub(super) struct Core {
     pub(super) plane: DataPlane,
     /// Interfaces, as attached.
     pub(super) interfaces: Vec<types::InterfaceStatus>,
+    /// What is known of backends.
+    pub(super) book: Book,
+    /// Counts changes of what is configured, for whoever goes by it.
+    pub(super) changes: u64,
     /// Next hops, as last seen.
     pub(super) hops: HashMap<IpAddr, HopState>,
     /// This host's own addresses, as last seen.
@@ -107,9 +114,22 @@ impl Core {
         self.put(planned)
     }
 
+    /// The same for somebody who asked, and is told what became of it.
+    pub(super) fn apply_asked(&mut self, config: Config, state: State) -> Result<(), Refusal> {
+        self.apply(config, state).map_err(|error| {
+            let refusal = Refusal::internal(format!("{error:#}"));
+            refusal.with_hint(if self.unfinished.is_some() {
+                "the change is on disk and is tried again; see `splitter status`"
+            } else {
+                "nothing has changed"
+            })
+        })
+    }
+
     /// All of a change that can be refused.
     pub(super) fn plan(&mut self, config: Config, mut state: State) -> anyhow::Result<Planned> {
-        let next = state.numbers.next(&config, &self.secret, &self.plane)?;
+        let served = self.plan_serving(&config, &state);
+        let next = state.numbers.next(&served, &self.secret, &self.plane)?;
         let changed: Vec<String> = config
             .services
             .iter()
@@ -123,8 +143,9 @@ impl Core {
             .map(|service| service.name.clone())
             .collect();
         let in_force = self.plane.generation();
-        let image = Image::changes(&config, &next, &self.secret, in_force)?;
+        let image = Image::changes(&served, &next, &self.secret, in_force)?;
         state.numbers = next;
+        state.health = self.book.records();
         for name in changed {
             let since = Since {
                 at: now_text(),
@@ -155,6 +176,8 @@ impl Core {
         }
         self.state = state;
         self.config = config;
+        self.changes += 1;
+        self.book.keep_only(&self.config);
         self.switch(&image, prepared)
     }
 
@@ -169,7 +192,8 @@ impl Core {
             return;
         }
         let in_force = self.plane.generation();
-        let image = Image::changes(&self.config, &self.state.numbers, &self.secret, in_force);
+        let served = self.served();
+        let image = Image::changes(&served, &self.state.numbers, &self.secret, in_force);
         let done = image.map_err(anyhow::Error::from).and_then(|image| {
             let prepared = self.prepare(&image)?;
             self.switch(&image, prepared)

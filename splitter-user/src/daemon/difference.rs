@@ -113,6 +113,7 @@ fn items(service: &Service) -> Items {
         // Not the file's to change.
         supervised: _,
         versions,
+        health,
     } = service;
     let mut items: Items = vec![
         ("forward".to_owned(), forward.to_string()),
@@ -129,12 +130,16 @@ fn items(service: &Service) -> Items {
             .iter()
             .map(|group| ("salt group".to_owned(), group.clone())),
     );
-    items.extend(vips.iter().map(|vip| (format!("VIP {vip}"), String::new())));
     items.extend(
         direct
             .iter()
             .map(|prefix| (format!("direct {prefix}"), String::new())),
     );
+    if let Some(health) = health {
+        let text = serde_json::to_string(health).unwrap_or_default();
+        items.push(("health".to_owned(), text));
+    }
+    items.extend(vips.iter().map(|vip| (format!("VIP {vip}"), String::new())));
     let weights = service.weights();
     for version in versions {
         let Version {
@@ -142,10 +147,15 @@ fn items(service: &Service) -> Items {
             baseline,
             weight: _,
             backends,
+            on_empty: _,
         } = version;
         let role = if *baseline { "baseline" } else { "" };
         items.push((format!("version {name}"), role.to_owned()));
         items.push((format!("weight of {name}"), weights[name].to_string()));
+        items.push((
+            format!("on_empty of {name}"),
+            version.on_empty().to_string(),
+        ));
         for backend in backends {
             items.push((
                 format!("backend {backend} of {name}"),

@@ -202,7 +202,12 @@ fn backend(
     let cells = core.plane.maps().pages.read(page).cells;
     let number = u32::from(cells[decision.cell as usize % PAGE_CELLS]);
     match given.backend_name(number) {
-        Some((_, address)) => (Some(address.to_owned()), None),
+        Some((owner, address)) => {
+            let assigned = version_name(given, decision.version);
+            let guest = (owner != assigned)
+                .then(|| format!("{assigned} is empty, and its clients are served by {owner}"));
+            (Some(address.to_owned()), guest)
+        }
         None => (
             None,
             Some(format!(

@@ -37,21 +37,24 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>) -> anyhow::Result<()> {
             let calm = core.all_resolved() && !interfaces::some_lack_it(&core);
             if calm { CALM } else { EAGER }
         };
-        let changed = tokio::time::timeout(pause, changes.recv()).await;
+        let changed = tokio::select! {
+            change = tokio::time::timeout(pause, changes.recv()) => change.ok(),
+            () = daemon.new_backends.notified() => None,
+        };
         let told = match changed {
-            Ok(Some(_)) => {
+            Some(Some(_)) => {
                 tokio::time::sleep(SETTLE).await;
                 while changes.try_recv().is_ok() {}
                 true
             }
-            Ok(None) => {
+            Some(None) => {
                 log::error!(
                     "changes of routes and neighbours are no longer told; looking every second"
                 );
                 tokio::time::sleep(EAGER).await;
                 false
             }
-            Err(_) => false,
+            None => false,
         };
         let mut core = daemon.core.lock().await;
         if told {

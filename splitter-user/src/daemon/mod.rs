@@ -5,9 +5,12 @@
 
 mod answers;
 mod attach;
+mod backends;
 mod core;
 mod difference;
 mod explain;
+mod fares;
+mod health;
 mod heap;
 mod hops;
 mod host;
@@ -15,6 +18,7 @@ mod interfaces;
 mod lease;
 mod parts;
 mod reload;
+mod serving;
 mod start;
 mod status;
 mod takeover;
@@ -26,7 +30,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Mutex,
+    sync::{Mutex, Notify},
 };
 
 pub use self::core::Daemon;
@@ -79,6 +83,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the watch over answers",
         answers::watch(Arc::clone(&daemon)),
     );
+    loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
     loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
@@ -181,6 +186,7 @@ impl Daemon {
     fn new(core: Core, net: Net) -> Self {
         Self {
             core: Mutex::new(core),
+            new_backends: Notify::new(),
             net,
         }
     }
@@ -202,6 +208,22 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<types::WeightChange, Refusal> {
         weights::set(&mut *self.core.lock().await, &service, &change, &actor)
+    }
+
+    async fn backends(&self, service: String) -> Result<Vec<types::BackendLine>, Refusal> {
+        fares::list(&*self.core.lock().await, &service)
+    }
+
+    async fn change_backend(
+        &self,
+        service: String,
+        change: types::BackendSet,
+        actor: api::Actor,
+    ) -> Result<types::BackendChange, Refusal> {
+        let mut core = self.core.lock().await;
+        let done = backends::change(&mut core, &service, &change, &actor);
+        self.new_backends.notify_one();
+        done
     }
 
     async fn reload(

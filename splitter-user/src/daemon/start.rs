@@ -17,6 +17,7 @@ use crate::{
     api::Refusal,
     config::Texts,
     dataplane::{DataPlane, DataPlaneError, Options},
+    health::Book,
     model::{Config, ServeOptions},
     net::Net,
     secret::{self, Secret},
@@ -51,6 +52,8 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         secret,
         plane,
         interfaces: Vec::new(),
+        book: Default::default(),
+        changes: 0,
         hops: Default::default(),
         own_addresses: Default::default(),
         unfinished: None,
@@ -120,6 +123,7 @@ async fn bring_up(
     }
     told.extend(dropped);
     core.warnings = told;
+    core.book = Book::restored(&state.health, &config, core.began.elapsed());
     let planned = core.plan(config, state)?;
     if core.plane.adopted() {
         let attached = core.plane.take_over().map_err(refusal);

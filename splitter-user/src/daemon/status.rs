@@ -7,12 +7,13 @@ use splitter_common::{
     layout::{Counter, LAYOUT_VERSION},
 };
 
-use super::{core::Core, lease::supervision, warnings::warnings};
+use super::{core::Core, fares, lease::supervision, warnings::warnings};
 use crate::{
     api::types::{
         BackendStatus, Counters, Overlay, ReasonCount, ServiceStatus, ServiceSummary, Status,
         VersionStatus, VersionWeight,
     },
+    health::VersionServed,
     model::{Backend, Service, Version},
     net::hops::HopState,
     plan::numbers::ServiceNumbers,
@@ -99,7 +100,8 @@ fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
             at: record.at.clone(),
             reason: record.reason.clone(),
         });
-    let versions = service.versions.iter();
+    let served = core.serve_now(service, &core.state).versions;
+    let versions = service.versions.iter().zip(served);
     Some(ServiceStatus {
         name: service.name.clone(),
         vips: service.vips.iter().map(ToString::to_string).collect(),
@@ -110,7 +112,7 @@ fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
         generation: u64::from(given.generation),
         since: since.map(|since| since.at.clone()),
         versions: versions
-            .map(|version| version_status(core, service, version, given, &flows))
+            .map(|(version, served)| version_status(core, service, version, &served, given, &flows))
             .collect(),
         overlay,
         supervision: supervision(core, service),
@@ -132,6 +134,7 @@ fn version_status(
     core: &Core,
     service: &Service,
     version: &Version,
+    served: &VersionServed,
     given: &ServiceNumbers,
     flows: &BTreeMap<String, u64>,
 ) -> VersionStatus {
@@ -165,6 +168,7 @@ fn version_status(
             weight: backend.weight,
             next_hop,
             next_hop_state,
+            health: fares::backend(core, service, version, backend),
             counters: counters(&cells),
         });
     }
@@ -176,6 +180,10 @@ fn version_status(
         share_flows: (all > 0).then(|| own as f64 / all as f64),
         new_flows_since: own,
         counters: counters(&sum),
+        healthy: served.healthy,
+        on_empty: version.on_empty().to_string(),
+        panic: served.panic.contains(&true),
+        empty: served.empty.contains(&true),
         backends,
     }
 }

@@ -43,7 +43,13 @@ pub(super) fn take_up(
         }
         None => {
             let why = "was lost while the data plane ran";
-            read_back(plane, State::default(), file, secret, why)
+            let (state, mut told) = read_back(plane, State::default(), file, secret, why)?;
+            told.push(
+                "backends that were drained, disabled, added or removed at run time are as the \
+                 file has them again"
+                    .to_owned(),
+            );
+            Ok((state, told))
         }
     }
 }

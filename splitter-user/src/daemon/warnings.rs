@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use splitter_common::layout::Counter;
 
-use super::{core::Core, host, interfaces, reload};
+use super::{core::Core, fares, host, interfaces, reload};
 use crate::{api::types::InterfaceStatus, model::Backend, net::hops::HopState};
 
 /// What is wrong now, then what the start or the last reload had to tell.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings: Vec<String> = core.unfinished.iter().cloned().collect();
+    warnings.extend(versions(core));
     warnings.extend(interfaces::warnings(core));
     warnings.extend(reload::warnings(core));
     warnings.extend(hops(core));
@@ -18,6 +19,19 @@ pub(super) fn warnings(core: &Core) -> Vec<String> {
     warnings.extend(host::warnings(core));
     warnings.extend(core.warnings.iter().cloned());
     warnings
+}
+
+/// Versions of which too little is left.
+fn versions(core: &Core) -> Vec<String> {
+    let mut told = Vec::new();
+    for service in &core.config.services {
+        let served = core.serve_now(service, &core.state).versions;
+        for at in 0..served.len() {
+            let lines = fares::of_version(service, at, &served).into_iter();
+            told.extend(lines.map(|line| format!("service {}: {line}", service.name)));
+        }
+    }
+    told
 }
 
 /// Flows that found no room.

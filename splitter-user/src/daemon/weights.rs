@@ -91,14 +91,7 @@ fn put_in_force(
         };
         state.overlays.insert(after.name.clone(), record);
     }
-    core.apply(config, state).map_err(|error| {
-        let refusal = Refusal::internal(format!("{error:#}"));
-        if core.unfinished.is_some() {
-            refusal.with_hint("the change is on disk and is tried again; see `splitter status`")
-        } else {
-            refusal.with_hint("nothing has changed")
-        }
-    })?;
+    core.apply_asked(config, state)?;
     // What a start told of these weights is over.
     let told = format!("service {}: ", after.name);
     core.warnings.retain(|line| !line.starts_with(&told));

@@ -6,6 +6,7 @@
 //! inside [`Weight`]; table sizes are entries.
 
 mod choices;
+mod health;
 mod options;
 mod vip;
 
@@ -22,6 +23,9 @@ use splitter_common::{
 };
 
 pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
+pub use health::{
+    AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
+};
 pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
@@ -101,6 +105,9 @@ pub struct Service {
     pub supervised: bool,
     /// The versions, in the order of the file; exactly one is the baseline.
     pub versions: Vec<Version>,
+    /// How the backends' health is found out; `None`: not at all, so that every one counts as
+    /// healthy.
+    pub health: Option<HealthSettings>,
 }
 
 /// What [`Service::fail_safe_max`] is unless the file says otherwise: 25 %.
@@ -210,9 +217,21 @@ pub struct Version {
     pub weight: Weight,
     /// Its servers, in the order of the file; at least one.
     pub backends: Vec<Backend>,
+    /// What becomes of its clients when none of them is left; `None`: [`Self::on_empty`] says.
+    pub on_empty: Option<OnEmpty>,
 }
 
 impl Version {
+    /// What becomes of its clients when no backend is left: a baseline keeps its last table, the
+    /// clients of another version are served by the baseline, unless told otherwise.
+    pub fn on_empty(&self) -> OnEmpty {
+        self.on_empty.unwrap_or(if self.baseline {
+            OnEmpty::Keep
+        } else {
+            OnEmpty::Baseline
+        })
+    }
+
     /// The weight that this version takes from the whole; a baseline takes none.
     fn own_weight(&self) -> Weight {
         if self.baseline {

@@ -59,6 +59,7 @@ fn the_baseline_gets_the_rest() {
         baseline,
         weight: Weight::from_ppm(ppm).expect("within 100 %"),
         backends: Vec::new(),
+        on_empty: None,
     };
     let service = Service {
         name: "shop".into(),
@@ -76,6 +77,7 @@ fn the_baseline_gets_the_rest() {
             version("stable", true, 0),
             version("v3", false, 2_500),
         ],
+        health: None,
     };
     assert_eq!(service.rest().to_string(), "94.75%");
     assert_eq!(service.weights()["stable"], service.rest());

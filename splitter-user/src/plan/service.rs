@@ -1,11 +1,12 @@
 //! Owns what one service becomes: its row with salt and cut points, and its tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use splitter_common::{
     address::{Address, Family},
     capacity::MAX_VERSIONS,
+    hash::HashKey,
     layout::{self, ServiceRow, TableRef, VersionRow},
     maglev::{self, Member},
     split::{Cuts, SplitError},
@@ -16,7 +17,7 @@ use super::{
     numbers::{ServiceNumbers, backend_identity},
 };
 use crate::{
-    model::{Affinity, Protocol, Service, SplitKey},
+    model::{Affinity, Backend, OnEmpty, Protocol, Service, SplitKey, Version},
     secret::Secret,
 };
 
@@ -94,7 +95,7 @@ pub(super) fn service_image(
 }
 
 /// The salt of the split law: secret, service or salt group, release.
-pub fn salt(service: &Service, secret: &Secret) -> splitter_common::hash::HashKey {
+pub fn salt(service: &Service, secret: &Secret) -> HashKey {
     let (purpose, parts) = salt_parts(service);
     secret.derive(purpose, &parts)
 }
@@ -167,29 +168,75 @@ fn tables(
     let mut tables = BTreeMap::new();
     for version in &service.versions {
         let index = usize::from(given.version(&version.name)?.index);
-        let key = secret.derive("table", &[&service.name, &version.name]);
-        let mut by_family: HashMap<usize, Vec<_>> = HashMap::new();
-        for backend in &version.backends {
-            let family = match Address::from(backend.address).family() {
-                Family::V4 => 0,
-                Family::V6 => 1,
-            };
-            by_family.entry(family).or_default().push(backend);
-        }
-        for (family, backends) in by_family {
-            let size = maglev::size_for(backends.len());
-            let mut members = Vec::with_capacity(backends.len());
-            for backend in backends {
-                let number = given.backend(&version.name, backend)?.number as u16;
-                let identity = backend_identity(backend);
-                members.push(Member::new(key, number, &identity, backend.weight, size));
+        for family in 0..2 {
+            let count = of_family(version, family).count();
+            if count == 0 {
+                continue;
             }
-            let mut cells = vec![0; size as usize];
-            maglev::fill(&mut cells, &mut members);
+            let (server, size) = match stand_in(service, version, family) {
+                None => (version, maglev::size_for(count)),
+                Some(server) => (
+                    server,
+                    size_within(count, of_family(server, family).count()),
+                ),
+            };
+            let key = secret.derive("table", &[&service.name, &version.name]);
+            let cells = table(server, family, given, key, size)?;
             if cells[0] != 0 {
                 tables.insert((index, family), cells);
             }
         }
     }
     Ok(tables)
+}
+
+/// The version that serves the clients of `version` while it has no backend: what its `on_empty`
+/// comes to in the tables. (`keep` has been seen to by whoever gave the backends their weights.)
+/// The kernel cannot tell these clients from its own yet; `status` says where they are.
+fn stand_in<'a>(service: &'a Service, version: &Version, family: usize) -> Option<&'a Version> {
+    let serves = |version: &Version| of_family(version, family).any(|each| each.weight > 0);
+    match version.on_empty() {
+        OnEmpty::Baseline if !serves(version) => service.baseline(),
+        OnEmpty::Baseline | OnEmpty::Keep | OnEmpty::Drop => None,
+    }
+}
+
+/// The size of a table of `guests` backends that takes no more pages than one of `own` backends,
+/// so that there is always room for it.
+fn size_within(own: usize, guests: usize) -> u32 {
+    let room = maglev::pages_for(maglev::size_for(own));
+    let wanted = maglev::size_for(guests);
+    let fits = |size: &u32| *size <= wanted && maglev::pages_for(*size) <= room;
+    let largest = maglev::SIZES.into_iter().rfind(fits);
+    largest.unwrap_or(maglev::SIZES[0])
+}
+
+/// Backends of one family: 0: IPv4, 1: IPv6.
+fn of_family(version: &Version, family: usize) -> impl Iterator<Item = &Backend> {
+    version.backends.iter().filter(move |backend| {
+        let this = match Address::from(backend.address).family() {
+            Family::V4 => 0,
+            Family::V6 => 1,
+        };
+        this == family
+    })
+}
+
+/// The cells of a table of `size`; all 0 when no backend has a weight.
+fn table(
+    version: &Version,
+    family: usize,
+    given: &ServiceNumbers,
+    key: HashKey,
+    size: u32,
+) -> Result<Vec<u16>, PlanError> {
+    let mut members = Vec::new();
+    for backend in of_family(version, family) {
+        let number = given.backend(&version.name, backend)?.number as u16;
+        let identity = backend_identity(backend);
+        members.push(Member::new(key, number, &identity, backend.weight, size));
+    }
+    let mut cells = vec![0; size as usize];
+    maglev::fill(&mut cells, &mut members);
+    Ok(cells)
 }

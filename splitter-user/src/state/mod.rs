@@ -1,6 +1,7 @@
 //! Owns what must survive the daemon: numbers, weights set at run time, and what the file said
 //! when it was last applied. Where it is kept: [`dir`].
 
+mod backends;
 mod dir;
 
 use std::collections::BTreeMap;
@@ -8,11 +9,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use splitter_common::weight::Weight;
 
+pub use backends::{BackendOverlay, BackendOverlays, Presence, of_file, with_overlays};
 pub use dir::{StateDir, StateError};
 
 use crate::{
     config::apply_weights,
-    model::{Config, Service},
+    health::Records,
+    model::{AdminState, Backend, Config, Service},
     plan::Numbers,
 };
 
@@ -64,9 +67,23 @@ pub struct State {
     pub file_weights_ppm: BTreeMap<String, BTreeMap<String, u32>>,
     /// By service.
     pub since: BTreeMap<String, Since>,
+    /// What was set at run time for single backends.
+    #[serde(default)]
+    pub backends: BackendOverlays,
+    /// The backends that were out for their health.
+    #[serde(default)]
+    pub health: Records,
 }
 
 impl State {
+    /// What the operator wants of a backend.
+    pub fn admin(&self, service: &Service, backend: &Backend) -> AdminState {
+        self.backends
+            .get(&service.name)
+            .and_then(|overlays| overlays.get(&backend.to_string()))
+            .map_or(AdminState::Active, |overlay| overlay.state)
+    }
+
     /// The configuration in force: the file's, with the overlays that still hold. An overlay of
     /// a version whose weight changed in the file is dropped, and so is one that no longer fits;
     /// what was dropped is told.
@@ -120,6 +137,7 @@ impl State {
         });
         self.supervised.retain(|name, _| names.contains(&name));
         self.since.retain(|name, _| names.contains(&name));
+        told.extend(backends::lay_over(&mut config, &mut self.backends));
         self.file_weights_ppm = file
             .services
             .iter()

@@ -84,6 +84,15 @@ pub(crate) fn decision(image: &Image, numbers: &Numbers, client: u32) -> (String
     (version.to_owned(), backend.to_owned())
 }
 
+/// The version that the split law gives a client, whoever serves it.
+pub(crate) fn assigned(image: &Image, numbers: &Numbers, client: u32) -> String {
+    let given = &numbers.services["shop"];
+    let number = u32::from(given.number);
+    let decided = decide(&image.services[&number].row, &question(client));
+    let version = given.version_name(decided.version as u8);
+    version.expect("a known version").to_owned()
+}
+
 /// The version of a client alone.
 pub(crate) fn version(image: &Image, numbers: &Numbers, client: u32) -> String {
     decision(image, numbers, client).0

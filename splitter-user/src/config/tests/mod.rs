@@ -3,6 +3,7 @@
 
 mod bad;
 mod every_port;
+mod health;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,236 @@
+//! Owns `splitter backend ...`: its grammar and what it prints.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use super::args::OutputArgs;
+use super::text::table;
+use super::{answer, ask};
+use crate::api::Client;
+use crate::api::types::{BackendChange, BackendLine, BackendSet, BackendVerb};
+
+/// `splitter backend ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum BackendCommand {
+    /// List a service's backends and how they fare
+    List {
+        /// The service
+        service: String,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Give a backend no new flows; those that are open run out
+    Drain(OneBackend),
+    /// Give a backend no new flows and stop checking it
+    Disable(OneBackend),
+    /// Give a backend new flows again
+    Activate(OneBackend),
+    /// Put a backend into a version
+    Add {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        /// The backend: ADDRESS:PORT, [ADDRESS]:PORT, or ADDRESS alone to keep the dialled port
+        backend: String,
+        /// Its part of the version's flows, beside the other backends'
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        weight: u16,
+        /// Why, dry run, and how to print it
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Take a backend out of its version; its open flows are decided anew
+    Remove {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        /// The backend
+        backend: String,
+        /// Why, dry run, and how to print it
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// A backend that is there.
+#[derive(Clone, Debug, Args)]
+pub struct OneBackend {
+    /// The service
+    service: String,
+    /// The backend: ADDRESS:PORT, [ADDRESS]:PORT or ADDRESS, as it is configured
+    backend: String,
+    /// Why, dry run, and how to print it
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// What every change takes.
+#[derive(Clone, Debug, Args)]
+pub struct ChangeArgs {
+    /// Why, for whoever reads the status later
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print it
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The answer to the command.
+pub(super) fn run(socket: &Path, command: BackendCommand) -> anyhow::Result<String> {
+    let one = |verb, one: OneBackend| {
+        change(
+            socket,
+            verb,
+            one.service,
+            None,
+            one.backend,
+            None,
+            one.change,
+        )
+    };
+    match command {
+        BackendCommand::List { service, output } => ask(async {
+            let lines = Client::new(socket).backends(&service).await?;
+            answer(output.output, &lines, |lines| list(lines))
+        }),
+        BackendCommand::Drain(backend) => one(BackendVerb::Drain, backend),
+        BackendCommand::Disable(backend) => one(BackendVerb::Disable, backend),
+        BackendCommand::Activate(backend) => one(BackendVerb::Activate, backend),
+        BackendCommand::Add {
+            service,
+            version,
+            backend,
+            weight,
+            change,
+        } => self::change(
+            socket,
+            BackendVerb::Add,
+            service,
+            Some(version),
+            backend,
+            Some(weight),
+            change,
+        ),
+        BackendCommand::Remove {
+            service,
+            version,
+            backend,
+            change,
+        } => self::change(
+            socket,
+            BackendVerb::Remove,
+            service,
+            Some(version),
+            backend,
+            None,
+            change,
+        ),
+    }
+}
+
+fn change(
+    socket: &Path,
+    verb: BackendVerb,
+    service: String,
+    version: Option<String>,
+    backend: String,
+    weight: Option<u16>,
+    args: ChangeArgs,
+) -> anyhow::Result<String> {
+    let set = BackendSet {
+        verb,
+        backend,
+        version,
+        weight,
+        reason: args.reason,
+        dry_run: args.dry_run,
+    };
+    ask(async {
+        let change = Client::new(socket).change_backend(&service, &set).await?;
+        answer(args.output.output, &change, changed)
+    })
+}
+
+fn changed(change: &BackendChange) -> String {
+    let BackendChange {
+        service,
+        version,
+        backend,
+        generation,
+        before,
+        after,
+        dry_run,
+        consequences,
+    } = change;
+    let mut out = if *dry_run {
+        format!("{service}: dry run, nothing was changed\n")
+    } else {
+        format!("{service}: in force, generation {generation}\n")
+    };
+    out += &format!("  {backend} of {version}: {before} -> {after}\n");
+    for line in consequences {
+        out += &format!("  {line}\n");
+    }
+    out += "  no client changes version";
+    out += if consequences.is_empty() {
+        "\n"
+    } else {
+        " otherwise\n"
+    };
+    out
+}
+
+fn list(lines: &[BackendLine]) -> String {
+    let row = |line: &BackendLine| {
+        let health = &line.health;
+        vec![
+            line.version.clone(),
+            line.backend.clone(),
+            format!("x{}", line.weight),
+            health.state.clone(),
+            health.health.clone(),
+            if health.serves { "yes" } else { "no" }.to_owned(),
+        ]
+    };
+    let head = ["VERSION", "BACKEND", "WEIGHT", "STATE", "HEALTH", "SERVES"];
+    let mut out = table(&head, &[0, 1, 3, 4, 5], lines.iter().map(row).collect());
+    for line in lines {
+        out += &notes(&line.backend, &line.health);
+    }
+    out
+}
+
+/// What is out of the ordinary with a backend, a line each.
+pub(super) fn notes(backend: &str, health: &crate::api::types::BackendHealth) -> String {
+    let mut out = String::new();
+    if let Some(overlay) = &health.overlay {
+        out += &format!(
+            "  {backend}: {} by {} at {}",
+            overlay.what, overlay.by, overlay.at
+        );
+        let why = overlay.reason.as_ref();
+        out += &why.map_or("\n".to_owned(), |why| format!(": {why}\n"));
+    }
+    let bad = health.health == "unhealthy" || health.health == "ejected";
+    let since = health.since.as_deref().unwrap_or("the start");
+    match &health.error {
+        Some(error) if bad => {
+            out += &format!("  {backend}: {} since {since}: {error}\n", health.health);
+        }
+        None if bad => out += &format!("  {backend}: {} since {since}\n", health.health),
+        Some(error) => out += &format!("  {backend}: last answer: {error}\n"),
+        None => {}
+    }
+    if health.serves && health.weight_reached_percent < 100 {
+        let percent = health.weight_reached_percent;
+        out += &format!("  {backend}: slow start, at {percent}% of its weight\n");
+    }
+    out
+}
