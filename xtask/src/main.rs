@@ -17,6 +17,7 @@ mod programs;
 mod setup;
 mod spec;
 mod test;
+mod tidy;
 mod toolchain;
 mod vm;
 
@@ -66,6 +67,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Hold the sources to the rules of the house (docs/STYLE.md)
+    Tidy,
     /// Run the spec rows (needs root)
     Spec {
         /// Only print the names of the rows, one a line
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Test { filter } => Ok(test::run(filter.as_deref())),
         Command::Demo { args } => demo::run(&args),
         Command::Bench { args } => bench::run(&args),
+        Command::Tidy => tidy::run(),
         Command::Spec { list } => spec::run(list),
         Command::Vm { kernels, all } => vm::run(&kernels, all),
     };
