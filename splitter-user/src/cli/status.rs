@@ -56,6 +56,41 @@ fn service(service: &ServiceStatus) -> String {
         "  {}, key {}, affinity {}, release {}, generation {}\n",
         service.forward, service.key, service.affinity, service.release, service.generation
     );
+    out += &at_run_time(service);
+    let head = [
+        "", "WEIGHT", "SHARE", "NEW", "SHAKES", "UNANSW", "RST-CL", "RST-SV",
+    ];
+    let rows = service.versions.iter().flat_map(|version| {
+        std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
+    });
+    out += &text::table(&head, &[0], rows.collect());
+    out += &unusual_flows(service);
+    out += &healths(service);
+    let since = match &service.since {
+        Some(since) => format!("since {since}"),
+        None => "since the start".to_owned(),
+    };
+    let flows: u64 = service
+        .versions
+        .iter()
+        .map(|version| version.new_flows_since)
+        .sum();
+    out += &format!("  SHARE is of the {} new flows {since}\n", brief(flows));
+    let hops = service
+        .versions
+        .iter()
+        .flat_map(|version| &version.backends);
+    out += &text::table(
+        &["BACKEND", "NEXT HOP", "STATE"],
+        &[0, 1, 2],
+        hops.map(hop_row).collect(),
+    );
+    out
+}
+
+/// What was set at run time, and where the file says otherwise.
+fn at_run_time(service: &ServiceStatus) -> String {
+    let mut out = String::new();
     if let Some(overlay) = &service.overlay {
         let weights: Vec<String> = overlay
             .weights
@@ -95,13 +130,12 @@ fn service(service: &ServiceStatus) -> String {
     if !drift.is_empty() {
         out += &format!("  the file has other weights: {}\n", drift.join(", "));
     }
-    let head = [
-        "", "WEIGHT", "SHARE", "NEW", "SHAKES", "UNANSW", "RST-CL", "RST-SV",
-    ];
-    let rows = service.versions.iter().flat_map(|version| {
-        std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
-    });
-    out += &text::table(&head, &[0], rows.collect());
+    out
+}
+
+/// Flows that did not begin here, or that another version serves.
+fn unusual_flows(service: &ServiceStatus) -> String {
+    let mut out = String::new();
     let adopted = |version: &VersionStatus| {
         let adopted = version.counters.adopted;
         (adopted > 0).then(|| format!("{} {}", version.name, brief(adopted)))
@@ -121,26 +155,6 @@ fn service(service: &ServiceStatus) -> String {
             brief(diverted)
         );
     }
-    out += &healths(service);
-    let since = match &service.since {
-        Some(since) => format!("since {since}"),
-        None => "since the start".to_owned(),
-    };
-    let flows: u64 = service
-        .versions
-        .iter()
-        .map(|version| version.new_flows_since)
-        .sum();
-    out += &format!("  SHARE is of the {} new flows {since}\n", brief(flows));
-    let hops = service
-        .versions
-        .iter()
-        .flat_map(|version| &version.backends);
-    out += &text::table(
-        &["BACKEND", "NEXT HOP", "STATE"],
-        &[0, 1, 2],
-        hops.map(hop_row).collect(),
-    );
     out
 }
 
