@@ -1,8 +1,11 @@
 //! Owns the decision about a new flow: client -> version (split law) -> cell of the version's
 //! table. Pure: the XDP program, `explain` and the tests call it with the same row.
 
+use core::hint::black_box;
+
 use crate::{
     address::{Address, select},
+    capacity::MAX_VERSIONS,
     hash::{siphash13_words, spread},
     layout::{ServiceRow, TableRef},
     packet::TCP,
@@ -88,7 +91,10 @@ pub fn decide_watched(row: &ServiceRow, question: &Question, watched: bool) -> D
     let assigned = row.cuts.version_of(u);
     // The row has 0 or 1; see `layout::ServiceRow::fail_safe`.
     let falls_back = row.fail_safe as u64 & 1 & !(watched as u64);
-    let version = select(falls_back, row.baseline as u64, assigned as u64) as usize & 7;
+    let version = select(falls_back, row.baseline as u64, assigned as u64);
+    // The mask is for verifiers before 6.10, which lose all bounds at `^`; the compiler would put it
+    // before the choice.
+    let version = black_box(version) as usize & (MAX_VERSIONS - 1);
     let family = question.client.v6_flag() as usize & 1;
     let table = row.versions[version].tables[family];
     let cell = spread(question.backend_hash(row), table.cells);
