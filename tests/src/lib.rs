@@ -4,10 +4,12 @@
 pub mod bench;
 pub mod cells;
 pub mod client;
+pub mod compare;
 pub mod daemon;
 pub mod demo;
 pub mod ethtool;
 pub mod load;
+pub mod model;
 pub mod netns;
 pub mod packet;
 pub mod server;

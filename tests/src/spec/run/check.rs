@@ -7,7 +7,7 @@ use splitter_common::{
 };
 
 use super::{BACKEND_MACS, CLIENT_MACS, Executor, Ran, Stage};
-use crate::packet::{self, Frame, INGRESS_MACS};
+use crate::packet::{self, Frame, INGRESS_MACS, describe};
 
 impl<E: Executor> Stage<'_, E> {
     /// What holds for every packet, see the module above.
@@ -111,14 +111,6 @@ impl<E: Executor> Stage<'_, E> {
         let got = live + given.version(version)?.retired[cell];
         ensure!(got == wanted.parse::<u64>()?, "got {got}");
         Ok(())
-    }
-}
-
-/// A frame in the packet language, or its bytes.
-fn describe(bytes: &[u8]) -> String {
-    match packet::read(bytes) {
-        Some(frame) => frame.to_string(),
-        None => format!("{bytes:02x?}"),
     }
 }
 

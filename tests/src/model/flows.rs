@@ -1,0 +1,386 @@
+//! Owns the flow law, as DESIGN section 4 states it under "Flows", over two tables of plain values.
+//! Time is a number of seconds that the test sets.
+//!
+//! A flow whose VIP or server is gone is no flow; [`Flows::forget`] is told at every commit.
+
+use std::collections::BTreeMap;
+
+use super::{Client, Counts, TCP, wire::Ports};
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// DESIGN: 10 s after RST.
+const AFTER_RST_S: u64 = 10;
+/// DESIGN: 240 s after the last packet once a FIN was seen.
+const AFTER_FIN_S: u64 = 240;
+/// The spec rows: thirty seconds unanswered, two minutes answered.
+const UDP_UNANSWERED_S: u64 = 30;
+const UDP_ANSWERED_S: u64 = 120;
+
+/// Whose packets they are: client and the number of the VIP.
+pub(super) type Key = (Client, u64);
+
+/// What one end of a TCP flow has sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Marks {
+    fin: bool,
+    rst: bool,
+}
+
+/// A flow that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Flow {
+    pub(super) server: u64,
+    /// When a packet last prolonged its life, seconds.
+    seen_s: u64,
+    /// The SYN's sequence number.
+    pub(super) client_seq: u32,
+    /// The SYN-ACK's sequence number.
+    pub(super) server_seq: Option<u32>,
+    /// Begun for a packet without SYN.
+    is_adopted: bool,
+    client: Marks,
+    backend: Marks,
+}
+
+impl Flow {
+    fn new(server: u64, segment: &Ports, now_s: u64) -> Self {
+        Self {
+            server,
+            seen_s: now_s,
+            client_seq: segment.seq,
+            server_seq: None,
+            is_adopted: false,
+            client: Marks::default(),
+            backend: Marks::default(),
+        }
+    }
+
+    fn is_reset(&self) -> bool {
+        self.client.rst || self.backend.rst
+    }
+
+    fn has_fin(&self) -> bool {
+        self.client.fin || self.backend.fin
+    }
+
+    /// Idle time alone never ends a TCP flow.
+    fn is_over(&self, now_s: u64) -> bool {
+        let idle_s = now_s - self.seen_s;
+        self.is_reset() && idle_s > AFTER_RST_S
+            || !self.is_reset() && self.has_fin() && idle_s > AFTER_FIN_S
+    }
+
+    /// A segment of one end on a completed flow. RST and FIN only mark; later data of the same end
+    /// clears its RST (RFC 5961). While a RST stands, nothing prolongs the life but a new mark.
+    fn mark(&mut self, is_client: bool, flags: u8, now_s: u64) {
+        let before = *self;
+        let end = if is_client {
+            &mut self.client
+        } else {
+            &mut self.backend
+        };
+        end.rst = flags & RST != 0;
+        end.fin |= flags & FIN != 0;
+        let news = (self.client, self.backend) != (before.client, before.backend);
+        if news || !self.is_reset() {
+            self.seen_s = now_s;
+        }
+    }
+
+    /// Whether a client's segment is the ACK that completes this handshake: of the number that
+    /// the server sent, on a handshake that nobody reset, unless it carries data (a reset client
+    /// sends none).
+    fn is_completed_by(&self, segment: &Ports) -> bool {
+        segment.flags & ACK != 0
+            && segment.flags & RST == 0
+            && self
+                .server_seq
+                .is_some_and(|seq| segment.ack == seq.wrapping_add(1))
+            && (!self.is_reset() || segment.payload > 0)
+    }
+}
+
+/// What a flow says to a client's packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Known {
+    /// It is an established flow's.
+    Established(u64),
+    /// It is a pending flow's.
+    Pending(u64),
+    /// It completes a handshake.
+    Handshake(u64),
+    /// A SYN on a live flow: a handshake begins beside it, with its backend.
+    Beside(u64),
+}
+
+/// What a packet that is no flow's begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Begun {
+    New,
+    Adopted,
+}
+
+/// A reply as its flow sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reply {
+    /// It is the flow's.
+    Mine,
+    /// The client's flow is with another backend.
+    OfOther,
+    /// There is no flow.
+    NoFlow,
+}
+
+/// All flows.
+#[derive(Default)]
+pub(super) struct Flows {
+    pending: BTreeMap<Key, Flow>,
+    established: BTreeMap<Key, Flow>,
+    pub(super) now_s: u64,
+}
+
+/// Whether a segment opens a connection: SYN alone.
+fn opens(flags: u8) -> bool {
+    flags & (SYN | ACK | RST) == SYN
+}
+
+impl Flows {
+    /// Drops the flows whose VIP or server is gone.
+    pub(super) fn forget(&mut self, stands: impl Fn(u64, u64) -> bool) {
+        for table in [&mut self.pending, &mut self.established] {
+            table.retain(|(_, vip), flow| stands(*vip, flow.server));
+        }
+    }
+
+    /// All, established last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Flow)> {
+        self.pending.iter().chain(&self.established)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pending.len() + self.established.len()
+    }
+
+    /// A client's packet; `None` when it is no flow's.
+    pub(super) fn request(
+        &mut self,
+        key: Key,
+        segment: &Ports,
+        protocol: u8,
+        counts: &mut Counts,
+    ) -> Option<Known> {
+        if protocol == TCP {
+            self.segment(key, segment, counts)
+        } else {
+            self.datagram(key)
+        }
+    }
+
+    /// DESIGN: a SYN on a pending entry with the same sequence number is a retransmission; on a
+    /// live established entry it goes to that entry's backend and opens a pending entry beside it,
+    /// and only the completing ACK replaces the old one; on a closing entry it decides anew.
+    fn segment(&mut self, key: Key, segment: &Ports, counts: &mut Counts) -> Option<Known> {
+        let now_s = self.now_s;
+        let begins = opens(segment.flags);
+        let is_closing = |flow: &Flow| flow.is_reset() || flow.has_fin();
+        let waiting = self
+            .pending
+            .get_mut(&key)
+            .filter(|flow| !flow.is_over(now_s));
+        let live = self
+            .established
+            .get_mut(&key)
+            .filter(|flow| !flow.is_over(now_s));
+        let live = live.filter(|flow| !(begins && is_closing(flow)));
+        match (begins, waiting, live) {
+            (true, Some(flow), _)
+                if flow.client_seq == segment.seq && !flow.is_adopted && !flow.is_reset() =>
+            {
+                flow.seen_s = now_s;
+                Some(Known::Pending(flow.server))
+            }
+            (true, _, Some(flow)) => {
+                let server = flow.server;
+                self.pending.insert(key, Flow::new(server, segment, now_s));
+                let counts = counts.of(server);
+                counts.new_flows += 1;
+                counts.syns_begun += 1;
+                Some(Known::Beside(server))
+            }
+            (true, _, None) => None,
+            (false, Some(flow), _) if flow.is_completed_by(segment) => {
+                let mut flow = *flow;
+                flow.seen_s = now_s;
+                flow.client.rst = false;
+                flow.client.fin |= segment.flags & FIN != 0;
+                self.pending.remove(&key);
+                self.established.insert(key, flow);
+                counts.of(flow.server).handshakes += 1;
+                Some(Known::Handshake(flow.server))
+            }
+            (false, _, Some(flow)) => {
+                let known = flow.client.rst;
+                flow.mark(true, segment.flags, now_s);
+                counts.of(flow.server).resets_by_client += u64::from(flow.client.rst && !known);
+                Some(Known::Established(flow.server))
+            }
+            (false, Some(flow), None) => {
+                if segment.flags & RST != 0 && !flow.client.rst {
+                    flow.client.rst = true;
+                    counts.of(flow.server).resets_by_client += 1;
+                }
+                flow.seen_s = now_s;
+                Some(Known::Pending(flow.server))
+            }
+            (false, None, None) => None,
+        }
+    }
+
+    /// DESIGN: UDP likewise, pending, and confirmed after the backend's answer. Idle time ends it.
+    fn datagram(&mut self, key: Key) -> Option<Known> {
+        let now_s = self.now_s;
+        let (flow, life_s, is_answered) = match self.established.get_mut(&key) {
+            Some(flow) => (flow, UDP_ANSWERED_S, true),
+            None => (self.pending.get_mut(&key)?, UDP_UNANSWERED_S, false),
+        };
+        if now_s - flow.seen_s > life_s {
+            return None;
+        }
+        flow.seen_s = now_s;
+        Some(if is_answered {
+            Known::Established(flow.server)
+        } else {
+            Known::Pending(flow.server)
+        })
+    }
+
+    /// Remembers the flow of a packet that was decided about.
+    ///
+    /// DESIGN, "No usable entry": TCP without SYN is forwarded by decide() and remembered in
+    /// pending as adopted. A RST is not remembered: it ends what nobody knows.
+    pub(super) fn begin(
+        &mut self,
+        key: Key,
+        server: u64,
+        segment: &Ports,
+        protocol: u8,
+        counts: &mut Counts,
+    ) -> Begun {
+        let is_new = protocol != TCP || opens(segment.flags);
+        if is_new || segment.flags & RST == 0 {
+            let flow = Flow {
+                is_adopted: !is_new,
+                ..Flow::new(server, segment, self.now_s)
+            };
+            self.established.remove(&key);
+            self.pending.insert(key, flow);
+        }
+        let counts = counts.of(server);
+        if is_new {
+            counts.new_flows += 1;
+            counts.syns_begun += u64::from(protocol == TCP);
+            Begun::New
+        } else {
+            counts.adopted += 1;
+            Begun::Adopted
+        }
+    }
+
+    /// Whose a backend's packet is. A life that is over is not asked for here: it ends when the
+    /// client speaks.
+    pub(super) fn owner(&self, key: &Key, server: u64, segment: &Ports) -> Reply {
+        let found = self.of_reply(key, server, segment);
+        match found.map(|is_established| self.table(is_established)[key].server == server) {
+            Some(true) => Reply::Mine,
+            Some(false) => Reply::OfOther,
+            None => Reply::NoFlow,
+        }
+    }
+
+    fn table(&self, is_established: bool) -> &BTreeMap<Key, Flow> {
+        if is_established {
+            &self.established
+        } else {
+            &self.pending
+        }
+    }
+
+    /// Which table has the flow of a backend's packet: the established one when it is this
+    /// backend's, but the SYN-ACK of a handshake beside it is that handshake's.
+    fn of_reply(&self, key: &Key, server: u64, segment: &Ports) -> Option<bool> {
+        let waits = self.pending.contains_key(key);
+        let answers = segment.flags & (SYN | ACK) == SYN | ACK;
+        match self.established.get(key) {
+            Some(flow) if flow.server == server => Some(!(answers && waits)),
+            Some(_) => Some(!waits),
+            None => waits.then_some(false),
+        }
+    }
+
+    /// A backend's packet on the flow that [`Self::owner`] found to be its own.
+    pub(super) fn reply(
+        &mut self,
+        key: Key,
+        server: u64,
+        segment: &Ports,
+        protocol: u8,
+        counts: &mut Counts,
+    ) {
+        let now_s = self.now_s;
+        let counts = counts.of(server);
+        if self.of_reply(&key, server, segment) == Some(true) {
+            if let Some(flow) = self.established.get_mut(&key) {
+                let known = flow.backend.rst;
+                flow.mark(false, segment.flags, now_s);
+                counts.resets_by_server += u64::from(flow.backend.rst && !known);
+            }
+            return;
+        }
+        let Some(mut flow) = self.pending.get(&key).copied() else {
+            return;
+        };
+        flow.seen_s = now_s;
+        let is_confirmed = protocol != TCP || flow.answer(segment, counts);
+        if is_confirmed {
+            self.pending.remove(&key);
+            self.established.insert(key, flow);
+        } else {
+            self.pending.insert(key, flow);
+        }
+    }
+}
+
+impl Flow {
+    /// A backend's segment on a pending flow; whether that confirms it. An adopted flow is
+    /// confirmed by anything but RST (and SYN-ACK, which answers a SYN); a handshake by data, which
+    /// a server sends only to a client that it knows (RFC 7413, section 3).
+    fn answer(&mut self, segment: &Ports, counts: &mut super::Count) -> bool {
+        let Ports {
+            flags,
+            seq,
+            payload,
+            ..
+        } = *segment;
+        if flags & RST != 0 {
+            counts.resets_by_server += u64::from(!self.backend.rst);
+            self.backend.rst = true;
+            return false;
+        }
+        if flags & (SYN | ACK) == SYN | ACK {
+            counts.syns_answered += u64::from(self.server_seq.is_none() && !self.is_adopted);
+            self.server_seq = Some(seq);
+            return false;
+        }
+        if !self.is_adopted && (self.server_seq.is_none() || payload == 0) {
+            return false;
+        }
+        counts.handshakes += u64::from(!self.is_adopted);
+        self.backend.rst = false;
+        self.backend.fin |= flags & FIN != 0;
+        true
+    }
+}

@@ -1,0 +1,366 @@
+//! Owns the reference model: what the program must do with every packet, said a second time from
+//! DESIGN section 4 and the spec rows, slow and plain, over maps of the standard library.
+//!
+//! Invariant: nothing of `splitter-common` decides here. It takes from it the labels of verdicts
+//! and reasons; from splitter-user the checked configuration and the derived keys. A disagreement
+//! with the program in the kernel is thus a mistake on one of the two sides, and DESIGN says on
+//! which. Frames are bytes, time is seconds that the test sets, next hops are given.
+
+mod decide;
+mod flows;
+mod site;
+mod wire;
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use splitter_common::reason::{Reason, Verdict};
+use splitter_user::{model::Config, secret::Secret};
+
+use flows::{Begun, Flows, Known, Reply};
+use site::{Site, Target};
+use wire::{Body, End, Ports, Seen};
+
+pub use site::{Server, Socket};
+pub use wire::{Leaving, Macs};
+
+/// IP protocol number of TCP.
+const TCP: u8 = 6;
+/// IP protocol number of UDP.
+const UDP: u8 = 17;
+
+/// Who speaks to a VIP: address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Client {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// What is known of the way to an address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// Out of another interface than packets come in by.
+    Other(Macs),
+    /// Out of the interface that packets come in by.
+    Same(Macs),
+    /// Nothing.
+    Unknown,
+}
+
+/// The ways from this host.
+#[derive(Clone, Copy)]
+pub struct Ways {
+    /// To a server.
+    pub to_server: fn(IpAddr) -> Way,
+    /// To a client.
+    pub to_client: fn(IpAddr) -> Way,
+}
+
+/// What must become of a packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// What.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The frame that leaves or is handed to the host's stack; `None` for one that passes
+    /// untouched or is dropped.
+    pub leaving: Option<Leaving>,
+}
+
+/// What is counted for one server. Bytes are those of IP packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of `layout::Counter`, which explains them"
+)]
+pub struct Count {
+    pub packets_in: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub bytes_out: u64,
+    pub new_flows: u64,
+    pub handshakes: u64,
+    pub syns_begun: u64,
+    pub syns_answered: u64,
+    pub resets_by_client: u64,
+    pub resets_by_server: u64,
+    pub adopted: u64,
+}
+
+#[derive(Default)]
+struct Counts(BTreeMap<u64, Count>);
+
+impl Counts {
+    fn of(&mut self, server: u64) -> &mut Count {
+        self.0.entry(server).or_default()
+    }
+}
+
+/// A flow that the model remembers, as traffic is made from it.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowView {
+    /// The client.
+    pub client: Client,
+    /// What it dialled.
+    pub vip: Socket,
+    /// Address and port of the server that it has.
+    pub server: (IpAddr, u16),
+    /// The client's first sequence number.
+    pub client_seq: u32,
+    /// The server's first sequence number, once it has answered.
+    pub server_seq: Option<u32>,
+}
+
+/// The model.
+pub struct Model {
+    secret: Secret,
+    ways: Ways,
+    site: Site,
+    flows: Flows,
+    counts: Counts,
+}
+
+impl Model {
+    /// Nothing configured, no flows.
+    pub fn new(secret: Secret, ways: Ways) -> Self {
+        Self {
+            secret,
+            ways,
+            site: Site::default(),
+            flows: Flows::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Puts a configuration in force.
+    pub fn commit(&mut self, config: &Config) {
+        self.site.commit(config, &self.secret);
+        let site = &self.site;
+        self.flows
+            .forget(|vip, server| site.vip(vip).is_some() && site.target(server, 0).is_some());
+    }
+
+    /// Lets time pass.
+    pub fn age(&mut self, seconds: u64) {
+        self.flows.now_s += seconds;
+    }
+
+    /// What must become of a frame; remembers what it does to flows and counters.
+    ///
+    /// DESIGN, section 4: to a VIP -> its flow's backend or a decision; from a backend -> its flow,
+    /// the VIP put back; anything else passes untouched.
+    pub fn packet(&mut self, frame: &[u8]) -> Outcome {
+        let Some(seen) = wire::read(frame) else {
+            return pass(Reason::NotIp);
+        };
+        if !self.site.is_configured() {
+            return pass(Reason::NotConfigured);
+        }
+        let Body::Ports(ports) = seen.body else {
+            return self.without_ports(&seen);
+        };
+        if let Some(vip) = self
+            .site
+            .dialled(&(seen.destination, ports.destination, seen.protocol))
+        {
+            return self.request(frame, &seen, &ports, vip);
+        }
+        match self
+            .site
+            .origin(&(seen.source, ports.source, seen.protocol))
+        {
+            Some(origin) => self.reply(frame, &seen, &ports, origin),
+            None => pass(Reason::NotOurs),
+        }
+    }
+
+    /// DESIGN: the host's own stack must never answer for a VIP; fragments of a datagram go to one
+    /// backend or are dropped with a reason; malformed packets never reach a wrong backend.
+    fn without_ports(&self, seen: &Seen) -> Outcome {
+        if !self.site.has_vips(seen.destination) {
+            return pass(Reason::NotOurs);
+        }
+        match seen.body {
+            Body::Fragment => drop(Reason::Fragment),
+            Body::Extension => drop(Reason::ExtensionHeader),
+            Body::Broken => drop(Reason::Malformed),
+            Body::Ports(_) | Body::Other => pass(Reason::OtherProtocol),
+        }
+    }
+
+    /// A packet to a VIP. One whose time to live ends here does nothing to its flow.
+    fn request(&mut self, frame: &[u8], seen: &Seen, ports: &Ports, vip: u64) -> Outcome {
+        if seen.ttl <= 1 {
+            return drop(Reason::TtlExpired);
+        }
+        let client = Client {
+            address: seen.source,
+            port: ports.source,
+        };
+        let key = (client, vip);
+        let known = self
+            .flows
+            .request(key, ports, seen.protocol, &mut self.counts);
+        let (target, reason) = match known {
+            Some(known) => {
+                let (server, reason) = match known {
+                    Known::Established(server) => (server, Reason::Established),
+                    Known::Pending(server) => (server, Reason::Pending),
+                    Known::Handshake(server) => (server, Reason::Handshake),
+                    Known::Beside(server) => (server, Reason::NewFlow),
+                };
+                (self.site.target(server, ports.destination), reason)
+            }
+            None => {
+                let Some(target) = self.site.decide(vip, &client) else {
+                    return drop(Reason::VersionEmpty);
+                };
+                let begun =
+                    self.flows
+                        .begin(key, target.server, ports, seen.protocol, &mut self.counts);
+                let reason = match begun {
+                    Begun::New => Reason::NewFlow,
+                    Begun::Adopted => Reason::Adopted,
+                };
+                (Some(target), reason)
+            }
+        };
+        let Some(Target {
+            server,
+            address,
+            port,
+        }) = target
+        else {
+            // Flows of servers that are gone were forgotten at the commit.
+            return drop(Reason::Inconsistent);
+        };
+        let count = self.counts.of(server);
+        count.packets_in += 1;
+        count.bytes_in += seen.length as u64;
+        let way = (self.ways.to_server)(address);
+        send(
+            frame,
+            seen,
+            ports,
+            (End::Destination, address, port),
+            way,
+            reason,
+        )
+    }
+
+    /// A packet from a backend's socket.
+    fn reply(&mut self, frame: &[u8], seen: &Seen, ports: &Ports, origin: site::Origin) -> Outcome {
+        const SYN: u8 = 0x02;
+        const ACK: u8 = 0x10;
+        if ports.flags & (SYN | ACK) == SYN {
+            // A backend's own connection.
+            return pass(Reason::ReplyWithoutFlow);
+        }
+        let client = Client {
+            address: seen.destination,
+            port: ports.destination,
+        };
+        let key = (client, origin.vip);
+        match self.flows.owner(&key, origin.server, ports) {
+            Reply::NoFlow => return pass(Reason::ReplyWithoutFlow),
+            Reply::OfOther => return drop(Reason::ReplyOfOtherBackend),
+            Reply::Mine if seen.ttl <= 1 => return drop(Reason::TtlExpired),
+            Reply::Mine => {}
+        }
+        self.flows
+            .reply(key, origin.server, ports, seen.protocol, &mut self.counts);
+        let count = self.counts.of(origin.server);
+        count.packets_out += 1;
+        count.bytes_out += seen.length as u64;
+        let Some(vip) = self.site.vip(origin.vip) else {
+            return drop(Reason::Inconsistent);
+        };
+        let (address, port, _) = vip.socket;
+        let way = (self.ways.to_client)(seen.destination);
+        send(
+            frame,
+            seen,
+            ports,
+            (End::Source, address, port),
+            way,
+            Reason::Reply,
+        )
+    }
+
+    /// The VIPs in force.
+    pub fn vips(&self) -> impl Iterator<Item = Socket> {
+        self.site.vips().map(|vip| vip.socket)
+    }
+
+    /// Where servers speak from.
+    pub fn origins(&self) -> impl Iterator<Item = &Socket> {
+        self.site.origins()
+    }
+
+    /// The servers in force and what they have counted.
+    pub fn counts(&self) -> impl Iterator<Item = (&Server, Count)> {
+        let count = |number| self.counts.0.get(&number).copied().unwrap_or_default();
+        self.site
+            .servers()
+            .map(move |(number, server)| (server, count(number)))
+    }
+
+    /// How many flows are remembered.
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// One of them, below [`Self::flow_count`].
+    pub fn flow(&self, nth: usize) -> Option<FlowView> {
+        let ((client, vip), flow) = self.flows.iter().nth(nth)?;
+        let vip = self.site.vip(*vip)?.socket;
+        let target = self.site.target(flow.server, vip.1)?;
+        Some(FlowView {
+            client: *client,
+            vip,
+            server: (target.address, target.port),
+            client_seq: flow.client_seq,
+            server_seq: flow.server_seq,
+        })
+    }
+}
+
+const fn pass(reason: Reason) -> Outcome {
+    Outcome {
+        verdict: Verdict::Pass,
+        reason,
+        leaving: None,
+    }
+}
+
+const fn drop(reason: Reason) -> Outcome {
+    Outcome {
+        verdict: Verdict::Drop,
+        reason,
+        leaving: None,
+    }
+}
+
+/// DESIGN, "Forward methods": the edit, then the next hop; where that is not known the packet is
+/// handed to this host's stack after the edit.
+fn send(
+    frame: &[u8],
+    seen: &Seen,
+    ports: &Ports,
+    to: (End, IpAddr, u16),
+    way: Way,
+    reason: Reason,
+) -> Outcome {
+    let (verdict, macs) = match way {
+        Way::Other(macs) => (Verdict::Redirect, Some(macs)),
+        Way::Same(macs) => (Verdict::Tx, Some(macs)),
+        Way::Unknown => (Verdict::Resolve, None),
+    };
+    Outcome {
+        verdict,
+        reason,
+        leaving: Some(wire::rewritten(frame, seen, ports, to, macs)),
+    }
+}
