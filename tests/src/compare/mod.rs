@@ -8,9 +8,12 @@
 //! counters of every server, and how many packets ended under which verdict and reason. A replay
 //! compares the latter after every packet too.
 
+pub mod fuzz;
 mod hosts;
 mod keep;
 mod lab;
+mod laws;
+mod mutate;
 mod shrink;
 pub mod step;
 pub mod traffic;
@@ -193,17 +196,14 @@ impl<'a> Play<'a> {
         let label = (wanted.verdict.name(), wanted.reason.name());
         *self.seen.reasons.entry(label).or_default() += 1;
         let (action, got) = self.lab.packet(frame)?;
+        let lawful = laws::check(&self.model, frame, action, got);
         let differs = difference(frame, &wanted, action, got);
+        if let Some(differs) = differs {
+            bail!("{differs}{}", told(lawful));
+        }
+        lawful?;
         if self.is_careful {
-            let reasons = self.check_reasons();
-            ensure!(
-                differs.is_none() && reasons.is_ok(),
-                "{}{}",
-                differs.unwrap_or_default(),
-                told(reasons)
-            );
-        } else if let Some(differs) = differs {
-            bail!(differs);
+            self.check_reasons()?;
         }
         Ok(())
     }
@@ -246,19 +246,24 @@ impl<'a> Play<'a> {
     }
 }
 
-fn told(reasons: Result<()>) -> String {
-    reasons
+fn told(lawful: Result<()>) -> String {
+    lawful
         .err()
         .map_or_else(String::new, |error| format!("\n  {error:#}"))
 }
 
-/// The XDP action of a verdict (include/uapi/linux/bpf.h).
+// include/uapi/linux/bpf.h
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
+
 const fn action_of(verdict: Verdict) -> u32 {
     match verdict {
-        Verdict::Drop => 1,
-        Verdict::Pass | Verdict::Resolve => 2,
-        Verdict::Tx => 3,
-        Verdict::Redirect => 4,
+        Verdict::Drop => XDP_DROP,
+        Verdict::Pass | Verdict::Resolve => XDP_PASS,
+        Verdict::Tx => XDP_TX,
+        Verdict::Redirect => XDP_REDIRECT,
     }
 }
 

@@ -21,7 +21,7 @@ use site::{Site, Target};
 use wire::{Body, End, Ports, Seen};
 
 pub use site::{Server, Socket};
-pub use wire::{Leaving, Macs};
+pub use wire::{Leaving, Macs, checksums, repair, sockets};
 
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
@@ -179,7 +179,8 @@ impl Model {
     /// DESIGN: the host's own stack must never answer for a VIP; fragments of a datagram go to one
     /// backend or are dropped with a reason; malformed packets never reach a wrong backend.
     fn without_ports(&self, seen: &Seen) -> Outcome {
-        if !self.site.has_vips(seen.destination) {
+        // An IPv4 address in IPv6's clothes is still an address that the host might answer for.
+        if !self.site.has_vips(seen.destination.to_canonical()) {
             return pass(Reason::NotOurs);
         }
         match seen.body {
@@ -287,6 +288,18 @@ impl Model {
             way,
             Reason::Reply,
         )
+    }
+
+    /// The VIP that a packet to that socket dials.
+    pub fn dialled(&self, socket: &Socket) -> Option<Socket> {
+        let vip = self.site.dialled(socket)?;
+        Some(self.site.vip(vip)?.socket)
+    }
+
+    /// The VIP that packets from that socket belong to.
+    pub fn served(&self, socket: &Socket) -> Option<Socket> {
+        let origin = self.site.origin(socket)?;
+        Some(self.site.vip(origin.vip)?.socket)
     }
 
     /// The VIPs in force.

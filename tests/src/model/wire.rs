@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{TCP, UDP};
+use super::{Socket, TCP, UDP};
 
 /// Where the IP header starts.
 const L3: usize = 14;
@@ -110,7 +110,17 @@ fn ipv6(frame: &[u8]) -> Option<Seen> {
     let length = 40 + usize::from(half(frame, L3 + 4)?);
     let protocol = header[6];
     let l4 = L3 + 40;
-    let body = if L3 + length > frame.len() {
+    let address = |at: usize| {
+        let octets: [u8; 16] = header[at..at + 16].try_into().unwrap_or_default();
+        Ipv6Addr::from(octets)
+    };
+    let (source, destination) = (address(8), address(24));
+    // RFC 6890: no wire carries an IPv4-mapped address at either end.
+    let is_mapped = source
+        .to_ipv4_mapped()
+        .or(destination.to_ipv4_mapped())
+        .is_some();
+    let body = if L3 + length > frame.len() || is_mapped {
         Body::Broken
     } else if protocol == FRAGMENT {
         Body::Fragment
@@ -119,13 +129,9 @@ fn ipv6(frame: &[u8]) -> Option<Seen> {
     } else {
         body(&frame[l4..L3 + length], protocol)
     };
-    let address = |at: usize| {
-        let octets: [u8; 16] = header[at..at + 16].try_into().unwrap_or_default();
-        Ipv6Addr::from(octets)
-    };
     Some(Seen {
-        source: address(8).into(),
-        destination: address(24).into(),
+        source: source.into(),
+        destination: destination.into(),
         ttl: header[7],
         protocol,
         length,
@@ -178,6 +184,64 @@ fn udp(payload: &[u8]) -> Option<Ports> {
     })
 }
 
+/// Source and destination of a whole TCP segment or UDP datagram.
+pub fn sockets(frame: &[u8]) -> Option<(Socket, Socket)> {
+    let seen = read(frame)?;
+    let Body::Ports(ports) = seen.body else {
+        return None;
+    };
+    let from = (seen.source, ports.source, seen.protocol);
+    Some((from, (seen.destination, ports.destination, seen.protocol)))
+}
+
+/// Whether the checksum of the IPv4 header is right, and that of TCP or UDP; `None` for one that
+/// is not there.
+pub fn checksums(frame: &[u8]) -> (Option<bool>, Option<bool>) {
+    let Some(seen) = read(frame) else {
+        return (None, None);
+    };
+    let of_header = seen
+        .source
+        .is_ipv4()
+        .then(|| header_checksum(frame, &seen) == half(frame, L3 + 10));
+    let Body::Ports(ports) = seen.body else {
+        return (of_header, None);
+    };
+    let at = checksum_at(&seen);
+    let of_l4 = !is_without(frame, &seen);
+    (
+        of_header,
+        of_l4.then(|| l4_checksum(frame, &seen, &ports, at) == half(frame, at)),
+    )
+}
+
+/// Puts right checksums into a frame, where it has any.
+pub fn repair(frame: &mut [u8]) {
+    let Some(seen) = read(frame) else {
+        return;
+    };
+    if seen.source.is_ipv4()
+        && let Some(sum) = header_checksum(frame, &seen)
+    {
+        put(frame, L3 + 10, &sum.to_be_bytes());
+    }
+    if let Body::Ports(ports) = seen.body
+        && !is_without(frame, &seen)
+        && let Some(sum) = l4_checksum(frame, &seen, &ports, checksum_at(&seen))
+    {
+        put(frame, checksum_at(&seen), &sum.to_be_bytes());
+    }
+}
+
+fn checksum_at(seen: &Seen) -> usize {
+    seen.l4 + if seen.protocol == TCP { 16 } else { 6 }
+}
+
+/// RFC 768: a UDP checksum of 0 says that there is none.
+fn is_without(frame: &[u8], seen: &Seen) -> bool {
+    seen.protocol == UDP && half(frame, checksum_at(seen)) == Some(0)
+}
+
 /// A frame that must leave, but for checksums that were wrong before: those must stay wrong, by
 /// whatever value, so that the receiver still finds the damage.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,9 +285,8 @@ pub(super) fn rewritten(
 ) -> Leaving {
     let mut bytes = frame.to_vec();
     let mut wrong = Vec::new();
-    let l4_sum_at = seen.l4 + if seen.protocol == TCP { 16 } else { 6 };
-    // RFC 768: a UDP checksum of 0 says that there is none.
-    let without = seen.protocol == UDP && half(frame, l4_sum_at) == Some(0);
+    let l4_sum_at = checksum_at(seen);
+    let without = is_without(frame, seen);
     if !without && l4_checksum(frame, seen, ports, l4_sum_at) != half(frame, l4_sum_at) {
         wrong.push(l4_sum_at);
     }
