@@ -2,12 +2,12 @@
 //! mutations that know where the fields stand; half of those get right checksums again, so that
 //! the damage is not the checksum's alone.
 
+mod mutate;
+
 use super::{
     Source,
-    mutate::mutate,
     step::Step,
-    traffic::{AGE_S, Traffic},
-    traffic_commits as commits,
+    traffic::{AGE_S, Traffic, commits},
 };
 use crate::model::{Model, repair};
 
@@ -52,7 +52,7 @@ impl Source for Fuzz {
             return Some(whole);
         }
         for _ in 0..traffic.rng.u32(1..=3) {
-            mutate(&mut frame, &mut traffic.rng);
+            mutate::mutate(&mut frame, &mut traffic.rng);
         }
         if traffic.rng.bool() {
             repair(&mut frame);

@@ -8,21 +8,21 @@
 //! counters of every server, and how many packets ended under which verdict and reason. A replay
 //! compares the latter after every packet too.
 
+pub mod endless;
 pub mod fuzz;
 mod hosts;
 mod keep;
 mod lab;
 mod laws;
-mod mutate;
+mod run;
 mod shrink;
 pub mod step;
 pub mod traffic;
-mod traffic_commits;
 mod world;
 
 use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Write as _},
     time::{Duration, Instant},
 };
 
@@ -36,14 +36,21 @@ use crate::{
 };
 
 pub use hosts::WAYS;
-pub use keep::{Kept, Run, kept};
+pub use keep::{Kept, kept};
 pub use lab::Lab;
+pub use run::Run;
 use step::Step;
 use world::World;
 
 /// So much real time may pass in a case before entries of the kernel are older than the model
 /// thinks by more than the ages of [`traffic`] leave room for.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Steps of a failing case that are shown; its file has all.
+const STEPS_SHOWN: usize = 12;
+
+/// Labs at work beside each other: commits rest most of their time.
+pub const THREADS: usize = 3;
 
 /// Where steps come from.
 pub trait Source {
@@ -69,6 +76,15 @@ pub struct Failure {
     pub why: String,
     /// Real time that passed.
     elapsed: Duration,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nlast of {} steps:", self.why, self.steps.len())?;
+        let last = self.steps.len().saturating_sub(STEPS_SHOWN);
+        let mut steps = self.steps[last..].iter();
+        steps.try_for_each(|step| write!(f, "\n  {step}"))
+    }
 }
 
 /// Packets by verdict and reason.
@@ -228,7 +244,8 @@ impl<'a> Play<'a> {
             return Ok(());
         }
         let mut text = String::new();
-        for label in got.keys().chain(self.seen.reasons.keys()) {
+        let labels: BTreeSet<_> = got.keys().chain(self.seen.reasons.keys()).collect();
+        for label in labels {
             let (ours, theirs) = (self.seen.reasons.get(label), got.get(label));
             if ours != theirs {
                 let count = |side: Option<&u64>| side.copied().unwrap_or_default();

@@ -3,11 +3,13 @@
 //!
 //! The same seed makes the same steps as long as this file does not change.
 
+pub(super) mod commits;
+
 use std::net::{IpAddr, SocketAddr};
 
 use fastrand::Rng;
 
-use super::{Source, step::Step, traffic_commits as commits};
+use super::{Source, step::Step};
 use crate::model::{FlowView, Model, Socket};
 
 /// Steps of a case.

@@ -5,104 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Client, Counts, TCP, wire::Ports};
+use super::{
+    Client, Counts, TCP,
+    flow::{ACK, FIN, Flow, RST, SYN, opens},
+    wire::Ports,
+};
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
-
-/// DESIGN: 10 s after RST.
-const AFTER_RST_S: u64 = 10;
-/// DESIGN: 240 s after the last packet once a FIN was seen.
-const AFTER_FIN_S: u64 = 240;
 /// The spec rows: thirty seconds unanswered, two minutes answered.
 const UDP_UNANSWERED_S: u64 = 30;
 const UDP_ANSWERED_S: u64 = 120;
 
 /// Whose packets they are: client and the number of the VIP.
 pub(super) type Key = (Client, u64);
-
-/// What one end of a TCP flow has sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Marks {
-    fin: bool,
-    rst: bool,
-}
-
-/// A flow that is remembered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Flow {
-    pub(super) server: u64,
-    /// When a packet last prolonged its life, seconds.
-    seen_s: u64,
-    /// The SYN's sequence number.
-    pub(super) client_seq: u32,
-    /// The SYN-ACK's sequence number.
-    pub(super) server_seq: Option<u32>,
-    /// Begun for a packet without SYN.
-    is_adopted: bool,
-    client: Marks,
-    backend: Marks,
-}
-
-impl Flow {
-    fn new(server: u64, segment: &Ports, now_s: u64) -> Self {
-        Self {
-            server,
-            seen_s: now_s,
-            client_seq: segment.seq,
-            server_seq: None,
-            is_adopted: false,
-            client: Marks::default(),
-            backend: Marks::default(),
-        }
-    }
-
-    fn is_reset(&self) -> bool {
-        self.client.rst || self.backend.rst
-    }
-
-    fn has_fin(&self) -> bool {
-        self.client.fin || self.backend.fin
-    }
-
-    /// Idle time alone never ends a TCP flow.
-    fn is_over(&self, now_s: u64) -> bool {
-        let idle_s = now_s - self.seen_s;
-        self.is_reset() && idle_s > AFTER_RST_S
-            || !self.is_reset() && self.has_fin() && idle_s > AFTER_FIN_S
-    }
-
-    /// A segment of one end on a completed flow. RST and FIN only mark; later data of the same end
-    /// clears its RST (RFC 5961). While a RST stands, nothing prolongs the life but a new mark.
-    fn mark(&mut self, is_client: bool, flags: u8, now_s: u64) {
-        let before = *self;
-        let end = if is_client {
-            &mut self.client
-        } else {
-            &mut self.backend
-        };
-        end.rst = flags & RST != 0;
-        end.fin |= flags & FIN != 0;
-        let news = (self.client, self.backend) != (before.client, before.backend);
-        if news || !self.is_reset() {
-            self.seen_s = now_s;
-        }
-    }
-
-    /// Whether a client's segment is the ACK that completes this handshake: of the number that
-    /// the server sent, on a handshake that nobody reset, unless it carries data (a reset client
-    /// sends none).
-    fn is_completed_by(&self, segment: &Ports) -> bool {
-        segment.flags & ACK != 0
-            && segment.flags & RST == 0
-            && self
-                .server_seq
-                .is_some_and(|seq| segment.ack == seq.wrapping_add(1))
-            && (!self.is_reset() || segment.payload > 0)
-    }
-}
 
 /// What a flow says to a client's packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,11 +55,6 @@ pub(super) struct Flows {
     pending: BTreeMap<Key, Flow>,
     established: BTreeMap<Key, Flow>,
     pub(super) now_s: u64,
-}
-
-/// Whether a segment opens a connection: SYN alone.
-fn opens(flags: u8) -> bool {
-    flags & (SYN | ACK | RST) == SYN
 }
 
 impl Flows {
@@ -351,36 +260,5 @@ impl Flows {
         } else {
             self.pending.insert(key, flow);
         }
-    }
-}
-
-impl Flow {
-    /// A backend's segment on a pending flow; whether that confirms it. An adopted flow is
-    /// confirmed by anything but RST (and SYN-ACK, which answers a SYN); a handshake by data, which
-    /// a server sends only to a client that it knows (RFC 7413, section 3).
-    fn answer(&mut self, segment: &Ports, counts: &mut super::Count) -> bool {
-        let Ports {
-            flags,
-            seq,
-            payload,
-            ..
-        } = *segment;
-        if flags & RST != 0 {
-            counts.resets_by_server += u64::from(!self.backend.rst);
-            self.backend.rst = true;
-            return false;
-        }
-        if flags & (SYN | ACK) == SYN | ACK {
-            counts.syns_answered += u64::from(self.server_seq.is_none() && !self.is_adopted);
-            self.server_seq = Some(seq);
-            return false;
-        }
-        if !self.is_adopted && (self.server_seq.is_none() || payload == 0) {
-            return false;
-        }
-        counts.handshakes += u64::from(!self.is_adopted);
-        self.backend.rst = false;
-        self.backend.fin |= flags & FIN != 0;
-        true
     }
 }

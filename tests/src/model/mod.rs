@@ -7,8 +7,12 @@
 //! which. Frames are bytes, time is seconds that the test sets, next hops are given.
 
 mod decide;
+mod edit;
+mod flow;
 mod flows;
 mod site;
+mod sums;
+mod view;
 mod wire;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -16,12 +20,17 @@ use std::{collections::BTreeMap, net::IpAddr};
 use splitter_common::reason::{Reason, Verdict};
 use splitter_user::{model::Config, secret::Secret};
 
+use edit::End;
+use flow::{ACK, SYN};
 use flows::{Begun, Flows, Known, Reply};
 use site::{Site, Target};
-use wire::{Body, End, Ports, Seen};
+use wire::{Body, Ports, Seen};
 
+pub use edit::{Leaving, Macs};
 pub use site::{Server, Socket};
-pub use wire::{Leaving, Macs, checksums, repair, sockets};
+pub use sums::{checksums, repair};
+pub use view::FlowView;
+pub use wire::sockets;
 
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
@@ -96,21 +105,6 @@ impl Counts {
     fn of(&mut self, server: u64) -> &mut Count {
         self.0.entry(server).or_default()
     }
-}
-
-/// A flow that the model remembers, as traffic is made from it.
-#[derive(Clone, Copy, Debug)]
-pub struct FlowView {
-    /// The client.
-    pub client: Client,
-    /// What it dialled.
-    pub vip: Socket,
-    /// Address and port of the server that it has.
-    pub server: (IpAddr, u16),
-    /// The client's first sequence number.
-    pub client_seq: u32,
-    /// The server's first sequence number, once it has answered.
-    pub server_seq: Option<u32>,
 }
 
 /// The model.
@@ -253,8 +247,6 @@ impl Model {
 
     /// A packet from a backend's socket.
     fn reply(&mut self, frame: &[u8], seen: &Seen, ports: &Ports, origin: site::Origin) -> Outcome {
-        const SYN: u8 = 0x02;
-        const ACK: u8 = 0x10;
         if ports.flags & (SYN | ACK) == SYN {
             // A backend's own connection.
             return pass(Reason::ReplyWithoutFlow);
@@ -288,55 +280,6 @@ impl Model {
             way,
             Reason::Reply,
         )
-    }
-
-    /// The VIP that a packet to that socket dials.
-    pub fn dialled(&self, socket: &Socket) -> Option<Socket> {
-        let vip = self.site.dialled(socket)?;
-        Some(self.site.vip(vip)?.socket)
-    }
-
-    /// The VIP that packets from that socket belong to.
-    pub fn served(&self, socket: &Socket) -> Option<Socket> {
-        let origin = self.site.origin(socket)?;
-        Some(self.site.vip(origin.vip)?.socket)
-    }
-
-    /// The VIPs in force.
-    pub fn vips(&self) -> impl Iterator<Item = Socket> {
-        self.site.vips().map(|vip| vip.socket)
-    }
-
-    /// Where servers speak from.
-    pub fn origins(&self) -> impl Iterator<Item = &Socket> {
-        self.site.origins()
-    }
-
-    /// The servers in force and what they have counted.
-    pub fn counts(&self) -> impl Iterator<Item = (&Server, Count)> {
-        let count = |number| self.counts.0.get(&number).copied().unwrap_or_default();
-        self.site
-            .servers()
-            .map(move |(number, server)| (server, count(number)))
-    }
-
-    /// How many flows are remembered.
-    pub fn flow_count(&self) -> usize {
-        self.flows.len()
-    }
-
-    /// One of them, below [`Self::flow_count`].
-    pub fn flow(&self, nth: usize) -> Option<FlowView> {
-        let ((client, vip), flow) = self.flows.iter().nth(nth)?;
-        let vip = self.site.vip(*vip)?.socket;
-        let target = self.site.target(flow.server, vip.1)?;
-        Some(FlowView {
-            client: *client,
-            vip,
-            server: (target.address, target.port),
-            client_seq: flow.client_seq,
-            server_seq: flow.server_seq,
-        })
     }
 }
 
@@ -374,6 +317,6 @@ fn send(
     Outcome {
         verdict,
         reason,
-        leaving: Some(wire::rewritten(frame, seen, ports, to, macs)),
+        leaving: Some(edit::rewritten(frame, seen, ports, to, macs)),
     }
 }

@@ -8,11 +8,12 @@ use std::{env, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use splitter_common::reason::Reason;
-use splitter_tests::compare::{Kept, Lab, Run, Source, kept};
+use splitter_tests::{
+    compare::{Kept, Lab, Run, Source, THREADS, kept},
+    supervise::StopFlag,
+};
 
 const USUAL_SEED: u64 = 0x5eed;
-/// Each has a data plane of its own; commits rest most of their time.
-const THREADS: usize = 3;
 
 /// What random traffic cannot come to: a case begins with a commit, `check` refuses a version
 /// without backends, and tables that contradict themselves are a fault.
@@ -51,6 +52,7 @@ pub(crate) fn run<S: Source + 'static>(
             threads: THREADS,
             packets,
             until: None,
+            stop: StopFlag::default(),
         };
         trials.push(Trial::test(
             format!("{packets} packets of {name}"),

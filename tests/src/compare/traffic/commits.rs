@@ -5,7 +5,7 @@
 
 use fastrand::Rng;
 
-use super::step::Step;
+use crate::compare::step::Step;
 
 /// Weights that meet the edges.
 const WEIGHTS: [&str; 8] = [
@@ -87,7 +87,7 @@ const SERVICES: [Service; 5] = [
 type Changes = Vec<(String, String)>;
 
 /// The configuration that a case begins with.
-pub(super) fn first(rng: &mut Rng) -> Step {
+pub(in crate::compare) fn first(rng: &mut Rng) -> Step {
     let mut changes = vec![("interface".to_owned(), "[{name=\"eth0\"}]".to_owned())];
     for service in &SERVICES {
         changes.extend(whole(service, false, rng));
@@ -99,7 +99,7 @@ pub(super) fn first(rng: &mut Rng) -> Step {
 }
 
 /// A later commit.
-pub(super) fn change(rng: &mut Rng) -> Step {
+pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
     let service = &SERVICES[rng.usize(..SERVICES.len())];
     let changes = match rng.u32(..12) {
         0..=3 => weights(service, rng),
