@@ -37,6 +37,7 @@ fn round<S: Source>(
         folder,
         seed: fastrand::u64(..),
         source,
+        ways: super::WAYS,
         threads: super::THREADS,
         packets: ROUND,
         until,

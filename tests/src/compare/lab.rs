@@ -19,7 +19,7 @@ use splitter_user::{
 
 use super::{Reasons, WAYS};
 use crate::{
-    model::{Count, Server, Way},
+    model::{Count, Server, Way, Ways},
     netns::Netns,
     spec::{kernel::network, run::fixed_secret},
 };
@@ -38,16 +38,19 @@ pub struct Lab {
     before: Reasons,
     /// The frame after the program.
     out: Vec<u8>,
+    /// What the model is told of ways.
+    pub(super) ways: Ways,
     _netns: Netns,
 }
 
 impl Lab {
-    /// Enters a namespace of its own, for good, and loads the object there.
+    /// Enters a namespace of its own, for good, and loads the object there. `ways`: what the model
+    /// is told of it, [`WAYS`] if that is to be true.
     ///
     /// # Errors
     ///
     /// Mostly when the caller is not root.
-    pub fn new() -> Result<Self> {
+    pub fn new(ways: Ways) -> Result<Self> {
         let netns = network("compare")?;
         netns.enter();
         let limits = Limits {
@@ -66,6 +69,7 @@ impl Lab {
             other_ifindex: netns.ifindex("c0")?,
             before: Reasons::new(),
             out: Vec::new(),
+            ways,
             _netns: netns,
         })
     }

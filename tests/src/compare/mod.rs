@@ -166,7 +166,7 @@ impl<'a> Play<'a> {
     fn new(lab: &'a mut Lab, is_careful: bool) -> Result<Self> {
         lab.begin()?;
         Ok(Self {
-            model: Model::new(fixed_secret()?, WAYS),
+            model: Model::new(fixed_secret()?, lab.ways),
             lab,
             world: World::default(),
             is_careful,

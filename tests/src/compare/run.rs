@@ -13,16 +13,18 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 
 use super::{Lab, PATIENCE, Seen, Source, keep::keep, play, shrink::shrink};
-use crate::supervise::StopFlag;
+use crate::{model::Ways, supervise::StopFlag};
 
 /// A run over seeds.
 pub struct Run<'a, S> {
-    /// Where failing cases go, below `tests/`.
+    /// Where failing cases go: a folder below `tests/`, or a path.
     pub folder: &'a str,
     /// Its first seed.
     pub seed: u64,
     /// Makes the steps of a case.
     pub source: fn(u64) -> S,
+    /// What the model is told of ways.
+    pub ways: Ways,
     /// Threads, each with a lab.
     pub threads: usize,
     /// Packets after which no further case begins.
@@ -49,7 +51,7 @@ impl<S: Source> Run<'_, S> {
                 || all.lock().map_or(true, |all| all.packets >= self.packets)
         };
         let worker = || -> Result<()> {
-            let mut lab = Lab::new()?;
+            let mut lab = Lab::new(self.ways)?;
             while !is_over() {
                 let seed = self.seed_of(next.fetch_add(1, Ordering::Relaxed));
                 let case = self.case(&mut lab, seed);

@@ -9,7 +9,7 @@ use std::{env, process::ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 use splitter_common::reason::Reason;
 use splitter_tests::{
-    compare::{Kept, Lab, Run, Source, THREADS, kept},
+    compare::{Kept, Lab, Run, Source, THREADS, WAYS, kept},
     supervise::StopFlag,
 };
 
@@ -23,11 +23,12 @@ const NOT_MADE: [Reason; 3] = [
     Reason::Inconsistent,
 ];
 
-/// Runs the cases of `folder`, then `packets` that `source` makes.
+/// Runs the cases of `folder`, then `packets` that `source` makes, and `more`.
 pub(crate) fn run<S: Source + 'static>(
     folder: &'static str,
     source: fn(u64) -> S,
     packets: u64,
+    more: Vec<Trial>,
 ) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The runs make threads themselves.
@@ -35,6 +36,7 @@ pub(crate) fn run<S: Source + 'static>(
     let cases = kept(folder).expect("the cases can be read").into_iter();
     let mut trials: Vec<Trial> = cases
         .map(|case| Trial::test(format!("kept: {}", case.name), move || again(&case)))
+        .chain(more)
         .collect();
     let runs = match env::var("SPLITTER_SEED") {
         Ok(text) => vec![("the given seed", seed(&text), packets)],
@@ -49,6 +51,7 @@ pub(crate) fn run<S: Source + 'static>(
             folder,
             seed,
             source,
+            ways: WAYS,
             threads: THREADS,
             packets,
             until: None,
@@ -73,7 +76,7 @@ fn seed(text: &str) -> u64 {
 fn again(case: &Kept) -> Result<(), Failed> {
     // A lab takes its thread into its namespace for good.
     let ran = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| Lab::new().and_then(|mut lab| case.run(&mut lab)));
+        let thread = scope.spawn(|| Lab::new(WAYS).and_then(|mut lab| case.run(&mut lab)));
         thread.join()
     });
     let ran = ran.map_err(|_| "it panicked")?;
