@@ -44,18 +44,22 @@ pub fn kept(folder: &str) -> Result<Vec<Kept>> {
 }
 
 impl Kept {
-    /// Runs it again.
+    /// Runs it again, on both programs.
     ///
     /// # Errors
     ///
     /// When the two sides still differ, or the text is no case.
     pub fn run(&self, lab: &mut Lab) -> Result<()> {
         let steps = step::parse(&self.text)?;
-        match replay(lab, &steps) {
-            Ok(seen) if seen.packets == 0 => bail!("it has no packet after a valid commit"),
-            Ok(_) => Ok(()),
-            Err(failure) => bail!("{failure}"),
+        for frags in [false, true] {
+            lab.frags = frags;
+            match replay(lab, &steps) {
+                Ok(seen) if seen.packets == 0 => bail!("it has no packet after a valid commit"),
+                Ok(_) => {}
+                Err(failure) => bail!("{failure}"),
+            }
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! rest of what an earlier case left stays, as it does in a life of a daemon.
 
 use anyhow::{Context as _, Result};
+use aya::{TestRun as _, TestRunOptions};
 use splitter_common::{
     flow::{Hop, Table},
     hash::HashKey,
@@ -40,6 +41,9 @@ pub struct Lab {
     out: Vec<u8>,
     /// What the model is told of ways.
     pub(super) ways: Ways,
+    /// Run the program for frames in several buffers. It is the same but for how it reaches the
+    /// packet.
+    pub frags: bool,
     _netns: Netns,
 }
 
@@ -70,6 +74,7 @@ impl Lab {
             before: Reasons::new(),
             out: Vec::new(),
             ways,
+            frags: false,
             _netns: netns,
         })
     }
@@ -119,8 +124,19 @@ impl Lab {
 
     /// Runs the program on a frame: its action, and the frame after it.
     pub(super) fn packet(&mut self, frame: &[u8]) -> Result<(u32, &[u8])> {
-        let action = self.plane.run(frame, &mut self.out)?;
-        Ok((action, &self.out))
+        if !self.frags {
+            let action = self.plane.run(frame, &mut self.out)?;
+            return Ok((action, &self.out));
+        }
+        self.out.resize(frame.len().max(64), 0);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut self.out),
+            ..TestRunOptions::default()
+        };
+        let ran = self.plane.loaded(true)?.test_run(options)?;
+        self.out.truncate(ran.data_size_out as usize);
+        Ok((ran.return_value, &self.out))
     }
 
     /// Makes all flows older.

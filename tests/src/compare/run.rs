@@ -25,7 +25,7 @@ pub struct Run<'a, S> {
     pub source: fn(u64) -> S,
     /// What the model is told of ways.
     pub ways: Ways,
-    /// Threads, each with a lab.
+    /// Threads, each with a lab; every second one runs the program for frames in several buffers.
     pub threads: usize,
     /// Packets after which no further case begins.
     pub packets: u64,
@@ -50,8 +50,9 @@ impl<S: Source> Run<'_, S> {
                 || self.until.is_some_and(|end| Instant::now() >= end)
                 || all.lock().map_or(true, |all| all.packets >= self.packets)
         };
-        let worker = || -> Result<()> {
+        let worker = &|nth: usize| -> Result<()> {
             let mut lab = Lab::new(self.ways)?;
+            lab.frags = nth % 2 == 1;
             while !is_over() {
                 let seed = self.seed_of(next.fetch_add(1, Ordering::Relaxed));
                 let case = self.case(&mut lab, seed);
@@ -64,7 +65,9 @@ impl<S: Source> Run<'_, S> {
             Ok(())
         };
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(worker)).collect();
+            let workers: Vec<_> = (0..self.threads)
+                .map(|nth| scope.spawn(move || worker(nth)))
+                .collect();
             workers
                 .into_iter()
                 .try_for_each(|worker| match worker.join() {
@@ -88,7 +91,8 @@ impl<S: Source> Run<'_, S> {
         };
         if let Some(short) = shrink(lab, &failure.steps) {
             let file = keep(self.folder, "short", seed, &short)?;
-            bail!("SPLITTER_SEED={seed:#x}, kept as {file}: {short}");
+            let program = if lab.frags { "frags" } else { "linear" };
+            bail!("SPLITTER_SEED={seed:#x}, {program} program, kept as {file}: {short}");
         }
         if failure.elapsed > PATIENCE {
             // The machine stood still: entries were older than the model thought.

@@ -5,7 +5,7 @@
 
 pub(super) mod commits;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fastrand::Rng;
 
@@ -164,34 +164,22 @@ impl Traffic {
         let vips: Vec<Socket> = model.vips().collect();
         let origins: Vec<Socket> = model.origins().copied().collect();
         if vips.is_empty() || origins.is_empty() {
-            return self.datagram((
-                ("10.100.0.1".parse().expect("an address"), 1),
-                ("10.100.0.2".parse().expect("an address"), 2),
-            ));
+            let (client, other) = (self.client(true), self.client(true));
+            return self.datagram((client, other));
         }
         let (vip, origin) = (self.pick(&vips), self.pick(&origins));
         let client = self.client(vip.0.is_ipv4());
-        let elsewhere: IpAddr = if vip.0.is_ipv4() {
-            "198.51.100.1"
-        } else {
-            "2001:db8::99"
-        }
-        .parse()
-        .expect("an address");
-        let origin_client = self.client(origin.0.is_ipv4());
+        let of_origin = self.client(origin.0.is_ipv4());
         let ends = match self.rng.u32(..7) {
             // Another port of a VIP's address; elsewhere; another port of a backend's address.
             0 => (client, (vip.0, vip.1 ^ 1)),
-            1 => (client, (elsewhere, vip.1)),
-            2 => ((origin.0, origin.1 ^ 1), origin_client),
+            1 => (client, (elsewhere(vip.0.is_ipv4()), vip.1)),
+            2 => ((origin.0, origin.1 ^ 1), of_origin),
             // A client to a backend; a VIP as a source; a backend to a client without flow.
-            3 => (origin_client, (origin.0, origin.1)),
+            3 => (of_origin, (origin.0, origin.1)),
             4 => ((vip.0, vip.1), client),
-            5 => ((origin.0, origin.1), (origin_client.0, 9)),
-            _ => {
-                let line = self.ends((client, (vip.0, vip.1)));
-                return format!("{line} icmp data 8");
-            }
+            5 => ((origin.0, origin.1), (of_origin.0, 9)),
+            _ => return format!("{} icmp data 8", ends_text((client, (vip.0, vip.1)))),
         };
         // The other protocol, too.
         if self.rng.bool() {
@@ -256,7 +244,7 @@ impl Traffic {
         seq: u32,
         ack: u32,
     ) -> String {
-        let line = self.ends(ends);
+        let line = ends_text(ends);
         let data = self.pick(&[0, 0, 0, 1, 7, 100]);
         let odd = self.odd(ends.0.0.is_ipv4());
         let options = if self.once_in(8) { " tcpopts 3" } else { "" };
@@ -264,19 +252,11 @@ impl Traffic {
     }
 
     fn datagram(&mut self, ends: ((IpAddr, u16), (IpAddr, u16))) -> String {
-        let line = self.ends(ends);
+        let line = ends_text(ends);
         let data = self.pick(&[0, 1, 8, 61]);
         let odd = self.odd(ends.0.0.is_ipv4());
         let bare = if self.once_in(6) { " csum 0" } else { "" };
         format!("{line} udp data {data}{bare}{odd}")
-    }
-
-    fn ends(&mut self, (source, destination): ((IpAddr, u16), (IpAddr, u16))) -> String {
-        format!(
-            "{} > {}",
-            SocketAddr::from(source),
-            SocketAddr::from(destination)
-        )
     }
 
     /// Now and then something out of the ordinary.
@@ -306,6 +286,24 @@ impl Traffic {
             _ => "",
         };
         format!("{ttl}{other}")
+    }
+}
+
+/// As the packet language has them.
+fn ends_text((source, destination): ((IpAddr, u16), (IpAddr, u16))) -> String {
+    format!(
+        "{} > {}",
+        SocketAddr::from(source),
+        SocketAddr::from(destination)
+    )
+}
+
+/// An address that has nothing to do with us.
+fn elsewhere(is_v4: bool) -> IpAddr {
+    if is_v4 {
+        Ipv4Addr::new(198, 51, 100, 1).into()
+    } else {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x99).into()
     }
 }
 
