@@ -21,6 +21,9 @@ pub fn run(limit: Option<Duration>, stop: &StopFlag) -> Result<bool> {
     let is_over = || stop.is_raised() || until.is_some_and(|end| Instant::now() >= end);
     while !is_over() {
         round("traffic", "model-cases", Traffic::new, until, stop)?;
+        if is_over() {
+            break;
+        }
         round("damaged", "fuzz-cases", Fuzz::new, until, stop)?;
     }
     Ok(true)
