@@ -137,6 +137,7 @@ fn counter_of(name: &str) -> Result<Counter> {
         "resets_by_server" => Counter::ResetsByServer,
         "adopted" => Counter::Adopted,
         "syn_retransmits" => Counter::SynRetransmits,
+        "icmp_errors" => Counter::IcmpErrors,
         other => bail!("{other} is no counter"),
     })
 }
