@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 }
 
 /// The comparison can fail: a model that knows no way to clients differs at the first reply, and
-/// what is kept is a commit, the packet that opens the flow, and that reply.
+/// what is kept is a commit, that reply, and the packet that opens its flow if it has one.
 fn wrong_model() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let ways = Ways {
@@ -38,12 +38,12 @@ fn wrong_model() -> Result<(), Failed> {
     };
     let error = run.run().err().ok_or("nothing was found")?.to_string();
     for told in [
-        "SPLITTER_SEED=0x1,",
-        "the model says resolve reply",
-        "last of 3 steps",
+        vec!["SPLITTER_SEED=0x1,"],
+        vec!["the model says resolve "],
+        vec!["last of 2 steps", "last of 3 steps"],
     ] {
-        if !error.contains(told) {
-            return Err(format!("nothing of \"{told}\" in: {error}").into());
+        if !told.iter().any(|told| error.contains(told)) {
+            return Err(format!("nothing of {told:?} in: {error}").into());
         }
     }
     let kept = std::fs::read_to_string(folder.path().join("short-0000000000000001.case"))?;

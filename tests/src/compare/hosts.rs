@@ -4,12 +4,19 @@
 use std::net::IpAddr;
 
 use crate::{
-    model::{Macs, Way, Ways},
-    spec::run::CLIENT_MACS,
+    model::{NextHop, Way, Ways},
+    spec::run::{CLIENT_MACS, CLIENT_MTU},
 };
 
 /// The next hop toward backends: the MAC of the interface, then the hop's.
-const BACKEND_MACS: Macs = ([2, 0, 0, 0, 0, 0xaa], [2, 0, 0, 0, 0, 0xbb]);
+const BACKEND: NextHop = NextHop {
+    macs: ([2, 0, 0, 0, 0, 0xaa], [2, 0, 0, 0, 0, 0xbb]),
+    mtu: 1_400,
+};
+const CLIENT: NextHop = NextHop {
+    macs: CLIENT_MACS,
+    mtu: CLIENT_MTU as usize,
+};
 
 /// The ways of the lab.
 pub const WAYS: Ways = Ways {
@@ -21,28 +28,36 @@ pub const WAYS: Ways = Ways {
 /// one that packets come in by, some are not resolved.
 fn to_server(address: IpAddr) -> Way {
     match octets(address).last().map_or(0, |last| last % 5) {
-        3 => Way::Same(BACKEND_MACS),
+        3 => Way::Same(BACKEND),
         4 => Way::Unknown,
-        _ => Way::Other(BACKEND_MACS),
+        _ => Way::Other(BACKEND),
     }
 }
 
-/// By the routes of the namespace.
+/// By the routes of the namespace: the neighbours of one network, of whom one is resolved and has
+/// all other clients behind it.
 fn to_client(address: IpAddr) -> Way {
     let octets = octets(address);
-    let neighbour = match address {
-        IpAddr::V4(_) => octets == [10, 1, 0, 2],
-        IpAddr::V6(v6) => v6 == std::net::Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2),
+    let (network, behind): (&[u8], &[u8]) = match address {
+        IpAddr::V4(_) => (&[10, 1, 0], &[10, 100]),
+        IpAddr::V6(_) => (&[0xfd, 1, 0, 0, 0, 0, 0, 0], &[0xfd, 0x64]),
     };
-    let routed = octets.starts_with(if address.is_ipv4() {
-        &[10, 100]
-    } else {
-        &[0xfd, 0x64]
-    });
-    if neighbour || routed {
-        Way::Other(CLIENT_MACS)
-    } else {
-        Way::Unknown
+    if octets.starts_with(behind) {
+        return Way::Other(CLIENT);
+    }
+    let Some(host) = octets.strip_prefix(network) else {
+        return Way::Nowhere;
+    };
+    match (
+        host.iter().rev().skip(1).all(|byte| *byte == 0),
+        host.last(),
+    ) {
+        (true, Some(2)) => Way::Other(CLIENT),
+        (true, Some(1)) => Way::Nowhere,
+        // To all of the network, or to any of its routers.
+        (true, Some(255)) if address.is_ipv4() => Way::Nowhere,
+        (true, Some(0)) if address.is_ipv6() => Way::Nowhere,
+        _ => Way::Unknown,
     }
 }
 

@@ -20,7 +20,7 @@ use splitter_user::{
 
 use super::{Reasons, WAYS};
 use crate::{
-    model::{Count, Server, Way, Ways},
+    model::{Count, NextHop, Server, Way, Ways},
     netns::Netns,
     spec::{kernel::network, run::fixed_secret},
 };
@@ -66,6 +66,7 @@ impl Lab {
             limits,
         })?;
         plane.renew_lease(86_400)?;
+        plane.set_wire_lengths(true);
         Ok(Self {
             plane,
             numbers: Numbers::default(),
@@ -86,6 +87,7 @@ impl Lab {
                 self.plane.maps_mut().remove_flow(table, &key)?;
             }
         }
+        self.forget_fragments()?;
         self.numbers = Numbers {
             generation: self.plane.generation(),
             ..Numbers::default()
@@ -106,20 +108,31 @@ impl Lab {
         let image = Image::build(config, &numbers, &self.secret)?;
         self.plane.commit(&image, SEED)?;
         for (number, row) in &image.backends {
-            let hop = |macs: crate::model::Macs, ifindex| Hop {
-                destination: Hop::mac_word(macs.1),
-                source: Hop::mac_word(macs.0),
+            let hop = |hop: NextHop, ifindex| Hop {
+                destination: Hop::mac_word(hop.macs.1),
+                source: Hop::mac_word(hop.macs.0),
                 ifindex,
+                mtu: hop.mtu as u16,
             };
             let hop = match (WAYS.to_server)(row.address.into()) {
-                Way::Other(macs) => Some(hop(macs, self.other_ifindex)),
-                Way::Same(macs) => Some(hop(macs, INGRESS)),
-                Way::Unknown => None,
+                Way::Other(other) => Some(hop(other, self.other_ifindex)),
+                Way::Same(same) => Some(hop(same, INGRESS)),
+                Way::Unknown | Way::Nowhere => None,
             };
             self.plane.set_next_hop(*number, hop);
         }
         self.numbers = numbers;
+        // As the model does.
+        self.forget_fragments()?;
         Ok(true)
+    }
+
+    fn forget_fragments(&mut self) -> Result<()> {
+        let maps = self.plane.maps_mut();
+        for (key, _) in maps.fragments() {
+            maps.remove_fragment(&key)?;
+        }
+        Ok(())
     }
 
     /// Runs the program on a frame: its action, and the frame after it.
@@ -139,7 +152,7 @@ impl Lab {
         Ok((ran.return_value, &self.out))
     }
 
-    /// Makes all flows older.
+    /// Makes all flows and fragments older.
     pub(super) fn age(&mut self, seconds: u32) -> Result<()> {
         let jiffies = seconds * self.plane.hz();
         for table in [Table::Pending, Table::Established] {
@@ -151,6 +164,10 @@ impl Lab {
                 entry.words[2] = older(seen) | older(began) << 32;
                 self.plane.maps_mut().put_flow(table, &key, &entry)?;
             }
+        }
+        for (key, mut row) in self.plane.maps().fragments() {
+            row.seen = row.seen.wrapping_sub(jiffies);
+            self.plane.maps_mut().put_fragment(&key, &row)?;
         }
         Ok(())
     }
@@ -175,6 +192,8 @@ impl Lab {
             resets_by_client: cell(Counter::ResetsByClient),
             resets_by_server: cell(Counter::ResetsByServer),
             adopted: cell(Counter::Adopted),
+            syn_retransmits: cell(Counter::SynRetransmits),
+            icmp_errors: cell(Counter::IcmpErrors),
         })
     }
 

@@ -4,6 +4,7 @@
 //! The same seed makes the same steps as long as this file does not change.
 
 pub(super) mod commits;
+mod rare;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -19,21 +20,29 @@ const STEPS: u32 = 1_200;
 /// refreshes only now and then.
 pub(super) const AGE_S: u32 = 13;
 
-/// Two of one /24, two of one /64, two of one /48; one of each family has no route; one is a
-/// backend.
-pub(super) const CLIENTS: [&str; 10] = [
+/// Two of one /24, two of one /64, two of one /48; of each family one that speaks to backends
+/// directly, one without a route, a backend, this host itself, and a neighbour that is not resolved.
+const CLIENTS: [&str; 16] = [
     "10.100.0.1",
     "10.100.0.2",
     "10.100.7.1",
     "10.101.0.1",
     "10.2.0.11",
+    "10.2.0.12",
+    "10.1.0.1",
+    "10.1.0.9",
     "fd64::1",
     "fd64::2",
     "fd64:0:0:1::1",
     "fd64:9::1",
     "fd65::1",
+    "fd02::b",
+    "fd01::1",
+    "fd01::9",
 ];
 const CLIENT_PORTS: [u16; 3] = [40_000, 40_001, 53];
+/// Dialled at VIPs of every port.
+const PORTS: [u16; 4] = [8_443, 22, 80, 82];
 const FLAGS: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
 /// Steps of a case of its own kind.
@@ -41,6 +50,9 @@ pub struct Traffic {
     pub(super) rng: Rng,
     left: u32,
     begun: bool,
+    clients: Vec<IpAddr>,
+    /// First fragments that were sent, of late.
+    cut: Vec<rare::Cut>,
 }
 
 impl Traffic {
@@ -50,6 +62,11 @@ impl Traffic {
             rng: Rng::with_seed(seed),
             left: STEPS,
             begun: false,
+            clients: CLIENTS
+                .iter()
+                .filter_map(|text| text.parse().ok())
+                .collect(),
+            cut: Vec::new(),
         }
     }
 
@@ -64,10 +81,13 @@ impl Traffic {
 
     /// A line of the packet language.
     pub(super) fn packet(&mut self, model: &Model) -> String {
-        match self.rng.u32(..20) {
+        match self.rng.u32(..28) {
             0..=10 => self.request(model),
             11..=17 => self.reply(model),
-            _ => self.foreign(model),
+            18 | 19 => self.foreign(model),
+            20..=23 => self.icmp(model),
+            24..=26 => self.fragment(model),
+            _ => self.big(model),
         }
     }
 
@@ -137,7 +157,7 @@ impl Traffic {
                 true => flow.server,
                 false => {
                     let (address, port, _) = *self.pick(&all);
-                    (address, port)
+                    (address, self.port(port))
                 }
             }
         } else {
@@ -167,7 +187,8 @@ impl Traffic {
             let (client, other) = (self.client(true), self.client(true));
             return self.datagram((client, other));
         }
-        let (vip, origin) = (self.pick(&vips), self.pick(&origins));
+        let (mut vip, mut origin) = (self.pick(&vips), self.pick(&origins));
+        (vip.1, origin.1) = (self.port(vip.1), self.port(origin.1));
         let client = self.client(vip.0.is_ipv4());
         let of_origin = self.client(origin.0.is_ipv4());
         let ends = match self.rng.u32(..7) {
@@ -179,7 +200,8 @@ impl Traffic {
             3 => (of_origin, (origin.0, origin.1)),
             4 => ((vip.0, vip.1), client),
             5 => ((origin.0, origin.1), (of_origin.0, 9)),
-            _ => return format!("{} icmp data 8", ends_text((client, (vip.0, vip.1)))),
+            // Of one backend to another.
+            _ => ((origin.0, origin.1), (origin.0, 8_080)),
         };
         // The other protocol, too.
         if self.rng.bool() {
@@ -202,20 +224,20 @@ impl Traffic {
     fn stranger(&mut self, model: &Model) -> Option<((IpAddr, u16), Socket)> {
         let vips: Vec<Socket> = model.vips().collect();
         (!vips.is_empty()).then(|| {
-            let vip = self.pick(&vips);
+            let mut vip = self.pick(&vips);
+            vip.1 = self.port(vip.1);
             (self.client(vip.0.is_ipv4()), vip)
         })
     }
 
+    /// A port where every one is served.
+    fn port(&mut self, port: u16) -> u16 {
+        if port == 0 { self.pick(&PORTS) } else { port }
+    }
+
     fn client(&mut self, is_v4: bool) -> (IpAddr, u16) {
-        let addresses: Vec<IpAddr> = CLIENTS
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect();
-        let family: Vec<IpAddr> = addresses
-            .into_iter()
-            .filter(|address: &IpAddr| address.is_ipv4() == is_v4)
-            .collect();
+        let all = self.clients.iter().copied();
+        let family: Vec<IpAddr> = all.filter(|each| each.is_ipv4() == is_v4).collect();
         (self.pick(&family), self.pick(&CLIENT_PORTS))
     }
 
@@ -271,7 +293,6 @@ impl Traffic {
         let other = match (self.rng.u32(..60), is_v4) {
             (0, _) => " frag 0+",
             (1, _) => " frag 1",
-            (2, false) => " ext",
             (3, _) => " vlan 7",
             (4, _) => " short 1",
             (5, _) => " long 1",
@@ -281,11 +302,16 @@ impl Traffic {
             (9, true) => " ihl 15",
             (10, _) => " cut 40",
             (11, _) => " cut 60",
-            (12, true) => " frag 0",
+            (12, _) => " frag 0",
             (13, _) => " ether 0x88cc",
             _ => "",
         };
-        format!("{ttl}{other}")
+        let ext = if !is_v4 && self.once_in(8) {
+            self.extensions()
+        } else {
+            String::new()
+        };
+        format!("{ttl}{other}{ext}")
     }
 }
 

@@ -99,8 +99,8 @@ pub(super) fn opens(flags: u8) -> bool {
 
 impl Flow {
     /// A backend's segment on a pending flow; whether that confirms it. An adopted flow is
-    /// confirmed by anything but RST (and SYN-ACK, which answers a SYN); a handshake by data, which
-    /// a server sends only to a client that it knows (RFC 7413, section 3).
+    /// confirmed by anything but RST; a handshake by data, which a server sends only to a client
+    /// that it knows (RFC 7413, section 3).
     pub(super) fn answer(&mut self, segment: &Ports, counts: &mut Count) -> bool {
         let Ports {
             flags,
@@ -113,8 +113,8 @@ impl Flow {
             self.backend.rst = true;
             return false;
         }
-        if flags & (SYN | ACK) == SYN | ACK {
-            counts.syns_answered += u64::from(self.server_seq.is_none() && !self.is_adopted);
+        if !self.is_adopted && flags & (SYN | ACK) == SYN | ACK {
+            counts.syns_answered += u64::from(self.server_seq.is_none());
             self.server_seq = Some(seq);
             return false;
         }

@@ -15,8 +15,8 @@ use super::{
 const UDP_UNANSWERED_S: u64 = 30;
 const UDP_ANSWERED_S: u64 = 120;
 
-/// Whose packets they are: client and the number of the VIP.
-pub(super) type Key = (Client, u64);
+/// Whose packets they are: client, the number of the VIP, the dialled port.
+pub(super) type Key = (Client, u64, u16);
 
 /// What a flow says to a client's packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub(super) enum Reply {
     Mine,
     /// The client's flow is with another backend.
     OfOther,
+    /// It is a connection that a backend opened itself.
+    Own,
     /// There is no flow.
     NoFlow,
 }
@@ -54,6 +56,9 @@ pub(super) enum Reply {
 pub(super) struct Flows {
     pending: BTreeMap<Key, Flow>,
     established: BTreeMap<Key, Flow>,
+    /// Connections that backends opened themselves, as if their partners were clients, with the
+    /// server that did.
+    own: BTreeMap<Key, u64>,
     pub(super) now_s: u64,
 }
 
@@ -61,8 +66,9 @@ impl Flows {
     /// Drops the flows whose VIP or server is gone.
     pub(super) fn forget(&mut self, stands: impl Fn(u64, u64) -> bool) {
         for table in [&mut self.pending, &mut self.established] {
-            table.retain(|(_, vip), flow| stands(*vip, flow.server));
+            table.retain(|(_, vip, _), flow| stands(*vip, flow.server));
         }
+        self.own.retain(|(_, vip, _), server| stands(*vip, *server));
     }
 
     /// All, established last.
@@ -110,6 +116,7 @@ impl Flows {
                 if flow.client_seq == segment.seq && !flow.is_adopted && !flow.is_reset() =>
             {
                 flow.seen_s = now_s;
+                counts.of(flow.server).syn_retransmits += 1;
                 Some(Known::Pending(flow.server))
             }
             (true, _, Some(flow)) => {
@@ -186,6 +193,8 @@ impl Flows {
                 ..Flow::new(server, segment, self.now_s)
             };
             self.established.remove(&key);
+            // Its partner dials the VIP by the same ports.
+            self.own.remove(&key);
             self.pending.insert(key, flow);
         }
         let counts = counts.of(server);
@@ -202,12 +211,34 @@ impl Flows {
     /// Whose a backend's packet is. A life that is over is not asked for here: it ends when the
     /// client speaks.
     pub(super) fn owner(&self, key: &Key, server: u64, segment: &Ports) -> Reply {
+        if self.own.contains_key(key) {
+            return Reply::Own;
+        }
         let found = self.of_reply(key, server, segment);
         match found.map(|is_established| self.table(is_established)[key].server == server) {
             Some(true) => Reply::Mine,
             Some(false) => Reply::OfOther,
             None => Reply::NoFlow,
         }
+    }
+
+    /// A backend's bare SYN: its own connection. It is remembered unless a live flow stands under
+    /// the same ports.
+    pub(super) fn open_own(&mut self, key: Key, server: u64) {
+        let is_live = |table: &BTreeMap<Key, Flow>| {
+            let flow = table.get(&key);
+            flow.is_some_and(|flow| !flow.is_over(self.now_s))
+        };
+        if !is_live(&self.established) && !is_live(&self.pending) {
+            self.established.remove(&key);
+            self.own.insert(key, server);
+        }
+    }
+
+    /// The server of a flow, however old.
+    pub(super) fn server_of(&self, key: &Key) -> Option<u64> {
+        let flow = self.established.get(key).or_else(|| self.pending.get(key));
+        flow.map(|flow| flow.server)
     }
 
     fn table(&self, is_established: bool) -> &BTreeMap<Key, Flow> {

@@ -6,13 +6,19 @@
 //! with the program in the kernel is thus a mistake on one of the two sides, and DESIGN says on
 //! which. Frames are bytes, time is seconds that the test sets, next hops are given.
 
+mod answers;
 mod decide;
 mod edit;
 mod flow;
 mod flows;
+mod fragments;
+mod icmp;
+mod quoted;
+mod shape;
 mod site;
 mod sums;
 mod view;
+mod walk;
 mod wire;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -20,17 +26,18 @@ use std::{collections::BTreeMap, net::IpAddr};
 use splitter_common::reason::{Reason, Verdict};
 use splitter_user::{model::Config, secret::Secret};
 
-use edit::End;
+use edit::{End, Rewrite};
 use flow::{ACK, SYN};
 use flows::{Begun, Flows, Known, Reply};
+use fragments::Fragments;
 use site::{Site, Target};
 use wire::{Body, Ports, Seen};
 
 pub use edit::{Leaving, Macs};
+pub use shape::{Carries, Shape, shape};
 pub use site::{Server, Socket};
 pub use sums::{checksums, repair};
 pub use view::FlowView;
-pub use wire::sockets;
 
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
@@ -46,15 +53,26 @@ pub struct Client {
     pub port: u16,
 }
 
+/// A next hop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NextHop {
+    /// What frames to it carry.
+    pub macs: Macs,
+    /// The longest IP packet that fits, bytes.
+    pub mtu: usize,
+}
+
 /// What is known of the way to an address.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
     /// Out of another interface than packets come in by.
-    Other(Macs),
+    Other(NextHop),
     /// Out of the interface that packets come in by.
-    Same(Macs),
-    /// Nothing.
+    Same(NextHop),
+    /// Nothing yet.
     Unknown,
+    /// It is this host's own, or no route leads there.
+    Nowhere,
 }
 
 /// The ways from this host.
@@ -96,6 +114,8 @@ pub struct Count {
     pub resets_by_client: u64,
     pub resets_by_server: u64,
     pub adopted: u64,
+    pub syn_retransmits: u64,
+    pub icmp_errors: u64,
 }
 
 #[derive(Default)]
@@ -113,6 +133,7 @@ pub struct Model {
     ways: Ways,
     site: Site,
     flows: Flows,
+    fragments: Fragments,
     counts: Counts,
 }
 
@@ -124,6 +145,7 @@ impl Model {
             ways,
             site: Site::default(),
             flows: Flows::default(),
+            fragments: Fragments::default(),
             counts: Counts::default(),
         }
     }
@@ -131,6 +153,8 @@ impl Model {
     /// Puts a configuration in force.
     pub fn commit(&mut self, config: &Config) {
         self.site.commit(config, &self.secret);
+        // What a commit does to datagrams under way is left to the spec rows.
+        self.fragments.clear();
         let site = &self.site;
         self.flows
             .forget(|vip, server| site.vip(vip).is_some() && site.target(server, 0).is_some());
@@ -152,8 +176,13 @@ impl Model {
         if !self.site.is_configured() {
             return pass(Reason::NotConfigured);
         }
-        let Body::Ports(ports) = seen.body else {
-            return self.without_ports(&seen);
+        let ports = match seen.body {
+            Body::Ports(ports) => ports,
+            Body::Icmp => return self.icmp(frame, &seen),
+            Body::Later => return self.later(frame, &seen),
+            Body::Other | Body::Fragment | Body::Extension | Body::Broken => {
+                return self.without_ports(&seen);
+            }
         };
         if let Some(vip) = self
             .site
@@ -178,10 +207,10 @@ impl Model {
             return pass(Reason::NotOurs);
         }
         match seen.body {
-            Body::Fragment => drop(Reason::Fragment),
+            Body::Fragment | Body::Later => drop(Reason::Fragment),
             Body::Extension => drop(Reason::ExtensionHeader),
             Body::Broken => drop(Reason::Malformed),
-            Body::Ports(_) | Body::Other => pass(Reason::OtherProtocol),
+            Body::Ports(_) | Body::Icmp | Body::Other => pass(Reason::OtherProtocol),
         }
     }
 
@@ -194,7 +223,8 @@ impl Model {
             address: seen.source,
             port: ports.source,
         };
-        let key = (client, vip);
+        let dialled = ports.destination;
+        let key = (client, vip, dialled);
         let known = self
             .flows
             .request(key, ports, seen.protocol, &mut self.counts);
@@ -206,12 +236,16 @@ impl Model {
                     Known::Handshake(server) => (server, Reason::Handshake),
                     Known::Beside(server) => (server, Reason::NewFlow),
                 };
-                (self.site.target(server, ports.destination), reason)
+                (self.site.target(server, dialled), reason)
             }
             None => {
-                let Some(target) = self.site.decide(vip, &client) else {
+                let Some(target) = self.site.decide(vip, &client, dialled) else {
                     return drop(Reason::VersionEmpty);
                 };
+                if target.address == client.address {
+                    // A backend takes no packet from its own address.
+                    return drop(Reason::Hairpin);
+                }
                 let begun =
                     self.flows
                         .begin(key, target.server, ports, seen.protocol, &mut self.counts);
@@ -231,55 +265,96 @@ impl Model {
             // Flows of servers that are gone were forgotten at the commit.
             return drop(Reason::Inconsistent);
         };
-        let count = self.counts.of(server);
-        count.packets_in += 1;
-        count.bytes_in += seen.length as u64;
+        let to = Rewrite {
+            end: End::Destination,
+            address,
+            port,
+        };
         let way = (self.ways.to_server)(address);
-        send(
-            frame,
-            seen,
-            ports,
-            (End::Destination, address, port),
-            way,
-            reason,
-        )
+        self.forward(frame, seen, to, way, reason, Some(server))
     }
 
     /// A packet from a backend's socket.
     fn reply(&mut self, frame: &[u8], seen: &Seen, ports: &Ports, origin: site::Origin) -> Outcome {
-        if ports.flags & (SYN | ACK) == SYN {
-            // A backend's own connection.
-            return pass(Reason::ReplyWithoutFlow);
-        }
+        let Some(vip) = self.site.vip(origin.vip) else {
+            return drop(Reason::Inconsistent);
+        };
+        let to = Rewrite {
+            end: End::Source,
+            address: vip.socket.0,
+            port: vip.port_of(ports.source),
+        };
         let client = Client {
             address: seen.destination,
             port: ports.destination,
         };
-        let key = (client, origin.vip);
-        match self.flows.owner(&key, origin.server, ports) {
-            Reply::NoFlow => return pass(Reason::ReplyWithoutFlow),
-            Reply::OfOther => return drop(Reason::ReplyOfOtherBackend),
-            Reply::Mine if seen.ttl <= 1 => return drop(Reason::TtlExpired),
-            Reply::Mine => {}
+        let key = (client, origin.vip, to.port);
+        if ports.flags & (SYN | ACK) == SYN {
+            self.flows.open_own(key, origin.server);
+            return pass(Reason::ReplyWithoutFlow);
         }
-        self.flows
-            .reply(key, origin.server, ports, seen.protocol, &mut self.counts);
-        let count = self.counts.of(origin.server);
-        count.packets_out += 1;
-        count.bytes_out += seen.length as u64;
-        let Some(vip) = self.site.vip(origin.vip) else {
-            return drop(Reason::Inconsistent);
+        let way = (self.ways.to_client)(client.address);
+        let reason = match self.flows.owner(&key, origin.server, ports) {
+            Reply::Own => return pass(Reason::ReplyWithoutFlow),
+            Reply::OfOther => return drop(Reason::ReplyOfOtherBackend),
+            Reply::Mine => Reason::Reply,
+            // DESIGN: it gets its VIP back statelessly, but not to an address of this host.
+            Reply::NoFlow
+                if way != Way::Nowhere && self.site.may_be_stateless(&origin, client.address) =>
+            {
+                Reason::ReplyStateless
+            }
+            Reply::NoFlow => return pass(Reason::ReplyWithoutFlow),
         };
-        let (address, port, _) = vip.socket;
-        let way = (self.ways.to_client)(seen.destination);
-        send(
-            frame,
-            seen,
-            ports,
-            (End::Source, address, port),
-            way,
-            Reason::Reply,
-        )
+        if seen.ttl <= 1 {
+            return drop(Reason::TtlExpired);
+        }
+        if reason == Reason::Reply {
+            let counts = &mut self.counts;
+            self.flows
+                .reply(key, origin.server, ports, seen.protocol, counts);
+        }
+        self.forward(frame, seen, to, way, reason, Some(origin.server))
+    }
+
+    /// DESIGN, "Forward methods": the edit, then the next hop; where that is not known the packet
+    /// is handed to this host's stack after the edit. What is too long for the hop is answered if
+    /// it may not be cut, else the host's stack cuts it. It is counted in any case.
+    fn forward(
+        &mut self,
+        frame: &[u8],
+        seen: &Seen,
+        to: Rewrite,
+        way: Way,
+        reason: Reason,
+        server: Option<u64>,
+    ) -> Outcome {
+        if let Some(server) = server {
+            self.count_packet(server, to.end, seen.length);
+        }
+        let mut way = way;
+        if let Way::Other(hop) | Way::Same(hop) = way
+            && seen.length > hop.mtu
+        {
+            if seen.is_uncut {
+                return answers::too_big(frame, seen, hop.mtu);
+            }
+            way = Way::Unknown;
+        }
+        if matches!(seen.body, Body::Ports(ports) if ports.is_first) {
+            self.fragments.remember(seen, to, server, self.flows.now_s);
+        }
+        leave(way, reason, |macs| edit::rewritten(frame, seen, &to, macs))
+    }
+
+    fn count_packet(&mut self, server: u64, end: End, bytes: usize) {
+        let count = self.counts.of(server);
+        let (packets, sum) = match end {
+            End::Destination => (&mut count.packets_in, &mut count.bytes_in),
+            End::Source => (&mut count.packets_out, &mut count.bytes_out),
+        };
+        *packets += 1;
+        *sum += bytes as u64;
     }
 }
 
@@ -299,24 +374,16 @@ const fn drop(reason: Reason) -> Outcome {
     }
 }
 
-/// DESIGN, "Forward methods": the edit, then the next hop; where that is not known the packet is
-/// handed to this host's stack after the edit.
-fn send(
-    frame: &[u8],
-    seen: &Seen,
-    ports: &Ports,
-    to: (End, IpAddr, u16),
-    way: Way,
-    reason: Reason,
-) -> Outcome {
+/// The edited frame on its way.
+fn leave(way: Way, reason: Reason, edit: impl FnOnce(Option<Macs>) -> Leaving) -> Outcome {
     let (verdict, macs) = match way {
-        Way::Other(macs) => (Verdict::Redirect, Some(macs)),
-        Way::Same(macs) => (Verdict::Tx, Some(macs)),
-        Way::Unknown => (Verdict::Resolve, None),
+        Way::Other(hop) => (Verdict::Redirect, Some(hop.macs)),
+        Way::Same(hop) => (Verdict::Tx, Some(hop.macs)),
+        Way::Unknown | Way::Nowhere => (Verdict::Resolve, None),
     };
     Outcome {
         verdict,
         reason,
-        leaving: Some(edit::rewritten(frame, seen, ports, to, macs)),
+        leaving: Some(edit(macs)),
     }
 }

@@ -9,6 +9,7 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
 use splitter_user::{model::Config, secret::Secret};
 
 use super::{Client, decide::Law};
@@ -30,8 +31,20 @@ pub struct Server {
 /// A VIP in force.
 #[derive(Clone, Debug)]
 pub(super) struct Vip {
+    /// Port 0: every port that no other VIP of its address names.
     pub(super) socket: Socket,
     service: String,
+}
+
+impl Vip {
+    /// The port that a client dialled whom a backend answers from `port`.
+    pub(super) fn port_of(&self, port: u16) -> u16 {
+        if self.socket.1 == 0 {
+            port
+        } else {
+            self.socket.1
+        }
+    }
 }
 
 /// Where a server's packets come from, for one VIP.
@@ -41,12 +54,16 @@ pub(super) struct Origin {
     /// DESIGN, "Flows": under nat (protocol, backend address, backend port) belongs to exactly one
     /// frontend.
     pub(super) vip: u64,
+    /// It serves at every port.
+    pub(super) is_every_port: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Site {
     next: u64,
     laws: BTreeMap<String, Law>,
+    /// Those who speak to a service's backends without a VIP.
+    direct: BTreeMap<String, Vec<IpNet>>,
     vips: BTreeMap<u64, Vip>,
     servers: BTreeMap<u64, (Server, IpAddr, Option<u16>)>,
     by_vip: BTreeMap<Socket, u64>,
@@ -71,6 +88,8 @@ impl Site {
         for service in &config.services {
             self.laws
                 .insert(service.name.clone(), Law::new(service, secret));
+            self.direct
+                .insert(service.name.clone(), service.direct.clone());
             let mut own = BTreeMap::new();
             for version in &service.versions {
                 for backend in &version.backends {
@@ -104,6 +123,7 @@ impl Site {
                     let origin = Origin {
                         server: *server,
                         vip: number,
+                        is_every_port: port == 0,
                     };
                     self.origins
                         .insert((backend.address, port, socket.2), origin);
@@ -122,14 +142,26 @@ impl Site {
         self.next > 0
     }
 
-    /// The VIP that a packet to that socket dials.
+    /// The VIP that a packet to that socket dials: that of its port goes before that of every port.
     pub(super) fn dialled(&self, socket: &Socket) -> Option<u64> {
-        self.by_vip.get(socket).copied()
+        of_port(&self.by_vip, socket)
     }
 
     /// Whose packets come from that socket.
     pub(super) fn origin(&self, socket: &Socket) -> Option<Origin> {
-        self.origins.get(socket).copied()
+        of_port(&self.origins, socket)
+    }
+
+    /// Whether what a server sends to `client` without a known flow can only be a reply.
+    ///
+    /// DESIGN: its source is exactly one backend's address and port of a VIP with a port, and its
+    /// destination is not in the service's `direct` prefixes.
+    pub(super) fn may_be_stateless(&self, origin: &Origin, client: IpAddr) -> bool {
+        let Some(vip) = self.vips.get(&origin.vip) else {
+            return false;
+        };
+        let direct = self.direct.get(&vip.service).into_iter().flatten();
+        !origin.is_every_port && !direct.into_iter().any(|prefix| prefix.contains(&client))
     }
 
     /// Whether an address has VIPs, whatever their ports.
@@ -166,14 +198,20 @@ impl Site {
     }
 
     /// Where a new flow of a client to a VIP goes; `None` when its version has no backend.
-    pub(super) fn decide(&self, vip: u64, client: &Client) -> Option<Target> {
+    pub(super) fn decide(&self, vip: u64, client: &Client, dialled: u16) -> Option<Target> {
         let Vip { socket, service } = self.vips.get(&vip)?;
-        let (version, backend) = self.laws.get(service)?.decide(client, socket.1, socket.2)?;
+        let (version, backend) = self.laws.get(service)?.decide(client, dialled, socket.2)?;
         let server = Server {
             service: service.clone(),
             version: version.name.clone(),
             backend: backend.to_string(),
         };
-        self.target(*self.by_server.get(&server)?, socket.1)
+        self.target(*self.by_server.get(&server)?, dialled)
     }
+}
+
+/// What stands at that port, else what stands at every port.
+fn of_port<T: Copy>(all: &BTreeMap<Socket, T>, socket: &Socket) -> Option<T> {
+    let every = (socket.0, 0, socket.2);
+    all.get(socket).or_else(|| all.get(&every)).copied()
 }

@@ -9,7 +9,7 @@ use super::{Client, Count, Model, Server, Socket};
 pub struct FlowView {
     /// The client.
     pub client: Client,
-    /// What it dialled.
+    /// What it dialled, with the dialled port.
     pub vip: Socket,
     /// Address and port of the server that it has.
     pub server: (IpAddr, u16),
@@ -20,24 +20,34 @@ pub struct FlowView {
 }
 
 impl Model {
-    /// The VIP that a packet to that socket dials.
+    /// The VIP that a packet to that socket dials, with the dialled port.
     pub fn dialled(&self, socket: &Socket) -> Option<Socket> {
-        let vip = self.site.dialled(socket)?;
-        Some(self.site.vip(vip)?.socket)
+        self.site.dialled(socket).map(|_| *socket)
     }
 
-    /// The VIP that packets from that socket belong to.
+    /// The VIP that packets from that socket belong to, with the port that was dialled.
     pub fn served(&self, socket: &Socket) -> Option<Socket> {
         let origin = self.site.origin(socket)?;
-        Some(self.site.vip(origin.vip)?.socket)
+        let vip = self.site.vip(origin.vip)?;
+        Some((vip.socket.0, vip.port_of(socket.1), socket.2))
     }
 
-    /// The VIPs in force.
+    /// Whether a server at that socket serves a VIP, given with the dialled port.
+    pub fn served_by(&self, vip: &Socket, server: &Socket) -> bool {
+        self.served(server) == Some(*vip)
+    }
+
+    /// Whether an address has VIPs.
+    pub fn has_vips(&self, address: IpAddr) -> bool {
+        self.site.has_vips(address)
+    }
+
+    /// The VIPs in force; port 0 is every port.
     pub fn vips(&self) -> impl Iterator<Item = Socket> {
         self.site.vips().map(|vip| vip.socket)
     }
 
-    /// Where servers speak from.
+    /// Where servers speak from; port 0 is every port.
     pub fn origins(&self) -> impl Iterator<Item = &Socket> {
         self.site.origins()
     }
@@ -57,12 +67,12 @@ impl Model {
 
     /// One of them, below [`Self::flow_count`].
     pub fn flow(&self, nth: usize) -> Option<FlowView> {
-        let ((client, vip), flow) = self.flows.iter().nth(nth)?;
-        let vip = self.site.vip(*vip)?.socket;
-        let target = self.site.target(flow.server, vip.1)?;
+        let ((client, vip, dialled), flow) = self.flows.iter().nth(nth)?;
+        let (address, _, protocol) = self.site.vip(*vip)?.socket;
+        let target = self.site.target(flow.server, *dialled)?;
         Some(FlowView {
             client: *client,
-            vip,
+            vip: (address, *dialled, protocol),
             server: (target.address, target.port),
             client_seq: flow.client_seq,
             server_seq: flow.server_seq,

@@ -3,14 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Socket, TCP, UDP};
+use super::{TCP, UDP, walk::walk};
 
 /// Where the IP header starts.
 pub(super) const L3: usize = 14;
-/// The headers that may stand between IPv6 and TCP or UDP (IANA, RFC 7045), the fragment header
-/// left out.
-const EXTENSIONS: [u8; 9] = [0, 43, 51, 60, 135, 139, 140, 253, 254];
-const FRAGMENT: u8 = 44;
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
 
 /// An untagged IP packet.
 #[derive(Clone, Debug)]
@@ -19,25 +17,33 @@ pub(super) struct Seen {
     pub(super) destination: IpAddr,
     /// Time to live or hop limit.
     pub(super) ttl: u8,
-    /// By the IP header.
+    /// Behind all extension headers.
     pub(super) protocol: u8,
     /// Of the IP packet, by its header.
     pub(super) length: usize,
     pub(super) body: Body,
-    /// Where the payload of the IP header starts.
+    /// Where the payload behind all headers of IP starts.
     pub(super) l4: usize,
+    /// What the fragments of a datagram share.
+    pub(super) id: u32,
+    /// No router may cut it.
+    pub(super) is_uncut: bool,
 }
 
 /// What the IP packet carries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Body {
-    /// A whole TCP segment or UDP datagram, whose lengths agree.
+    /// A TCP segment or UDP datagram, whose lengths agree.
     Ports(Ports),
+    /// A whole ICMP packet of its family.
+    Icmp,
     /// A whole packet of another protocol.
     Other,
-    /// A part of a datagram, or an IPv6 packet with a fragment header.
+    /// A part of a TCP segment or UDP datagram behind its beginning.
+    Later,
+    /// Another part of a datagram, or a beginning without all of its header.
     Fragment,
-    /// An IPv6 extension header.
+    /// IPv6 extension headers that nobody walks.
     Extension,
     /// Lengths that contradict each other or the frame.
     Broken,
@@ -55,6 +61,16 @@ pub(super) struct Ports {
     pub(super) payload: usize,
     /// Of the segment or datagram, header included, by its own header.
     pub(super) length: usize,
+    /// The beginning of a datagram whose end comes in other packets.
+    pub(super) is_first: bool,
+}
+
+/// Which part of a datagram a packet is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Part {
+    Whole,
+    First,
+    Later,
 }
 
 /// Reads a frame; `None` for what is no untagged IP, or ends inside the IP header.
@@ -72,13 +88,17 @@ fn ipv4(frame: &[u8]) -> Option<Seen> {
     let length = usize::from(half(frame, L3 + 2)?);
     let protocol = header[9];
     let l4 = L3 + header_length;
-    let more_or_offset = half(frame, L3 + 6)? & 0x3fff;
-    let body = if header_length < 20 || length < header_length || L3 + length > frame.len() {
+    let fragment = half(frame, L3 + 6)?;
+    let part = match (fragment & 0x1fff, fragment & 0x2000) {
+        (0, 0) => Part::Whole,
+        (0, _) => Part::First,
+        _ => Part::Later,
+    };
+    let is_broken = header_length < 20 || length < header_length || L3 + length > frame.len();
+    let body = if is_broken {
         Body::Broken
-    } else if more_or_offset != 0 {
-        Body::Fragment
     } else {
-        body(&frame[l4..L3 + length], protocol)
+        body(&frame[l4..L3 + length], protocol, part, ICMP)
     };
     let address =
         |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
@@ -90,54 +110,71 @@ fn ipv4(frame: &[u8]) -> Option<Seen> {
         length,
         body,
         l4,
+        id: half(frame, L3 + 4)?.into(),
+        is_uncut: fragment & 0x4000 != 0,
     })
 }
 
 fn ipv6(frame: &[u8]) -> Option<Seen> {
     let header: [u8; 40] = frame.get(L3..L3 + 40)?.try_into().ok()?;
     let length = 40 + usize::from(half(frame, L3 + 4)?);
-    let protocol = header[6];
-    let l4 = L3 + 40;
-    let address = |at: usize| {
-        let octets: [u8; 16] = header[at..at + 16].try_into().unwrap_or_default();
-        Ipv6Addr::from(octets)
-    };
-    let (source, destination) = (address(8), address(24));
-    // RFC 6890: no wire carries an IPv4-mapped address at either end.
-    let is_mapped = source
-        .to_ipv4_mapped()
-        .or(destination.to_ipv4_mapped())
-        .is_some();
-    let body = if L3 + length > frame.len() || is_mapped {
-        Body::Broken
-    } else if protocol == FRAGMENT {
-        Body::Fragment
-    } else if EXTENSIONS.contains(&protocol) {
-        Body::Extension
-    } else {
-        body(&frame[l4..L3 + length], protocol)
-    };
-    Some(Seen {
+    let (source, destination) = (v6_at(&header, 8)?, v6_at(&header, 24)?);
+    let mut seen = Seen {
         source: source.into(),
         destination: destination.into(),
         ttl: header[7],
-        protocol,
+        protocol: header[6],
         length,
-        body,
-        l4,
-    })
+        body: Body::Broken,
+        l4: L3 + 40,
+        id: 0,
+        is_uncut: true,
+    };
+    if L3 + length > frame.len() || is_mapped(source) || is_mapped(destination) {
+        return Some(seen);
+    }
+    let walked = walk(frame, header[6], seen.l4, L3 + length);
+    let way = match walked {
+        Ok(way) => way,
+        Err(body) => return Some(Seen { body, ..seen }),
+    };
+    (seen.protocol, seen.l4, seen.id) = (way.protocol, way.l4, way.id);
+    if let Some(payload) = frame.get(seen.l4..L3 + length) {
+        seen.body = body(payload, seen.protocol, way.part, ICMP6);
+    }
+    Some(seen)
 }
 
-/// The whole payload of an IP header.
-fn body(payload: &[u8], protocol: u8) -> Body {
-    match protocol {
-        TCP => tcp(payload).map_or(Body::Broken, Body::Ports),
-        UDP => udp(payload).map_or(Body::Broken, Body::Ports),
-        _ => Body::Other,
+/// RFC 6890: no wire carries an IPv4-mapped address at either end.
+pub(super) fn is_mapped(address: Ipv6Addr) -> bool {
+    address.to_ipv4_mapped().is_some()
+}
+
+pub(super) fn v6_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
+    Some(octets.into())
+}
+
+/// The payload of an IP packet.
+fn body(payload: &[u8], protocol: u8, part: Part, icmp: u8) -> Body {
+    let is_first = part == Part::First;
+    let ports = match protocol {
+        TCP | UDP if part == Part::Later => return Body::Later,
+        TCP => tcp(payload, is_first),
+        UDP => udp(payload, is_first),
+        _ if part != Part::Whole => return Body::Fragment,
+        protocol if protocol == icmp => return Body::Icmp,
+        _ => return Body::Other,
+    };
+    match ports {
+        Some(ports) => Body::Ports(ports),
+        // RFC 1858: a beginning that ends inside its header.
+        None if is_first => Body::Fragment,
+        None => Body::Broken,
     }
 }
 
-fn tcp(payload: &[u8]) -> Option<Ports> {
+fn tcp(payload: &[u8], is_first: bool) -> Option<Ports> {
     let word =
         |at: usize| Some(u32::from(half(payload, at)?) << 16 | u32::from(half(payload, at + 2)?));
     let flags = *payload.get(13)?;
@@ -153,12 +190,15 @@ fn tcp(payload: &[u8]) -> Option<Ports> {
         ack: word(8)?,
         payload: payload.len() - header,
         length: payload.len(),
+        is_first,
     })
 }
 
-fn udp(payload: &[u8]) -> Option<Ports> {
+fn udp(payload: &[u8], is_first: bool) -> Option<Ports> {
     let length = usize::from(half(payload, 4)?);
-    if payload.len() < 8 || length < 8 || length > payload.len() {
+    // The beginning of a datagram says the length of the whole.
+    let is_cut = length > payload.len() && !is_first;
+    if payload.len() < 8 || length < 8 || is_cut {
         return None;
     }
     Some(Ports {
@@ -169,17 +209,8 @@ fn udp(payload: &[u8]) -> Option<Ports> {
         ack: 0,
         payload: 0,
         length,
+        is_first,
     })
-}
-
-/// Source and destination of a whole TCP segment or UDP datagram.
-pub fn sockets(frame: &[u8]) -> Option<(Socket, Socket)> {
-    let seen = read(frame)?;
-    let Body::Ports(ports) = seen.body else {
-        return None;
-    };
-    let from = (seen.source, ports.source, seen.protocol);
-    Some((from, (seen.destination, ports.destination, seen.protocol)))
 }
 
 pub(super) fn half(bytes: &[u8], at: usize) -> Option<u16> {

@@ -26,7 +26,7 @@ struct Service {
     families: &'static [bool],
 }
 
-const SERVICES: [Service; 5] = [
+const SERVICES: [Service; 6] = [
     Service {
         name: "shop",
         vips: &[
@@ -35,7 +35,7 @@ const SERVICES: [Service; 5] = [
             "203.0.113.10:53/udp",
             "[2001:db8::10]:53/udp",
         ],
-        extra: &[],
+        extra: &[("direct", DIRECT[1])],
         versions: &[("stable", ""), ("canary", "50%")],
         network: 0,
         port: ":8080",
@@ -61,7 +61,12 @@ const SERVICES: [Service; 5] = [
     },
     Service {
         name: "flip",
-        vips: &["203.0.113.40:80/tcp", "203.0.113.40:81/tcp"],
+        // The last one at an address where every other port is another service's.
+        vips: &[
+            "203.0.113.40:80/tcp",
+            "203.0.113.40:81/tcp",
+            "203.0.113.60:82/tcp",
+        ],
         extra: &[("salt_group", "\"pair\"")],
         versions: &[
             ("stable", ""),
@@ -82,6 +87,26 @@ const SERVICES: [Service; 5] = [
         port: "",
         families: &[true],
     },
+    Service {
+        name: "every",
+        vips: &[
+            "203.0.113.60:0/tcp",
+            "[2001:db8::60]:0/udp",
+            "[2001:db8::60]:0/tcp",
+        ],
+        extra: &[("key", "\"flow\"")],
+        versions: &[("stable", ""), ("canary", "50%")],
+        network: 4,
+        port: "",
+        families: &[true, false],
+    },
+];
+
+/// Those who speak to backends directly.
+const DIRECT: [&str; 3] = [
+    "[]",
+    "[\"10.100.7.0/24\",\"fd64:9::/32\"]",
+    "[\"10.100.0.0/16\",\"fd64::1\"]",
 ];
 
 type Changes = Vec<(String, String)>;
@@ -101,7 +126,7 @@ pub(in crate::compare) fn first(rng: &mut Rng) -> Step {
 /// A later commit.
 pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
     let service = &SERVICES[rng.usize(..SERVICES.len())];
-    let changes = match rng.u32(..12) {
+    let changes = match rng.u32(..13) {
         0..=3 => weights(service, rng),
         4..=6 => backends(service, true, rng),
         7 => vips(service, rng),
@@ -123,6 +148,10 @@ pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
                 quoted(affinity),
             ));
             changes
+        }
+        11 => {
+            let direct = DIRECT[rng.usize(..DIRECT.len())].to_owned();
+            vec![(format!("service.{}.direct", service.name), direct)]
         }
         _ => whole(service, true, rng),
     };
