@@ -1,4 +1,4 @@
-//! The program in the kernel beside the reference model, over a million packets of random traffic
+//! The program in the kernel beside the reference model, over half a million packets of random traffic
 //! with commits in between. Needs root.
 
 #[path = "compare/seeds.rs"]
@@ -15,7 +15,7 @@ use splitter_tests::{
 
 fn main() -> ExitCode {
     let own = Trial::test("a wrong model is found out, by few steps", wrong_model);
-    seeds::run("model-cases", Traffic::new, 1_000_000, vec![own])
+    seeds::run("model-cases", Traffic::new, 500_000, vec![own])
 }
 
 /// The comparison can fail: a model that knows no way to clients differs at the first reply, and

@@ -7,6 +7,10 @@
 //! What is compared: XDP action and the bytes after every packet; at every commit and at the end the
 //! counters of every server, and how many packets ended under which verdict and reason. A replay
 //! compares the latter after every packet too.
+//!
+//! Left out: what a commit does to datagrams whose fragments are under way, which both sides forget
+//! at a commit; the table of fragments being full; ICMP errors that do not fit their way, which no
+//! sender makes.
 
 pub mod endless;
 pub mod fuzz;
