@@ -4,12 +4,14 @@
 pub mod bench;
 pub mod cells;
 pub mod client;
+pub mod compare;
 pub mod count;
 pub mod daemon;
 pub mod demo;
 pub mod ethtool;
 pub mod flood;
 pub mod load;
+pub mod model;
 pub mod netns;
 pub mod packet;
 pub mod server;

@@ -10,6 +10,7 @@ mod build;
 mod child;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod libtest;
 mod machine;
 mod paths;
@@ -69,6 +70,13 @@ enum Command {
     },
     /// Hold the sources to the rules of the house (docs/STYLE.md)
     Tidy,
+    /// Compare the program in the kernel with the reference model over fresh random packets, until
+    /// they differ (needs root; arguments go to splitter-fuzz)
+    Fuzz {
+        /// Arguments for splitter-fuzz: `--seconds N`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run the spec rows (needs root)
     Spec {
         /// Only print the names of the rows, one a line
@@ -94,6 +102,7 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Bench { args } => bench::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Fuzz { args } => fuzz::run(&args),
         Command::Spec { list } => spec::run(list),
         Command::Vm { kernels, all } => vm::run(&kernels, all),
     };

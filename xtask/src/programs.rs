@@ -14,12 +14,13 @@ use crate::libtest::{Reader, Report};
 use crate::{child, paths};
 
 /// Variables of the caller that tests may want, handed through sudo.
-const HANDED_ON: [&str; 5] = [
+const HANDED_ON: [&str; 6] = [
     "CI",
     "RUST_BACKTRACE",
     "RUST_LOG",
     "PROPTEST_CASES",
     "PROPTEST_RNG_SEED",
+    "SPLITTER_SEED",
 ];
 
 /// A test program that cargo built.

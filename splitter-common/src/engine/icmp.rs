@@ -11,10 +11,12 @@ use crate::{
     edit::{End, QuotedEdit, rewrite_address, rewrite_quoted, set_ttl},
     flow::{Hop, Table, entry::state},
     layout::{Counter, Endpoint, EndpointKind, FlowKey},
-    packet::{self, Inner, Packet, low},
+    packet::{self, Inner, L3, Packet, low},
     reason::{Reason, Verdict},
 };
 
+/// Bytes of the shortest message (RFC 792, RFC 4443).
+const HEADER: usize = 8;
 /// Time to live of an answer.
 const TTL: u8 = 64;
 
@@ -56,6 +58,10 @@ pub(super) fn process<P: Packet, E: Env>(
     let Some([first]) = packet.read::<1>(network.l4()) else {
         return stray;
     };
+    // What stands behind the end of the packet is no message.
+    if network.l4() + HEADER > L3 + network.length as usize {
+        return stray;
+    }
     match kind(network.family, low(first)) {
         Kind::Other => return stray,
         Kind::Echo if of_vip => return echo(packet, env, parsed),
@@ -125,7 +131,6 @@ fn to_backend<E: Env>(
         }
     };
     let row = send::backend_row(env, parsed, backend)?;
-    env.count(backend, Counter::IcmpErrors);
     Ok(Forward {
         quoted: QuotedEdit {
             end: End::Source,
@@ -167,18 +172,18 @@ fn to_client<E: Env>(
         zero: 0,
     };
     let not_a_reply = Err(Outcome::pass(Reason::ReplyWithoutFlow));
-    match owner(env, &key, backend.born) {
-        Some(owner) if owner == backend.number => {}
+    let known = match owner(env, &key, backend.born) {
+        Some(owner) if owner == backend.number => true,
         // The client has a flow under these ports with another backend.
         Some(_) => return Err(Outcome::drop(Reason::ReplyOfOtherBackend)),
-        None if super::reply::may_be_stateless(env, backend, frontend, inner.source) => {}
+        None if super::reply::may_be_stateless(env, backend, frontend, inner.source) => false,
         None => return not_a_reply,
-    }
+    };
     let route = env.route(&parsed.network, frontend.address, inner.source);
-    if matches!(route, Route::NotForwarded) {
+    // As for replies: only that of no known flow may be meant for this host itself.
+    if !known && matches!(route, Route::NotForwarded) {
         return not_a_reply;
     }
-    env.count(backend.number, Counter::IcmpErrors);
     // A router before the backend speaks for itself.
     let by_backend = parsed.network.source == inner.destination;
     Ok(Forward {
@@ -217,6 +222,7 @@ fn finish<P: Packet, E: Env>(
         return Outcome::drop(Reason::TtlExpired);
     }
     let inbound = matches!(forward.quoted.end, End::Source);
+    env.count(forward.backend, Counter::IcmpErrors);
     env.count_packet(forward.backend, inbound, network.length);
     if edit(packet, parsed, inner, forward).is_none() {
         return Outcome::drop(Reason::Malformed);

@@ -74,7 +74,8 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
 }
 
 /// A bare SYN is the backend's own connection. From the port that it serves at, what follows would
-/// look like replies without flow: noted, unless a client has a flow under the same ports.
+/// look like replies without flow: noted, unless a client has a live flow under the same ports, be
+/// its handshake complete or not.
 #[inline(always)]
 fn remember_own<E: Env>(
     env: &E,
@@ -83,8 +84,12 @@ fn remember_own<E: Env>(
     frontend: &FrontendRow,
     key: &FlowKey,
 ) {
-    if find(env, Table::Established, key, backend.born).is_some() {
-        return;
+    for table in [Table::Established, Table::Pending] {
+        if let Some(found) = find(env, table, key, backend.born)
+            && !law::is_over(&found.entry, parsed.now)
+        {
+            return;
+        }
     }
     let word = Word::unpack(env.service_word(frontend.service as u32));
     let entry = Entry {
@@ -176,7 +181,9 @@ fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Opt
     // Read again rather than kept across the next look-up, as in `request::tcp`.
     let mut live = false;
     if let Some(found) = find(env, Table::Established, key, backend.born) {
-        let mine = found.entry.backend == backend.number;
+        // A backend's own connection is known by its ports alone, and goes before what is over.
+        let own = found.entry.state & state::OWN != 0;
+        let mine = own || found.entry.backend == backend.number;
         let beside = flags == SYN | ACK && found.entry.state & state::BESIDE != 0;
         if mine && !beside {
             return Some(Flow {

@@ -3,11 +3,13 @@
 
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
-use super::{Network, Packet, TCP, UDP, high, low};
+use super::{L3, Network, Packet, TCP, UDP, high, ip::is_mapped, low};
 use crate::address::{Address, Family};
 
 /// Bytes of an ICMP header before what it quotes.
 const HEADER: usize = 8;
+/// Bytes of the ports of TCP and UDP.
+const PORTS: usize = 4;
 /// All that an offset into a quoted packet has.
 const INNER_MASK: usize = 0x3ff;
 
@@ -65,20 +67,19 @@ pub fn inner<P: Packet>(packet: &P, network: &Network) -> Option<Inner> {
         }
         Family::V6 => {
             let h = packet.read::<{ Ipv6Hdr::LEN / 2 }>(at)?;
-            if low(h[0]) >> 4 != 6 {
+            let source =
+                Address::from_v6_halfwords([h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11]]);
+            let destination = Address::from_v6_halfwords([
+                h[12], h[13], h[14], h[15], h[16], h[17], h[18], h[19],
+            ]);
+            if low(h[0]) >> 4 != 6 || is_mapped(source, destination) {
                 return None;
             }
-            (
-                Address::from_v6_halfwords([h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11]]),
-                Address::from_v6_halfwords([
-                    h[12], h[13], h[14], h[15], h[16], h[17], h[18], h[19],
-                ]),
-                low(h[3]),
-                at + Ipv6Hdr::LEN,
-            )
+            (source, destination, low(h[3]), at + Ipv6Hdr::LEN)
         }
     };
-    if protocol != TCP && protocol != UDP {
+    let is_quoted = (l4 & INNER_MASK) + PORTS <= L3 + network.length as usize;
+    if protocol != TCP && protocol != UDP || !is_quoted {
         return None;
     }
     let [source_port, destination_port] = packet.read::<2>(l4 & INNER_MASK)?;

@@ -75,12 +75,24 @@ pub(super) fn v6<P: Packet>(packet: &P) -> Option<Network> {
         fragment_id: 0,
         form: Form::Whole,
     };
-    if L3 + network.length as usize > packet.length() {
+    let mapped = is_mapped(network.source, network.destination);
+    if L3 + network.length as usize > packet.length() || mapped {
         network.form = Form::Malformed;
     } else if is_extension(network.protocol) {
         walk(packet, &mut network);
+        // The last header may reach beyond the packet, into what pads its frame.
+        if network.l4 > L3 + network.length as usize {
+            network.form = Form::Malformed;
+        }
     }
     Some(network)
+}
+
+/// Whether an end of an IPv6 packet is an IPv4-mapped address, which no wire carries (RFC 6890,
+/// section 2.2.3) and which would be taken for the IPv4 address here.
+#[inline(always)]
+pub(super) const fn is_mapped(source: Address, destination: Address) -> bool {
+    source.v6_flag() & destination.v6_flag() == 0
 }
 
 /// Walks along the extension headers, up to the payload or a fragment behind the first.

@@ -8,7 +8,7 @@ use splitter_common::{
     flow::Table,
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FrontendRow, NextHop, Page, PrefixKey, ServiceRow, Word,
+        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow, Word,
     },
     reason::{self, Reason, Verdict},
 };
@@ -46,6 +46,7 @@ pub struct Maps {
     pub(super) aside: ProgramArray<MapData>,
     /// For frames in several.
     pub(super) aside_frags: ProgramArray<MapData>,
+    fragments: HashMap<MapData, Raw<FragmentKey>, Raw<FragmentRow>>,
     pending: Flows,
     established: Flows,
     counters: PerCpuArray<MapData, Raw<BackendCounters>>,
@@ -92,6 +93,7 @@ impl Maps {
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
+            fragments: typed(ebpf, "FRAGMENTS")?,
             pending: typed(ebpf, "PENDING")?,
             established: typed(ebpf, "ESTABLISHED")?,
             counters: typed(ebpf, "COUNTERS")?,
@@ -150,6 +152,30 @@ impl Maps {
             .map_err(|error| map_error(table, error))
     }
 
+    /// Where the first fragments of datagrams went; for tests.
+    pub fn fragments(&self) -> Vec<(FragmentKey, FragmentRow)> {
+        let pairs = self.fragments.iter().filter_map(Result::ok);
+        pairs.map(|(key, row)| (key.0, row.0)).collect()
+    }
+
+    /// Enters or replaces where a first fragment went; for tests.
+    pub fn put_fragment(
+        &mut self,
+        key: &FragmentKey,
+        row: &FragmentRow,
+    ) -> Result<(), DataPlaneError> {
+        self.fragments
+            .insert(Raw(*key), Raw(*row), 0)
+            .map_err(|error| named_error("FRAGMENTS", &error))
+    }
+
+    /// Forgets where a first fragment went; for tests.
+    pub fn remove_fragment(&mut self, key: &FragmentKey) -> Result<(), DataPlaneError> {
+        self.fragments
+            .remove(&Raw(*key))
+            .map_err(|error| named_error("FRAGMENTS", &error))
+    }
+
     /// What a backend number has counted, summed over CPUs.
     pub fn counters(&self, backend: u32) -> BackendCounters {
         let mut sum = BackendCounters::default();
@@ -201,6 +227,10 @@ fn map_error(table: Table, error: aya::maps::MapError) -> DataPlaneError {
         Table::Pending => "PENDING",
         Table::Established => "ESTABLISHED",
     };
+    named_error(map, &error)
+}
+
+fn named_error(map: &'static str, error: &aya::maps::MapError) -> DataPlaneError {
     DataPlaneError::Map {
         map,
         why: error.to_string(),

@@ -45,7 +45,7 @@ use anyhow::{Context as _, Result, bail};
 
 use extension::Extension;
 
-pub use read::{difference, faults, read};
+pub use read::{describe, difference, faults, read};
 
 /// Source and destination MAC of frames that go in.
 pub const INGRESS_MACS: Macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);

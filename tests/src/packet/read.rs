@@ -190,6 +190,14 @@ fn quoted_faults(frame: &Frame) -> Vec<String> {
     }
 }
 
+/// A frame in the packet language, or its bytes.
+pub fn describe(bytes: &[u8]) -> String {
+    match read(bytes) {
+        Some(frame) => frame.to_string(),
+        None => format!("{bytes:02x?}"),
+    }
+}
+
 /// What is wrong with a frame: in what it differs from the one that its description builds.
 pub fn faults(bytes: &[u8]) -> Vec<String> {
     match read(bytes) {

@@ -7,7 +7,7 @@ use splitter_common::{
 };
 
 use super::{BACKEND_MACS, CLIENT_MACS, Executor, Ran, Stage};
-use crate::packet::{self, Frame, INGRESS_MACS};
+use crate::packet::{self, Frame, INGRESS_MACS, describe};
 
 impl<E: Executor> Stage<'_, E> {
     /// What holds for every packet, see the module above.
@@ -114,14 +114,6 @@ impl<E: Executor> Stage<'_, E> {
     }
 }
 
-/// A frame in the packet language, or its bytes.
-fn describe(bytes: &[u8]) -> String {
-    match packet::read(bytes) {
-        Some(frame) => frame.to_string(),
-        None => format!("{bytes:02x?}"),
-    }
-}
-
 fn touched(before: &[u8], after: &[u8]) -> String {
     format!(
         "a passed frame was touched: {}\n  before {}\n  after  {}",
@@ -145,6 +137,7 @@ fn counter_of(name: &str) -> Result<Counter> {
         "resets_by_server" => Counter::ResetsByServer,
         "adopted" => Counter::Adopted,
         "syn_retransmits" => Counter::SynRetransmits,
+        "icmp_errors" => Counter::IcmpErrors,
         other => bail!("{other} is no counter"),
     })
 }

@@ -1,0 +1,219 @@
+//! Owns the kernel's side: the real object through BPF_PROG_TEST_RUN, in a namespace of its own.
+//!
+//! One lab runs many cases. Between them flows are forgotten and all numbers are given anew; the
+//! rest of what an earlier case left stays, as it does in a life of a daemon.
+
+use anyhow::{Context as _, Result};
+use aya::{TestRun as _, TestRunOptions};
+use splitter_common::{
+    flow::{Hop, Table},
+    hash::HashKey,
+    layout::Counter,
+    reason::{Reason, Verdict},
+};
+use splitter_user::{
+    dataplane::{DataPlane, Options},
+    model::{Config, Limits},
+    plan::{Image, Numbers},
+    secret::Secret,
+};
+
+use super::{Reasons, WAYS};
+use crate::{
+    model::{Count, NextHop, Server, Way, Ways},
+    netns::Netns,
+    spec::{kernel::network, run::fixed_secret},
+};
+
+const SEED: HashKey = HashKey { k0: 3, k1: 5 };
+/// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
+const INGRESS: u32 = 1;
+
+/// A data plane of its own, in memory.
+pub struct Lab {
+    plane: DataPlane,
+    numbers: Numbers,
+    secret: Secret,
+    other_ifindex: u32,
+    /// What was counted before the case.
+    before: Reasons,
+    /// The frame after the program.
+    out: Vec<u8>,
+    /// What the model is told of ways.
+    pub(super) ways: Ways,
+    /// Run the program for frames in several buffers. It is the same but for how it reaches the
+    /// packet.
+    pub frags: bool,
+    _netns: Netns,
+}
+
+impl Lab {
+    /// Enters a namespace of its own, for good, and loads the object there. `ways`: what the model
+    /// is told of it, [`WAYS`] if that is to be true.
+    ///
+    /// # Errors
+    ///
+    /// Mostly when the caller is not root.
+    pub fn new(ways: Ways) -> Result<Self> {
+        let netns = network("compare")?;
+        netns.enter();
+        let limits = Limits {
+            flows: 4_096,
+            pending: 4_096,
+        };
+        let mut plane = DataPlane::open(&Options {
+            pin_dir: None,
+            limits,
+        })?;
+        plane.renew_lease(86_400)?;
+        plane.set_wire_lengths(true);
+        Ok(Self {
+            plane,
+            numbers: Numbers::default(),
+            secret: fixed_secret()?,
+            other_ifindex: netns.ifindex("c0")?,
+            before: Reasons::new(),
+            out: Vec::new(),
+            ways,
+            frags: false,
+            _netns: netns,
+        })
+    }
+
+    /// Begins a case.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        for table in [Table::Pending, Table::Established] {
+            for key in self.plane.maps().flow_keys(table) {
+                self.plane.maps_mut().remove_flow(table, &key)?;
+            }
+        }
+        self.forget_fragments()?;
+        self.numbers = Numbers {
+            generation: self.plane.generation(),
+            ..Numbers::default()
+        };
+        self.before = self.all_reasons();
+        Ok(())
+    }
+
+    /// Puts a configuration in force; `false` when the plan refuses it.
+    pub(super) fn commit(&mut self, config: &Config, reuse: bool) -> Result<bool> {
+        let mut before = self.numbers.clone();
+        if reuse {
+            before.cursor = 0;
+        }
+        let Ok(numbers) = before.next(config, &self.secret, &self.plane) else {
+            return Ok(false);
+        };
+        let image = Image::build(config, &numbers, &self.secret)?;
+        self.plane.commit(&image, SEED)?;
+        for (number, row) in &image.backends {
+            let hop = |hop: NextHop, ifindex| Hop {
+                destination: Hop::mac_word(hop.macs.1),
+                source: Hop::mac_word(hop.macs.0),
+                ifindex,
+                mtu: hop.mtu as u16,
+            };
+            let hop = match (WAYS.to_server)(row.address.into()) {
+                Way::Other(other) => Some(hop(other, self.other_ifindex)),
+                Way::Same(same) => Some(hop(same, INGRESS)),
+                Way::Unknown | Way::Nowhere => None,
+            };
+            self.plane.set_next_hop(*number, hop);
+        }
+        self.numbers = numbers;
+        // As the model does.
+        self.forget_fragments()?;
+        Ok(true)
+    }
+
+    fn forget_fragments(&mut self) -> Result<()> {
+        let maps = self.plane.maps_mut();
+        for (key, _) in maps.fragments() {
+            maps.remove_fragment(&key)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the program on a frame: its action, and the frame after it.
+    pub(super) fn packet(&mut self, frame: &[u8]) -> Result<(u32, &[u8])> {
+        if !self.frags {
+            let action = self.plane.run(frame, &mut self.out)?;
+            return Ok((action, &self.out));
+        }
+        self.out.resize(frame.len().max(64), 0);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut self.out),
+            ..TestRunOptions::default()
+        };
+        let ran = self.plane.loaded(true)?.test_run(options)?;
+        self.out.truncate(ran.data_size_out as usize);
+        Ok((ran.return_value, &self.out))
+    }
+
+    /// Makes all flows and fragments older.
+    pub(super) fn age(&mut self, seconds: u32) -> Result<()> {
+        let jiffies = seconds * self.plane.hz();
+        for table in [Table::Pending, Table::Established] {
+            for key in self.plane.maps().flow_keys(table) {
+                let found = self.plane.flow(table, &key);
+                let mut entry = found.context("a flow that was listed")?;
+                let (seen, began) = (entry.words[2] as u32, (entry.words[2] >> 32) as u32);
+                let older = |time: u32| u64::from(time.wrapping_sub(jiffies));
+                entry.words[2] = older(seen) | older(began) << 32;
+                self.plane.maps_mut().put_flow(table, &key, &entry)?;
+            }
+        }
+        for (key, mut row) in self.plane.maps().fragments() {
+            row.seen = row.seen.wrapping_sub(jiffies);
+            self.plane.maps_mut().put_fragment(&key, &row)?;
+        }
+        Ok(())
+    }
+
+    /// What a server's number has counted since the server has it.
+    pub(super) fn count(&self, server: &Server) -> Result<Count> {
+        let given = self.numbers.service(&server.service)?;
+        let backends = given.backends.get(&server.version);
+        let number = backends.and_then(|all| all.get(&server.backend));
+        let number = number.with_context(|| format!("{server:?} has no number"))?;
+        let cells = self.plane.counters(number.number).cells;
+        let cell = |counter: Counter| cells[counter as usize] - number.base[counter as usize];
+        Ok(Count {
+            packets_in: cell(Counter::PacketsIn),
+            bytes_in: cell(Counter::BytesIn),
+            packets_out: cell(Counter::PacketsOut),
+            bytes_out: cell(Counter::BytesOut),
+            new_flows: cell(Counter::NewFlows),
+            handshakes: cell(Counter::Handshakes),
+            syns_begun: cell(Counter::SynsBegun),
+            syns_answered: cell(Counter::SynsAnswered),
+            resets_by_client: cell(Counter::ResetsByClient),
+            resets_by_server: cell(Counter::ResetsByServer),
+            adopted: cell(Counter::Adopted),
+            syn_retransmits: cell(Counter::SynRetransmits),
+            icmp_errors: cell(Counter::IcmpErrors),
+        })
+    }
+
+    /// Packets of this case by verdict and reason.
+    pub(super) fn reasons(&self) -> Reasons {
+        let mut counted = self.all_reasons();
+        for (label, packets) in &self.before {
+            if let Some(all) = counted.get_mut(label) {
+                *all -= packets;
+            }
+        }
+        counted.retain(|_, packets| *packets > 0);
+        counted
+    }
+
+    fn all_reasons(&self) -> Reasons {
+        let counts: Vec<(Reason, Verdict, u64)> = self.plane.maps().reasons();
+        let label = |(reason, verdict, packets): (Reason, Verdict, u64)| {
+            ((verdict.name(), reason.name()), packets)
+        };
+        counts.into_iter().map(label).collect()
+    }
+}
