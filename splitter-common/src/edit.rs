@@ -29,9 +29,6 @@ pub struct Rewrite {
     pub port: u16,
 }
 
-/// The same for a quoted packet.
-pub type QuotedEdit = Rewrite;
-
 /// Rewrites one end and the checksums. `None` when the packet is shorter than its parsed headers
 /// say, which parsing excludes.
 #[inline(always)]
@@ -114,7 +111,7 @@ pub fn rewrite_quoted<P: Packet>(
     packet: &mut P,
     network: &Network,
     inner: &Inner,
-    to: &QuotedEdit,
+    to: &Rewrite,
 ) -> Option<Delta> {
     let is_source = matches!(to.end, End::Source);
     let (from, old_port, port_at) = if is_source {

@@ -157,6 +157,14 @@ pub struct BackendRow {
     pub retired: u32,
 }
 
+impl BackendRow {
+    /// The port that the backend is dialled at by who dialled `dialled`; native order.
+    #[inline(always)]
+    pub const fn dialled(&self, dialled: u16) -> u16 {
+        if self.port == 0 { dialled } else { self.port }
+    }
+}
+
 /// How to reach a backend: three words that each carry the same 16-bit stamp in their upper
 /// bits, so that a reader sees a half-written row. Stamp 0: unknown.
 #[repr(C)]

@@ -4,7 +4,7 @@
 //! CPUs write at any time (flow elements, control words, next hops) is read and written as whole
 //! 64-bit words with volatile access.
 
-use core::mem::MaybeUninit;
+use core::{hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, lpm_trie},
@@ -80,25 +80,25 @@ static REASONS: PerCpuArray<u64, { REASON_CELLS as usize }> = PerCpuArray::new()
 /// Keeps what was read of this CPU's packet, and reads it back from memory.
 #[inline(always)]
 pub(crate) fn keep(parsed: Parsed) -> Option<&'static Parsed> {
-    let cell = PARSED.get_ptr_mut(0)?;
-    // SAFETY: the cell is this CPU's, which runs one packet at a time.
-    unsafe { cell.cast::<Parsed>().write(parsed) };
-    // SAFETY: written just now; the second look-up keeps the compiler from using what it wrote.
-    PARSED
-        .get_ptr(0)
-        .map(|cell| unsafe { &*cell.cast::<Parsed>() })
+    PARSED.get_ptr_mut(0).map(|cell| read_back(cell, parsed))
 }
 
 /// The same for what an ICMP error quotes.
 #[inline(always)]
 pub(crate) fn keep_inner(inner: Inner) -> Option<&'static Inner> {
-    let cell = INNER.get_ptr_mut(0)?;
-    // SAFETY: as in `keep`.
-    unsafe { cell.cast::<Inner>().write(inner) };
-    // SAFETY: as in `keep`.
-    INNER
-        .get_ptr(0)
-        .map(|cell| unsafe { &*cell.cast::<Inner>() })
+    INNER.get_ptr_mut(0).map(|cell| read_back(cell, inner))
+}
+
+/// Writes a value into a cell and lends it in such a way that it is read from there.
+#[inline(always)]
+fn read_back<T>(cell: *mut MaybeUninit<T>, value: T) -> &'static T {
+    let cell = cell.cast::<T>();
+    // SAFETY: the cell is this CPU's, which runs one packet at a time, and was written just now. A
+    // pointer that the compiler knows nothing of keeps it from using what it wrote.
+    unsafe {
+        cell.write(value);
+        &*black_box(cell)
+    }
 }
 
 /// Leaves a number to the program aside.

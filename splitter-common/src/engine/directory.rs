@@ -5,17 +5,37 @@ use crate::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     directory::{bucket_of, filter_bit},
-    layout::{Endpoint, EndpointKind},
+    layout::{Control, Endpoint, EndpointKind, Word},
 };
 
 /// One side of the directory.
 pub(super) struct Directory<'a, E> {
-    pub(super) env: &'a E,
-    pub(super) side: u32,
-    pub(super) multiplier: u64,
+    env: &'a E,
+    side: u32,
+    multiplier: u64,
 }
 
 impl<'a, E: Env> Directory<'a, E> {
+    /// The side in force; `None` when nothing was ever committed.
+    #[inline(always)]
+    pub(super) fn in_force(env: &'a E) -> Option<Self> {
+        let word = Word::unpack(env.control(Control::Directory));
+        if word.generation == 0 {
+            return None;
+        }
+        Some(Self {
+            env,
+            side: word.side,
+            multiplier: env.directory_row(word.side)?.multiplier,
+        })
+    }
+
+    /// Whether an address has VIPs.
+    #[inline(always)]
+    pub(super) fn has_vips(&self, address: Address) -> bool {
+        self.find(address, 0, 0, EndpointKind::VipAddress).is_some()
+    }
+
     #[inline(always)]
     pub(super) fn may_know(&self, address: Address) -> bool {
         let bit = filter_bit(self.multiplier, address);

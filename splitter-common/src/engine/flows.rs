@@ -1,10 +1,18 @@
-//! Owns the engine's dealings with the flow tables: what counts as an entry, and how one gets in.
+//! Owns the engine's dealings with the flow tables, what counts as an entry and how one gets in, and
+//! with the row of the service that decides about new ones.
 
 use super::Env;
 use crate::{
     flow::{Entry, Table, hop::load_hop},
-    layout::{Counter, FlowKey},
+    layout::{Counter, FlowKey, ServiceRow, Word},
 };
+
+/// The row of a service that is in force.
+#[inline(always)]
+pub(super) fn service_row<E: Env>(env: &E, service: u32) -> Option<&ServiceRow> {
+    let word = Word::unpack(env.service_word(service));
+    env.service(2 * service + word.side)
+}
 
 /// A flow's live element and what it held.
 pub(super) struct Found<C> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Jiffies32,
     edit::{End, Rewrite},
-    layout::{EndpointKind, FragmentKey, FragmentRow},
+    layout::{FragmentKey, FragmentRow},
     reason::Reason,
 };
 
@@ -50,10 +50,10 @@ pub(super) fn follow<E: Env>(env: &E, directory: &Directory<'_, E>, parsed: &Par
         idle <= LIFE_S.saturating_mul(parsed.now.hz)
     });
     let Some(row) = row else {
-        let kind = EndpointKind::VipAddress;
-        return Decided::end(match directory.find(network.destination, 0, 0, kind) {
-            Some(_) => Outcome::drop(Reason::Fragment),
-            None => Outcome::pass(Reason::NotOurs),
+        return Decided::end(if directory.has_vips(network.destination) {
+            Outcome::drop(Reason::Fragment)
+        } else {
+            Outcome::pass(Reason::NotOurs)
         });
     };
     if network.ttl <= 1 {

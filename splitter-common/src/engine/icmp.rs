@@ -8,7 +8,7 @@ use crate::{
     address::{Address, Family},
     checksum::Delta,
     decide::Question,
-    edit::{End, QuotedEdit, rewrite_address, rewrite_quoted, set_ttl},
+    edit::{End, Rewrite, rewrite_address, rewrite_quoted, set_ttl},
     flow::{Hop, Table, entry::state},
     layout::{Counter, Endpoint, EndpointKind, FlowKey},
     packet::{self, Inner, L3, Packet, low},
@@ -47,9 +47,7 @@ pub(super) fn process<P: Packet, E: Env>(
     parsed: &Parsed,
 ) -> Outcome {
     let network = &parsed.network;
-    let of_vip = directory
-        .find(network.destination, 0, 0, EndpointKind::VipAddress)
-        .is_some();
+    let of_vip = directory.has_vips(network.destination);
     let stray = Outcome::pass(if of_vip {
         Reason::OtherProtocol
     } else {
@@ -96,7 +94,7 @@ pub(super) fn process<P: Packet, E: Env>(
 /// An error on its way.
 struct Forward {
     /// What the quoted packet gets.
-    quoted: QuotedEdit,
+    quoted: Rewrite,
     /// What the packet itself gets.
     outer: Option<(End, Address)>,
     hop: Hop,
@@ -132,14 +130,10 @@ fn to_backend<E: Env>(
     };
     let row = send::backend_row(env, parsed, backend)?;
     Ok(Forward {
-        quoted: QuotedEdit {
+        quoted: Rewrite {
             end: End::Source,
             address: row.address,
-            port: if row.port == 0 {
-                inner.source_port
-            } else {
-                row.port
-            },
+            port: row.dialled(inner.source_port),
         },
         outer: Some((End::Destination, row.address)),
         hop: send::backend_hop(env, parsed, backend, row.address),
@@ -187,7 +181,7 @@ fn to_client<E: Env>(
     // A router before the backend speaks for itself.
     let by_backend = parsed.network.source == inner.destination;
     Ok(Forward {
-        quoted: QuotedEdit {
+        quoted: Rewrite {
             end: End::Destination,
             address: frontend.address,
             port,

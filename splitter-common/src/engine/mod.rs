@@ -19,12 +19,12 @@ mod too_big;
 
 use self::{
     directory::Directory,
-    flows::{Found, alive, establish, find, insert},
+    flows::{Found, alive, establish, find, insert, service_row},
     send::Decided,
 };
 use crate::{
     flow::law::Now,
-    layout::{Control, EndpointKind, Word},
+    layout::{Control, EndpointKind},
     packet::{self, Form, Network, Packet, TCP, Transport, UDP},
     reason::Reason,
 };
@@ -50,17 +50,8 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     let Some(network) = packet::network(packet) else {
         return Outcome::pass(Reason::NotIp);
     };
-    let word = Word::unpack(env.control(Control::Directory));
-    if word.generation == 0 {
+    let Some(directory) = Directory::in_force(env) else {
         return Outcome::pass(Reason::NotConfigured);
-    }
-    let Some(row) = env.directory_row(word.side) else {
-        return Outcome::pass(Reason::NotConfigured);
-    };
-    let directory = Directory {
-        env,
-        side: word.side,
-        multiplier: row.multiplier,
     };
     let to_known = directory.may_know(network.destination);
     // Whom an ICMP error is about stands in what it quotes.
@@ -68,10 +59,9 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         return Outcome::pass(Reason::NotOurs);
     }
     if network.is_icmp() && matches!(network.form, Form::Whole) {
-        let unanswered = Outcome::pass(Reason::OtherProtocol);
         return Outcome {
             aside: Aside::Icmp,
-            ..unanswered
+            ..Outcome::pass(Reason::OtherProtocol)
         };
     }
     let has_ports = network.protocol == TCP || network.protocol == UDP;
@@ -112,9 +102,8 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
 /// packet: the two programs may be of two processes.
 #[inline(always)]
 pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, number: u32) -> Outcome {
-    let word = Word::unpack(env.control(Control::Directory));
-    let read = packet::network(packet).zip(env.directory_row(word.side));
-    let Some((network, row)) = read else {
+    let read = packet::network(packet).zip(Directory::in_force(env));
+    let Some((network, directory)) = read else {
         return Outcome::pass(Reason::NotConfigured);
     };
     let Some(parsed) = env.keep(Parsed {
@@ -127,11 +116,6 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, number: u32) -> Outcom
         to_known: true,
     }) else {
         return Outcome::pass(Reason::NotConfigured);
-    };
-    let directory = Directory {
-        env,
-        side: word.side,
-        multiplier: row.multiplier,
     };
     if parsed.network.is_icmp() {
         icmp::process(packet, env, &directory, parsed)
@@ -169,10 +153,7 @@ fn without_ports<E: Env>(
     network: &Network,
     has_ports: bool,
 ) -> Outcome {
-    if directory
-        .find(network.destination, 0, 0, EndpointKind::VipAddress)
-        .is_none()
-    {
+    if !directory.has_vips(network.destination) {
         return Outcome::pass(Reason::NotOurs);
     }
     match network.form {

@@ -3,6 +3,7 @@
 use super::{
     Env, Found, Outcome, Parsed, Route, establish, find, insert,
     send::{self, Decided, Forward},
+    service_row,
 };
 use crate::{
     address::{Address, is_zero, select},
@@ -144,13 +145,10 @@ pub(super) fn may_be_stateless<E: Env>(
     frontend: &FrontendRow,
     client: Address,
 ) -> bool {
-    let service = frontend.service as u32;
-    let word = Word::unpack(env.service_word(service));
     // A backend of a VIP of every port serves at all of its ports: any connection of its own would
     // be taken for a reply.
     backend.port != 0
-        && env
-            .service(2 * service + word.side)
+        && service_row(env, frontend.service as u32)
             .is_some_and(|row| !env.listed(row.direct, client))
 }
 

@@ -3,6 +3,7 @@
 use super::{
     Env, Found, Outcome, Parsed, alive, establish, find, insert,
     send::{self, Decided},
+    service_row,
 };
 use crate::{
     decide::{Question, decide_watched},
@@ -12,7 +13,7 @@ use crate::{
         hop::NO_HOP,
         law::{self, Established, Pending, Unknown},
     },
-    layout::{Counter, Endpoint, FlowKey, ServiceRow, Word},
+    layout::{Counter, Endpoint, FlowKey, ServiceRow},
     packet::{TCP, tcp_flags::ACK},
     reason::{Reason, Verdict},
 };
@@ -214,11 +215,7 @@ pub(super) fn choose<'a, E: Env>(
     question: &Question,
     watched: bool,
 ) -> Result<Choice<'a>, Outcome> {
-    let word = Word::unpack(env.service_word(service));
-    let row = env
-        .service(2 * service + word.side)
-        .filter(|row| row.generation != 0);
-    let Some(row) = row else {
+    let Some(row) = service_row(env, service).filter(|row| row.generation != 0) else {
         return Err(Outcome::inconsistent(Verdict::Drop, service));
     };
     let decision = decide_watched(row, question, watched);

@@ -92,16 +92,11 @@ pub(super) fn to_backend<E: Env>(
         Ok(row) => row,
         Err(outcome) => return Decided::end(outcome),
     };
-    let port = if row.port == 0 {
-        parsed.transport.destination_port
-    } else {
-        row.port
-    };
     Decided::on(Forward {
         to: Rewrite {
             end: End::Destination,
             address: row.address,
-            port,
+            port: row.dialled(parsed.transport.destination_port),
         },
         hop: backend_hop(env, parsed, backend, row.address),
         backend,

@@ -12,8 +12,8 @@ use splitter_common::{
     reason::{Reason, Verdict},
 };
 use splitter_user::{
-    dataplane::{DataPlane, Options},
-    model::{Config, Limits},
+    dataplane::DataPlane,
+    model::Config,
     plan::{Image, Numbers},
     secret::Secret,
 };
@@ -22,7 +22,10 @@ use super::{Reasons, WAYS};
 use crate::{
     model::{Count, NextHop, Server, Way, Ways},
     netns::Netns,
-    spec::{kernel::network, run::fixed_secret},
+    spec::{
+        kernel::{network, open},
+        run::fixed_secret,
+    },
 };
 
 const SEED: HashKey = HashKey { k0: 3, k1: 5 };
@@ -57,18 +60,8 @@ impl Lab {
     pub fn new(ways: Ways) -> Result<Self> {
         let netns = network("compare")?;
         netns.enter();
-        let limits = Limits {
-            flows: 4_096,
-            pending: 4_096,
-        };
-        let mut plane = DataPlane::open(&Options {
-            pin_dir: None,
-            limits,
-        })?;
-        plane.renew_lease(86_400)?;
-        plane.set_wire_lengths(true);
         Ok(Self {
-            plane,
+            plane: open()?,
             numbers: Numbers::default(),
             secret: fixed_secret()?,
             other_ifindex: netns.ifindex("c0")?,

@@ -102,7 +102,8 @@ pub(crate) fn network(label: &str) -> Result<Netns> {
     Ok(netns)
 }
 
-fn open() -> Result<DataPlane> {
+/// A data plane of its own with small tables, whose daemon lives for a day.
+pub(crate) fn open() -> Result<DataPlane> {
     let limits = Limits {
         flows: 4_096,
         pending: 4_096,
@@ -111,7 +112,7 @@ fn open() -> Result<DataPlane> {
         pin_dir: None,
         limits,
     })?;
-    plane.renew_lease(3_600)?;
+    plane.renew_lease(86_400)?;
     plane.set_wire_lengths(true);
     Ok(plane)
 }
