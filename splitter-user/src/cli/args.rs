@@ -177,15 +177,9 @@ pub enum WeightCommand {
         /// New weights such as canary=5%; versions left out keep theirs
         #[arg(required = true, value_name = "VERSION=WEIGHT")]
         weights: Vec<Assignment>,
-        /// Why, for whoever reads the status later
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        /// Only say what would change
-        #[arg(long)]
-        dry_run: bool,
-        /// How to print it
+        /// Why, dry run, and how to print it
         #[command(flatten)]
-        output: OutputArgs,
+        change: ChangeArgs,
     },
 }
 
@@ -230,6 +224,20 @@ pub enum ServiceCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// What every change takes.
+#[derive(Clone, Debug, Args)]
+pub struct ChangeArgs {
+    /// Why, for whoever reads the status later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print it
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// The form of the answer.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::args::OutputArgs;
+use super::args::{ChangeArgs, OutputArgs};
 use super::text::table;
 use super::{answer, ask};
 use crate::api::Client;
@@ -66,20 +66,6 @@ pub struct OneBackend {
     /// Why, dry run, and how to print it
     #[command(flatten)]
     change: ChangeArgs,
-}
-
-/// What every change takes.
-#[derive(Clone, Debug, Args)]
-pub struct ChangeArgs {
-    /// Why, for whoever reads the status later
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Only say what would change
-    #[arg(long)]
-    dry_run: bool,
-    /// How to print it
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 /// The answer to the command.

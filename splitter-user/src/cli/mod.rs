@@ -15,16 +15,17 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use self::args::{
-    Command, LeaseCommand, Output, SecretCommand, ServiceCommand, Switch, WeightCommand,
+    ChangeArgs, Command, LeaseCommand, Output, SecretCommand, ServiceCommand, Switch, WeightCommand,
 };
 use self::exit::Exit;
-use crate::api::types::{ReloadRequest, Supervise, WeightSet};
+use crate::api::types::{ReloadRequest, Status, Supervise, WeightSet};
 use crate::api::{Client, ClientError, Refusal};
 use crate::config::{ConfigErrors, nearest};
 use crate::secret;
@@ -107,32 +108,15 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         Command::Status { service, output } => ask(async {
             let mut status = Client::new(&socket).status().await?;
             if let Some(name) = service {
-                let all = std::mem::take(&mut status.services);
-                let known: Vec<String> = all.iter().map(|service| service.name.clone()).collect();
-                status.services = all.into_iter().filter(|other| other.name == name).collect();
-                if status.services.is_empty() {
-                    return Err(no_service(&name, &known).into());
-                }
+                only(&mut status, &name)?;
             }
             answer(output.output, &status, status::table)
         }),
         Command::Weight(WeightCommand::Set {
             service,
             weights,
-            reason,
-            dry_run,
-            output,
-        }) => {
-            let change = WeightSet {
-                weights: by_version(weights)?,
-                reason,
-                dry_run,
-            };
-            ask(async {
-                let change = Client::new(&socket).set_weights(&service, &change).await?;
-                answer(output.output, &change, show::weight_change)
-            })
-        }
+            change,
+        }) => set_weights(&socket, &service, weights, change),
         Command::Reload { dry_run, output } => ask(async {
             let wanted = ReloadRequest { dry_run };
             let reload = Client::new(&socket).reload(wanted).await?;
@@ -172,6 +156,34 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             answer(output.output, &why, show::explanation)
         }),
     }
+}
+
+/// Leaves one service in a status.
+fn only(status: &mut Status, name: &str) -> Result<(), Refusal> {
+    let all = std::mem::take(&mut status.services);
+    let known: Vec<String> = all.iter().map(|service| service.name.clone()).collect();
+    status.services = all.into_iter().filter(|other| other.name == name).collect();
+    if status.services.is_empty() {
+        return Err(no_service(name, &known));
+    }
+    Ok(())
+}
+
+fn set_weights(
+    socket: &Path,
+    service: &str,
+    weights: Vec<args::Assignment>,
+    args: ChangeArgs,
+) -> anyhow::Result<String> {
+    let change = WeightSet {
+        weights: by_version(weights)?,
+        reason: args.reason,
+        dry_run: args.dry_run,
+    };
+    ask(async {
+        let change = Client::new(socket).set_weights(service, &change).await?;
+        answer(args.output.output, &change, show::weight_change)
+    })
 }
 
 /// Runs one conversation with the daemon.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::args::{Cli, ClientAddress, Command, Output, WeightCommand};
+use super::args::{ChangeArgs, Cli, ClientAddress, Command, Output, WeightCommand};
 use super::exit::Exit;
 use super::{by_version, check, complaint, no_service, status, text};
 use crate::api::types::{
@@ -43,9 +43,11 @@ fn commands_are_read_as_meant() {
     let Command::Weight(WeightCommand::Set {
         service,
         weights,
-        dry_run,
-        output,
-        reason,
+        change: ChangeArgs {
+            dry_run,
+            output,
+            reason,
+        },
     }) = parse(line).expect("good").command
     else {
         panic!("weight set")

@@ -24,6 +24,13 @@ struct Use<'d> {
     at: &'d Place,
 }
 
+impl Use<'_> {
+    /// What a complaint begins with.
+    fn lead(&self) -> String {
+        format!("service \"{}\", version \"{}\"", self.service, self.version)
+    }
+}
+
 /// Reports every endpoint with two owners.
 pub(super) fn check(services: &[&ServiceDraft], faults: &mut Faults) {
     let mut owners: HashMap<(Protocol, IpAddr, u16), Use<'_>> = HashMap::new();
@@ -73,35 +80,30 @@ fn shadows(used: &Use<'_>, every: &Use<'_>) -> bool {
 
 /// A backend with a port behind a VIP of every port.
 fn with_port<'d>(this: &Use<'d>) -> (Mistake<'d>, String) {
-    let Use {
-        service,
-        version,
-        vip,
-        backend,
-        ..
-    } = *this;
     let message = format!(
-        "service \"{service}\", version \"{version}\": backend {backend} has a port, but VIP {vip} \
-         ({}) takes every port and keeps the dialled one: write \"{}\"",
-        this.vip_at, backend.address
+        "{}: backend {} has a port, but VIP {} ({}) takes every port and keeps the dialled one: \
+         write \"{}\"",
+        this.lead(),
+        this.backend,
+        this.vip,
+        this.vip_at,
+        this.backend.address
     );
     (lines(this, this), message)
 }
 
 /// A backend's port that replies of a VIP of every port could come from too.
 fn beside_every_port<'d>(this: &Use<'d>, every: &Use<'d>) -> (Mistake<'d>, String) {
-    let Use {
-        service,
-        version,
-        vip,
-        backend,
-        ..
-    } = *this;
     let message = format!(
-        "service \"{service}\", version \"{version}\": backend {backend} serves VIP {vip} ({}), and \
-         every port of it serves VIP {} ({}; backend in {}), so that a reply could come from \
-         either; use another backend address for one of them",
-        this.vip_at, every.vip, every.vip_at, every.at
+        "{}: backend {} serves VIP {} ({}), and every port of it serves VIP {} ({}; backend in {}), \
+         so that a reply could come from either; use another backend address for one of them",
+        this.lead(),
+        this.backend,
+        this.vip,
+        this.vip_at,
+        every.vip,
+        every.vip_at,
+        every.at
     );
     (lines(this, every), message)
 }
@@ -168,7 +170,7 @@ fn conflict<'d>(
         backend,
         ..
     } = *this;
-    let lead = format!("service \"{service}\", version \"{version}\"");
+    let lead = this.lead();
     if owner.service == service && owner.version != version {
         let message = format!(
             "{lead}: backend {backend} is in version \"{}\" ({}) already; a backend belongs to \

@@ -5,7 +5,7 @@
 //! to this host.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -15,7 +15,10 @@ use futures_util::future::join_all;
 use splitter_common::layout::Counter;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::core::{Core, Daemon};
+use super::{
+    core::{Core, Daemon},
+    turns::of_turn,
+};
 use crate::model::{Backend, Protocol, Service};
 
 /// How often the counters are looked at.
@@ -60,6 +63,7 @@ impl Tally {
 /// Whom nothing comes back from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Silent {
+    number: u32,
     service: String,
     backend: Backend,
     /// Where this host can ask it; `None` where the service says no port.
@@ -72,14 +76,14 @@ struct Silent {
 pub(super) struct Answers {
     /// By backend number.
     tallies: BTreeMap<u32, Tally>,
-    /// What is to be told now.
-    complaints: Vec<String>,
+    /// What is to be told now, likewise.
+    complaints: BTreeMap<u32, String>,
 }
 
 impl Answers {
     /// What an operator should know.
     pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
-        self.complaints.iter()
+        self.complaints.values()
     }
 }
 
@@ -87,29 +91,41 @@ impl Answers {
 pub(super) async fn watch(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for turn in 0usize.. {
         every.tick().await;
-        let silent = look(&mut *daemon.core.lock().await);
+        let silent = look(&mut *daemon.core.lock().await, turn);
         let mut complaints = Vec::new();
         for some in silent.chunks(PROBES) {
             complaints.extend(join_all(some.iter().map(complaint)).await);
         }
         let mut core = daemon.core.lock().await;
-        for new in complaints
-            .iter()
-            .filter(|each| !core.answers.complaints.contains(each))
-        {
-            log::warn!("{new}");
+        for (silent, new) in silent.iter().zip(complaints) {
+            let told = core.answers.complaints.insert(silent.number, new.clone());
+            if told.as_ref() != Some(&new) {
+                log::warn!("{new}");
+            }
         }
-        core.answers.complaints = complaints;
     }
+    Ok(())
 }
 
-/// Compares the counters with those of the last answers.
-fn look(core: &mut Core) -> Vec<Silent> {
-    let mut tallies = BTreeMap::new();
+/// Compares the counters of those whose turn it is with those of the last answers. Who is silent no
+/// more, or configured no more, is complained of no more.
+fn look(core: &mut Core, turn: usize) -> Vec<Silent> {
+    let configured: BTreeSet<u32> = core
+        .state
+        .numbers
+        .backend_numbers()
+        .map(|backend| backend.number)
+        .collect();
+    let Answers {
+        tallies,
+        complaints,
+    } = &mut core.answers;
+    tallies.retain(|number, _| configured.contains(number));
+    complaints.retain(|number, _| configured.contains(number));
     let mut silent = Vec::new();
-    for service in &core.config.services {
+    for service in of_turn(core.config.services.iter(), turn) {
         let Some(given) = core.state.numbers.services.get(&service.name) else {
             continue;
         };
@@ -118,26 +134,23 @@ fn look(core: &mut Core) -> Vec<Silent> {
                 let Ok(number) = given.backend(&version.name, backend) else {
                     continue;
                 };
-                let now = Tally::of(&core.plane.counters(number.number).cells);
-                let mut tally = core
-                    .answers
-                    .tallies
-                    .get(&number.number)
-                    .copied()
-                    .unwrap_or(now);
-                if let Some(handshakes) = tally.unanswered(now) {
-                    silent.push(Silent {
+                let number = number.number;
+                let now = Tally::of(&core.plane.counters(number).cells);
+                match tallies.entry(number).or_insert(now).unanswered(now) {
+                    None => {
+                        complaints.remove(&number);
+                    }
+                    Some(handshakes) => silent.push(Silent {
+                        number,
                         service: service.name.clone(),
                         backend: backend.clone(),
                         socket: socket(service, backend),
                         handshakes,
-                    });
+                    }),
                 }
-                tallies.insert(number.number, tally);
             }
         }
     }
-    core.answers.tallies = tallies;
     silent
 }
 
@@ -161,6 +174,7 @@ async fn complaint(silent: &Silent) -> String {
         backend,
         socket,
         handshakes,
+        ..
     } = silent;
     let lead = format!("service {service}: backend {backend}");
     let none = format!("none of {handshakes} handshakes of clients was answered through this host");

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::core::{Core, Daemon, now_text};
+use super::{
+    core::{Core, Daemon, now_text},
+    turns::of_turn,
+};
 use crate::{
     health::{
         Health, Key,
@@ -26,8 +29,6 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(200);
 /// How often counters and slow starts are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Backends whose counters are looked at in one go: each is a system call.
-const LOOKED_AT: usize = 4_096;
 /// News waiting to be taken in.
 const NEWS: usize = 1_024;
 
@@ -131,11 +132,7 @@ impl Core {
             let health = service.health.as_ref();
             health.is_some_and(|health| health.passive.is_some())
         };
-        let services = || self.config.services.iter().filter(watched);
-        let versions = services().flat_map(|service| &service.versions);
-        let backends: usize = versions.map(|version| version.backends.len()).sum();
-        let turns = backends.div_ceil(LOOKED_AT).max(1);
-        for service in services().skip(turn % turns).step_by(turns) {
+        for service in of_turn(self.config.services.iter().filter(watched), turn) {
             let Some(given) = self.state.numbers.services.get(&service.name) else {
                 continue;
             };

@@ -22,6 +22,7 @@ mod serving;
 mod start;
 mod status;
 mod takeover;
+mod turns;
 mod warnings;
 mod weights;
 
