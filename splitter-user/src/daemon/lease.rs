@@ -47,7 +47,7 @@ pub(super) fn supervise(
         }
     }
     if config != core.config {
-        core.apply(config, state).map_err(super::refused)?;
+        core.apply_asked(config, state)?;
         let word = if wanted.on { "begins" } else { "ends" };
         log::info!("supervision of {} {word} by {actor}", names.join(", "));
     }
