@@ -38,6 +38,10 @@ pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
 pub const CONTROL_WORDS: u32 = 8;
+/// Clients whose new flows are limited, known at once; those who were not seen for longest go first.
+pub const LIMITED_CLIENTS: u32 = 65_536;
+/// Counters of the flow tables, see [`crate::layout::TableEvent`].
+pub const TABLE_EVENT_CELLS: u32 = 4;
 /// Counters by reason and verdict, see [`crate::reason`].
 pub const REASON_CELLS: u32 = 256;
 

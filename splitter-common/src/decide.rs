@@ -6,7 +6,7 @@ use core::hint::black_box;
 use crate::{
     address::{Address, select},
     capacity::MAX_VERSIONS,
-    hash::{siphash13_words, spread},
+    hash::{HashKey, siphash13_of_three, spread},
     layout::{ServiceRow, TableRef},
     packet::TCP,
 };
@@ -56,7 +56,8 @@ impl Question {
             |word: usize| select(by_flow, u64::MAX, select(by_24, wider[word], client[word]));
         let [a, b] = self.client.0;
         let flow = select(by_flow, self.flow_word(), 0);
-        siphash13_words(row.salt, [a & mask(0), b & mask(1), flow]) as u32
+        let HashKey { k0, k1 } = row.salt;
+        siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow) as u32
     }
 
     /// The hash that picks the backend; independent of [`Self::place`] by its key.
@@ -73,7 +74,8 @@ impl Question {
         let mask = |word: usize| select(by_client, client[word], u64::MAX);
         let [a, b] = self.client.0;
         let flow = select(by_client, 0, self.flow_word());
-        siphash13_words(row.backend_key, [a & mask(0), b & mask(1), flow]) as u32
+        let HashKey { k0, k1 } = row.backend_key;
+        siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow) as u32
     }
 }
 

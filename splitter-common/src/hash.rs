@@ -76,6 +76,13 @@ pub fn siphash13_words<const N: usize>(key: HashKey, words: [u64; N]) -> u64 {
     state.finish()
 }
 
+/// SipHash-1-3 of three little-endian words. A function of its own: its registers would push those of
+/// a whole program out onto the stack. As many arguments as a BPF function can have.
+#[inline(never)]
+pub fn siphash13_of_three(k0: u64, k1: u64, a: u64, b: u64, c: u64) -> u64 {
+    siphash13_words(HashKey { k0, k1 }, [a, b, c])
+}
+
 /// SipHash-1-3 of any bytes; for user space.
 pub fn siphash13(key: HashKey, data: &[u8]) -> u64 {
     let mut state = State::new(key);

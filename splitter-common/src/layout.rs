@@ -9,12 +9,13 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     address::Address,
     capacity::{BUCKET_ENTRIES, MAX_VERSIONS, PAGE_CELLS},
+    flow::limit::Limit,
     hash::HashKey,
     split::Cuts,
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,8 +150,10 @@ pub struct BackendRow {
     pub service: u16,
     /// The version's index in its service.
     pub version: u8,
+    /// 1 while it takes no new flows by an operator's will: open ones may be ended for it.
+    pub leaving: u8,
     /// Zero.
-    pub zero: [u8; 3],
+    pub zero: [u8; 2],
     /// The commit that gave the number to this backend, or took it away.
     pub born: u32,
     /// 1 once the number was taken away; `born` is then the commit that did.
@@ -192,6 +195,20 @@ pub struct VersionRow {
     pub tables: [TableRef; 2],
     /// The commit that gave the index to this version.
     pub born: u32,
+    /// An [`Empty`] by [`crate::address::Family`], while it has no backend that takes new flows.
+    pub empty: [u16; 2],
+}
+
+/// What becomes of new flows of a version without backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+pub enum Empty {
+    /// It has backends, or keeps those it had; without table its flows are dropped.
+    No = 0,
+    /// The baseline's backends serve them: its table stands for that of the version.
+    Baseline = 1,
+    /// They are refused with a RST, datagrams dropped.
+    Reset = 2,
 }
 
 /// What a client is, for the split law.
@@ -244,6 +261,47 @@ pub struct ServiceRow {
     pub direct: u32,
     /// 1: while the release is supervised and the lease has run out, new flows go to the baseline.
     pub fail_safe: u32,
+    /// The [`PrefixKey::list`] of clients that are not served; 0: none.
+    pub deny: u32,
+    /// The [`PrefixKey::list`] of clients that alone are served; 0: all are.
+    pub allow: u32,
+    /// Zero.
+    pub zero: u32,
+    /// Of new flows: all together, and those of each client.
+    pub limits: [Limit; 2],
+}
+
+/// Whose new flows are limited: one IPv4 address, one IPv6 /64, at one service.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct ClientKey {
+    /// The client's prefix.
+    pub client: Address,
+    /// The service.
+    pub service: u64,
+}
+
+/// Where in the arrays of programs the one stands that decides.
+pub const DECIDES: u32 = 0;
+/// Where the one stands that answers.
+pub const ANSWERS: u32 = 1;
+
+/// What a program leaves to the one that goes on with its packet.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct Left {
+    /// An [`crate::engine::Aside`].
+    pub aside: u32,
+    /// The number of its [`crate::engine::Outcome`].
+    pub number: u32,
+    /// The service to decide.
+    pub service: u32,
+    /// The backend of the flow that is open; 0 for none.
+    pub backend: u32,
+    /// Its frontend.
+    pub frontend: u16,
+    /// 1: its entry stands in the established table, be it of use or in the way.
+    pub established: u16,
     /// Zero.
     pub zero: u32,
 }
@@ -371,8 +429,22 @@ pub enum Counter {
     IcmpErrors = 13,
     /// New flows of clients that belong to another version.
     Diverted = 14,
-    /// Room; keeps a row at two cache lines.
-    Spare = 15,
+    /// Flows ended here, since the service decides otherwise by now or its client is denied.
+    Cut = 15,
+}
+
+/// What is counted of the flow tables, per CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum TableEvent {
+    /// Entries that came into the pending table, or took the place of one under the same key.
+    PendingInserts = 0,
+    /// Entries taken out of it: the flow is established. What the kernel evicts is not seen.
+    PendingRemovals = 1,
+    /// Entries that came into the established table, or took the place of one.
+    EstablishedInserts = 2,
+    /// Entries taken out of it, for a new flow under the same ports.
+    EstablishedRemovals = 3,
 }
 
 /// The counters of one backend on one CPU, by [`Counter`].

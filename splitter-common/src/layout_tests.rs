@@ -1,5 +1,10 @@
 extern crate std;
 use super::*;
+use crate::{
+    engine::Parsed,
+    flow::{law::Now, recheck::RecheckRow},
+    packet::{Network, Segment, Transport},
+};
 use core::mem::offset_of;
 use std::{format, string::String};
 
@@ -36,12 +41,17 @@ fn fingerprint() -> u64 {
         port,
         service,
         version,
+        leaving,
         born,
         retired
     });
     row!(NextHop { words });
     row!(TableRef { page, cells });
-    row!(VersionRow { tables, born });
+    row!(VersionRow {
+        tables,
+        born,
+        empty
+    });
     row!(ServiceRow {
         salt,
         backend_key,
@@ -54,8 +64,61 @@ fn fingerprint() -> u64 {
         affinity_udp,
         baseline,
         direct,
-        fail_safe
+        fail_safe,
+        deny,
+        allow,
+        limits
     });
+    row!(Limit {
+        interval_ns,
+        burst_ns
+    });
+    row!(RecheckRow {
+        newest,
+        denied_from,
+        from,
+        at
+    });
+    row!(ClientKey { client, service });
+    row!(Left {
+        aside,
+        number,
+        service,
+        backend,
+        frontend,
+        established
+    });
+    row!(Parsed {
+        network,
+        transport,
+        now,
+        to_known
+    });
+    row!(Network {
+        family,
+        source,
+        destination,
+        protocol,
+        ttl,
+        l4,
+        length,
+        dont_fragment,
+        fragment_id,
+        form
+    });
+    row!(Transport {
+        source_port,
+        destination_port,
+        checksum,
+        segment
+    });
+    row!(Segment {
+        flags,
+        seq,
+        ack,
+        payload
+    });
+    row!(Now { jiffies, hz });
     row!(PrefixKey { list, address });
     row!(Page { cells });
     row!(FlowKey {
@@ -78,12 +141,13 @@ fn fingerprint() -> u64 {
     });
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
-    text += "flow words: tag+generation owner time seqs hop hop hop state\n";
+    text += "flow words: tag+generation owner time seqs hop hop hop state+checked\n";
     text += &format!(
-        "own {} diverted {} lengths {}",
-        crate::flow::entry::state::OWN,
-        Counter::Diverted as u32,
-        Control::WireLengths as u32
+        "cut {} cut flows {} lengths {} aside {}",
+        crate::flow::entry::state::CUT,
+        Counter::Cut as u32,
+        Control::WireLengths as u32,
+        crate::engine::Aside::Refuse as u32
     );
     crate::hash::siphash13(HashKey::default(), text.as_bytes())
 }
@@ -93,7 +157,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (3, 4_629_492_873_998_822_144),
+        (4, 561_870_134_955_262_827),
         "record the fingerprint"
     );
 }

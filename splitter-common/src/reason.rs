@@ -108,6 +108,12 @@ reasons! {
     EchoReply = 22 "echo_reply",
     /// Too long for its way and not to be cut: its sender is told.
     TooBig = 23 "too_big",
+    /// Of a flow that was ended here: its service decides otherwise by now, or its client is denied.
+    FlowCut = 24 "flow_cut",
+    /// A new flow of a client that the service does not serve.
+    Denied = 25 "denied",
+    /// A new flow beyond the limit of its service or client.
+    Limited = 26 "limited",
 }
 
 /// The cell of the counter map for a pair.

@@ -5,7 +5,10 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::bpf_fib_lookup,
-    helpers::generated::{bpf_fib_lookup as fib_lookup, bpf_jiffies64},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_fib_lookup as fib_lookup, bpf_jiffies64},
+    },
     programs::XdpContext,
 };
 use aya_log_ebpf::warn;
@@ -13,10 +16,10 @@ use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
     engine::{Env, Parsed, Route},
-    flow::{Hop, Table},
+    flow::{Hop, Table, recheck::RecheckRow},
     layout::{
-        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
-        FragmentRow, FrontendRow, PrefixKey, ServiceRow,
+        BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
 };
@@ -56,6 +59,21 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
+    fn kept(&self) -> Option<&Parsed> {
+        maps::kept()
+    }
+
+    #[inline(always)]
+    fn leave(&self, left: Left) {
+        maps::leave(left);
+    }
+
+    #[inline(always)]
+    fn left(&self) -> Option<&Left> {
+        maps::left()
+    }
+
+    #[inline(always)]
     fn keep_inner(&self, inner: Inner) -> Option<&Inner> {
         maps::keep_inner(inner)
     }
@@ -63,6 +81,42 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn ingress_ifindex(&self) -> u32 {
         self.ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper takes nothing and only reads a clock.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn recheck_newest(&self, service: u32) -> u32 {
+        maps::recheck_newest(service)
+    }
+
+    #[inline(always)]
+    fn recheck(&self, service: u32) -> RecheckRow {
+        maps::recheck(service)
+    }
+
+    #[inline(always)]
+    fn service_due(&self, service: u32) -> u64 {
+        maps::service_due(service)
+    }
+
+    #[inline(always)]
+    fn set_service_due(&self, service: u32, due_ns: u64) {
+        maps::set_service_due(service, due_ns);
+    }
+
+    #[inline(always)]
+    fn client_due(&self, key: &ClientKey) -> u64 {
+        maps::client_due(key)
+    }
+
+    #[inline(always)]
+    fn set_client_due(&self, key: &ClientKey, due_ns: u64) {
+        maps::set_client_due(key, due_ns);
     }
 
     #[inline(always)]
@@ -152,6 +206,16 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
+    fn count_table(&self, event: TableEvent) {
+        maps::count_table(event as u32);
+    }
+
+    #[inline(always)]
+    fn count_empty(&self, service: u32, version: usize) {
+        maps::count_empty(service, version as u32);
+    }
+
+    #[inline(always)]
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32) {
         let first = if inbound {
             Counter::PacketsIn
@@ -163,7 +227,8 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn listed(&self, list: u32, address: Address) -> bool {
-        list != 0 && maps::listed(&PrefixKey::new(list, address))
+        let [a, b] = address.0;
+        list != 0 && maps::listed(list, a, b)
     }
 
     #[inline(always)]

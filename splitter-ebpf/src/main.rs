@@ -27,7 +27,7 @@ use aya_ebpf::{
 };
 use splitter_common::{
     engine::{self, Aside, Outcome},
-    layout::Control,
+    layout::{self, Control, Left},
     reason::{self, Reason, Verdict},
 };
 
@@ -45,7 +45,19 @@ pub fn splitter_frags(ctx: XdpContext) -> u32 {
     go(&ctx, XdpPacket::with_frags(&ctx), &maps::ASIDE_FRAGS)
 }
 
-/// What `splitter` leaves aside: ICMP, and answers to what is too big.
+/// What `splitter` leaves to the service: new flows, and whether open ones may go on.
+#[xdp]
+pub fn splitter_decide(ctx: XdpContext) -> u32 {
+    decide(&ctx, XdpPacket::linear(&ctx), &maps::ASIDE)
+}
+
+/// What `splitter_frags` leaves to the service.
+#[xdp(frags)]
+pub fn splitter_decide_frags(ctx: XdpContext) -> u32 {
+    decide(&ctx, XdpPacket::with_frags(&ctx), &maps::ASIDE_FRAGS)
+}
+
+/// What `splitter` leaves aside: ICMP, and answers to what is too big or was ended.
 #[xdp]
 pub fn splitter_aside(ctx: XdpContext) -> u32 {
     answer(&ctx, XdpPacket::linear(&ctx))
@@ -68,22 +80,45 @@ pub fn clock(_ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<1>) -> u32 {
+fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) -> u32 {
     let kernel = Kernel::new(ctx);
     let outcome = engine::process(&mut packet, &kernel);
-    if !matches!(outcome.aside, Aside::Nothing) {
-        maps::leave_aside(outcome.number);
+    if matches!(outcome.aside, Aside::Decide) {
         // SAFETY: nothing here needs to be dropped. When the program is not there, this one goes
         // on, and the outcome stands.
-        unsafe { aside.tail_call(ctx, 0) };
+        unsafe { aside.tail_call(ctx, layout::DECIDES) };
+    } else {
+        leave_aside(ctx, aside, &outcome);
     }
     conclude(&kernel, &outcome)
 }
 
 #[inline(always)]
+fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) -> u32 {
+    let kernel = Kernel::new(ctx);
+    let outcome = engine::decide(&mut packet, &kernel);
+    leave_aside(ctx, aside, &outcome);
+    conclude(&kernel, &outcome)
+}
+
+/// Leaves the packet to the program that answers, if it is one to be answered.
+#[inline(always)]
+fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<2>, outcome: &Outcome) {
+    if !matches!(outcome.aside, Aside::Nothing) {
+        maps::leave(Left {
+            aside: outcome.aside as u32,
+            number: outcome.number,
+            ..Left::default()
+        });
+        // SAFETY: as in `go`.
+        unsafe { aside.tail_call(ctx, layout::ANSWERS) };
+    }
+}
+
+#[inline(always)]
 fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
     let kernel = Kernel::new(ctx);
-    let outcome = engine::answer(&mut packet, &kernel, maps::left_aside());
+    let outcome = engine::answer(&mut packet, &kernel);
     conclude(&kernel, &outcome)
 }
 

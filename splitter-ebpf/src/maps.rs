@@ -11,16 +11,17 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use splitter_common::{
+    address::Address,
     capacity::{
         CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, FRAGMENTED_DATAGRAMS,
-        MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PENDING_FLOWS,
-        REASON_CELLS, TABLE_PAGES,
+        LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, MAX_VERSIONS,
+        PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_EVENT_CELLS, TABLE_PAGES,
     },
     engine::Parsed,
-    flow::{Cell, Table},
+    flow::{Cell, Table, recheck::RecheckRow},
     layout::{
-        BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow,
+        BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, Left, NextHop, Page, PrefixKey, ServiceRow,
     },
     packet::Inner,
 };
@@ -59,16 +60,26 @@ static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize 
 static COUNTERS: PerCpuArray<BackendCounters, { MAX_BACKENDS as usize }> = PerCpuArray::new();
 #[btf_map]
 static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
-/// The program that does what `splitter` leaves aside.
+/// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
 #[btf_map]
-pub(crate) static ASIDE: ProgramArray<1> = ProgramArray::new();
+pub(crate) static ASIDE: ProgramArray<2> = ProgramArray::new();
 /// The same for frames in several buffers: programs of the two kinds do not call each other.
 #[btf_map]
-pub(crate) static ASIDE_FRAGS: ProgramArray<1> = ProgramArray::new();
-/// The number of what is left aside. Pinned: a new process replaces the program aside before the
-/// one that calls it.
+pub(crate) static ASIDE_FRAGS: ProgramArray<2> = ProgramArray::new();
+/// What is left aside. Pinned as [`PARSED`] is: a new process replaces the programs aside before the
+/// one that calls them.
 #[btf_map]
-static LEFT_ASIDE: PerCpuArray<u32, 1> = PerCpuArray::new();
+static LEFT: PerCpuArray<Left, 1> = PerCpuArray::new();
+#[btf_map]
+static RECHECKS: Array<RecheckRow, { MAX_SERVICES as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static SERVICE_LIMITS: Array<u64, { MAX_SERVICES as usize }> = Array::new();
+#[btf_map]
+static CLIENT_LIMITS: LruHashMap<ClientKey, u64, { LIMITED_CLIENTS as usize }> = LruHashMap::new();
+#[btf_map]
+static TABLE_EVENTS: PerCpuArray<u64, { TABLE_EVENT_CELLS as usize }> = PerCpuArray::new();
+#[btf_map]
+static EMPTIED: PerCpuArray<u64, { MAX_SERVICES as usize * MAX_VERSIONS }> = PerCpuArray::new();
 #[btf_map]
 static INNER: PerCpuArray<MaybeUninit<Inner>, 1> = PerCpuArray::new();
 #[btf_map]
@@ -101,22 +112,107 @@ fn read_back<T>(cell: *mut MaybeUninit<T>, value: T) -> &'static T {
     }
 }
 
-/// Leaves a number to the program aside.
+/// What the program before this one kept of the packet.
 #[inline(always)]
-pub(crate) fn leave_aside(number: u32) {
-    if let Some(cell) = LEFT_ASIDE.get_ptr_mut(0) {
+pub(crate) fn kept() -> Option<&'static Parsed> {
+    // SAFETY: as in `keep`. A program is called only behind one that has kept what it read.
+    PARSED
+        .get_ptr(0)
+        .map(|cell| unsafe { &*cell.cast::<Parsed>() })
+}
+
+/// Leaves what the program aside must know.
+#[inline(always)]
+pub(crate) fn leave(left: Left) {
+    if let Some(cell) = LEFT.get_ptr_mut(0) {
         // SAFETY: as in `keep`.
-        unsafe { cell.write_volatile(number) };
+        unsafe { cell.write_volatile(left) };
     }
 }
 
-/// What was left aside; 0 for nothing.
+/// What was left aside.
 #[inline(always)]
-pub(crate) fn left_aside() -> u32 {
-    // SAFETY: as in `keep`.
-    LEFT_ASIDE
-        .get_ptr(0)
-        .map_or(0, |cell| unsafe { cell.read_volatile() })
+pub(crate) fn left() -> Option<&'static Left> {
+    LEFT.get(0)
+}
+
+/// The newest generation that a service's flows must be looked at for.
+#[inline(always)]
+pub(crate) fn recheck_newest(service: u32) -> u32 {
+    // SAFETY: a pointer from an array look-up is valid and aligned for its fields, of which the
+    // daemon writes each whole.
+    RECHECKS.get_ptr(service).map_or(0, |row| unsafe {
+        (&raw const (*row).newest).read_volatile()
+    })
+}
+
+/// All of that row, field by field: as a whole it would go over the stack.
+#[inline(always)]
+pub(crate) fn recheck(service: u32) -> RecheckRow {
+    let Some(row) = RECHECKS.get_ptr(service) else {
+        return RecheckRow::default();
+    };
+    // SAFETY: as in `recheck_newest`; the indices are in range.
+    let from = |slot: usize| unsafe { (&raw const (*row).from[slot]).read_volatile() };
+    // SAFETY: as above.
+    let at = |slot: usize| unsafe { (&raw const (*row).at[slot]).read_volatile() };
+    RecheckRow {
+        newest: recheck_newest(service),
+        denied_from: 0,
+        from: [from(0), from(1), from(2)],
+        zero: 0,
+        at: [at(0), at(1), at(2)],
+    }
+}
+
+/// When a service's next flow is due.
+#[inline(always)]
+pub(crate) fn service_due(service: u32) -> u64 {
+    volatile(SERVICE_LIMITS.get_ptr(service))
+}
+
+/// Writes that.
+#[inline(always)]
+pub(crate) fn set_service_due(service: u32, due_ns: u64) {
+    if let Some(cell) = SERVICE_LIMITS.get_ptr_mut(service) {
+        // SAFETY: a pointer from an array look-up is valid and aligned for its u64.
+        unsafe { cell.write_volatile(due_ns) }
+    }
+}
+
+/// When a client's next flow is due; 0 when it is not known.
+#[inline(always)]
+pub(crate) fn client_due(key: &ClientKey) -> u64 {
+    volatile(CLIENT_LIMITS.get_ptr(key))
+}
+
+/// Writes that.
+#[inline(always)]
+pub(crate) fn set_client_due(key: &ClientKey, due_ns: u64) {
+    match CLIENT_LIMITS.get_ptr_mut(key) {
+        // SAFETY: the element stays mapped for the program run; one that was recycled meanwhile is
+        // another client's, who waits for one flow at most.
+        Some(cell) => unsafe { cell.write_volatile(due_ns) },
+        // Without room this client is not limited.
+        None => {
+            let _refused = CLIENT_LIMITS.insert(key, &due_ns, 0);
+        }
+    }
+}
+
+/// Counts what happens to a flow table.
+#[inline(always)]
+pub(crate) fn count_table(event: u32) {
+    bump(TABLE_EVENTS.get_ptr_mut(event), 1);
+}
+
+/// Counts a new flow of a version without backend.
+#[inline(always)]
+pub(crate) fn count_empty(service: u32, version: u32) {
+    bump(
+        EMPTIED.get_ptr_mut(service * MAX_VERSIONS as u32 + version),
+        1,
+    );
 }
 
 /// Where the first fragment of a datagram went; a copy, since rows are recycled under readers.
@@ -250,11 +346,12 @@ pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
     }
 }
 
-/// Whether a prefix list has an address.
-#[inline(always)]
-pub(crate) fn listed(key: &PrefixKey) -> bool {
+/// Whether a prefix list has an address; a function of its own, for its key's room on the stack.
+#[inline(never)]
+pub(crate) fn listed(list: u32, a: u64, b: u64) -> bool {
+    let key = PrefixKey::new(list, Address([a, b]));
     PREFIXES
-        .get(&lpm_trie::Key::new(PrefixKey::BITS, *key))
+        .get(&lpm_trie::Key::new(PrefixKey::BITS, key))
         .is_some()
 }
 

@@ -4,10 +4,10 @@ use super::Parsed;
 use crate::{
     address::Address,
     clock::Jiffies,
-    flow::{Cell, Hop, Table},
+    flow::{Cell, Hop, Table, recheck::RecheckRow},
     layout::{
-        BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
-        FragmentRow, FrontendRow, ServiceRow,
+        BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
 };
@@ -22,10 +22,18 @@ pub trait Env {
     /// verifier knows nothing of how it came about: it walks what follows once, not once for each
     /// form that a packet can have.
     fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
+    /// What was kept of this packet by the program that left it to this one.
+    fn kept(&self) -> Option<&Parsed>;
+    /// Leaves what the next program must know beside that.
+    fn leave(&self, left: Left);
+    /// What was left to this program.
+    fn left(&self) -> Option<&Left>;
     /// The same for what an ICMP error quotes.
     fn keep_inner(&self, inner: Inner) -> Option<&Inner>;
     /// The interface the packet came in by.
     fn ingress_ifindex(&self) -> u32;
+    /// The precise time, nanoseconds of CLOCK_MONOTONIC.
+    fn now_ns(&self) -> u64;
     /// The time.
     fn jiffies(&self) -> Jiffies;
     /// A word of the control map; 0 when never written.
@@ -44,6 +52,18 @@ pub trait Env {
     fn service_word(&self, number: u32) -> u64;
     /// A service's row, both sides in one array: `2 * service + side`.
     fn service(&self, index: u32) -> Option<&ServiceRow>;
+    /// The newest generation that a service's open flows must be looked at for; 0 for none.
+    fn recheck_newest(&self, service: u32) -> u32;
+    /// What ends open flows of that row, and when.
+    fn recheck(&self, service: u32) -> RecheckRow;
+    /// When a service's next flow is due by its limit, nanoseconds; see [`crate::flow::limit`].
+    fn service_due(&self, service: u32) -> u64;
+    /// Writes that.
+    fn set_service_due(&self, service: u32, due_ns: u64);
+    /// The same for a client; 0 for one that is not known.
+    fn client_due(&self, key: &ClientKey) -> u64;
+    /// Writes that.
+    fn set_client_due(&self, key: &ClientKey, due_ns: u64);
     /// A table cell; 0 for none.
     fn table_cell(&self, page: u32, index: u32) -> u16;
     /// The words of the next hop to a backend.
@@ -60,6 +80,10 @@ pub trait Env {
     fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow);
     /// Adds 1 to a counter of a backend.
     fn count(&self, backend: u32, counter: Counter);
+    /// Counts what happens to a flow table.
+    fn count_table(&self, event: TableEvent);
+    /// Counts a new flow of a client whose version has no backend.
+    fn count_empty(&self, service: u32, version: usize);
     /// Counts one packet of `bytes` bytes, to the backend or from it.
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
     /// Whether a prefix list has an address; list 0 has none.

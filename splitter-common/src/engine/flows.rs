@@ -4,7 +4,7 @@
 use super::Env;
 use crate::{
     flow::{Entry, Table, hop::load_hop},
-    layout::{Counter, FlowKey, ServiceRow, Word},
+    layout::{Counter, FlowKey, ServiceRow, TableEvent, Word},
 };
 
 /// The row of a service that is in force.
@@ -50,7 +50,12 @@ pub(super) fn alive<E: Env>(
 /// Enters a flow and counts a refusal.
 #[inline(always)]
 pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry, hop: [u64; 3]) {
-    if !env.insert(table, key, &entry.pack(key.tag(), hop)) {
+    if env.insert(table, key, &entry.pack(key.tag(), hop)) {
+        env.count_table(match table {
+            Table::Pending => TableEvent::PendingInserts,
+            Table::Established => TableEvent::EstablishedInserts,
+        });
+    } else {
         env.count(entry.backend, Counter::InsertsRefused);
     }
 }
@@ -59,5 +64,15 @@ pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry
 #[inline(always)]
 pub(super) fn establish<E: Env>(env: &E, key: &FlowKey, found: &Found<E::Cell>, entry: &Entry) {
     insert(env, Table::Established, key, entry, load_hop(&found.cell));
-    env.remove(Table::Pending, key);
+    remove(env, Table::Pending, key);
+}
+
+/// Takes a flow out.
+#[inline(always)]
+pub(super) fn remove<E: Env>(env: &E, table: Table, key: &FlowKey) {
+    env.remove(table, key);
+    env.count_table(match table {
+        Table::Pending => TableEvent::PendingRemovals,
+        Table::Established => TableEvent::EstablishedRemovals,
+    });
 }

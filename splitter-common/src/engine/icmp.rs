@@ -3,7 +3,7 @@
 //!
 //! Sources: RFC 792, RFC 4443; RFC 5508 for what a translator does to errors.
 
-use super::{Aside, Directory, Env, Outcome, Parsed, Route, find, request, send};
+use super::{Aside, Directory, Env, Outcome, Parsed, Route, decision, find, send};
 use crate::{
     address::{Address, Family},
     checksum::Delta,
@@ -125,7 +125,7 @@ fn to_backend<E: Env>(
                 port: key.port,
                 protocol: inner.protocol,
             };
-            request::choose(env, vip.number, &question, true)?.backend
+            decision::backend_for(env, vip.number, &question)?
         }
     };
     let row = send::backend_row(env, parsed, backend)?;

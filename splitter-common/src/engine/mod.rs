@@ -1,11 +1,13 @@
 //! Owns the order of things: parse, filter, directory, then a request ([`request`]), a reply
-//! ([`reply`]) or a fragment behind the first ([`fragment`]), forwarded by [`send`]. ICMP ([`icmp`])
-//! and the answer to what is too big ([`too_big`]) are left aside for a program of their own. The
-//! XDP program is this code over the kernel's maps, the tests run it over maps of their own.
+//! ([`reply`]) or a fragment behind the first ([`fragment`]), forwarded by [`send`]. What a service
+//! must decide ([`decision`]) is left aside for a program of its own, and so are ICMP ([`icmp`]) and
+//! the answers to what is too big ([`too_big`]) or was ended ([`reset`]). The XDP programs are this
+//! code over the kernel's maps, the tests run it over maps of their own.
 //!
 //! Invariants: a packet that matched a frontend is never passed unmodified; anything that is not
 //! ours is passed untouched; every packet ends in exactly one [`Outcome`].
 
+mod decision;
 mod directory;
 mod env;
 mod flows;
@@ -14,6 +16,7 @@ mod icmp;
 mod outcome;
 mod reply;
 mod request;
+mod reset;
 mod send;
 mod too_big;
 
@@ -35,13 +38,14 @@ pub use self::{
 };
 
 /// A packet with its headers, as requests and replies see it.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Parsed {
-    network: Network,
-    transport: Transport,
-    now: Now,
+    pub(crate) network: Network,
+    pub(crate) transport: Transport,
+    pub(crate) now: Now,
     /// Whether the filter knows the destination.
-    to_known: bool,
+    pub(crate) to_known: bool,
 }
 
 /// Decides about a packet and edits it.
@@ -86,24 +90,40 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     }) else {
         return Outcome::pass(Reason::NotConfigured);
     };
-    let Decided {
-        forward,
-        goes_on,
-        end,
-    } = way(env, &directory, parsed);
-    if goes_on {
-        send::finish(packet, env, parsed, &forward)
+    let decided = way(env, &directory, parsed);
+    conclude(packet, env, parsed, &decided)
+}
+
+/// Decides about a packet that [`process`] left to its service, and edits it. The two programs may
+/// be of two processes: what one leaves to the other is part of the layout.
+#[inline(always)]
+pub fn decide<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
+    let Some((parsed, left)) = env.kept().zip(env.left()) else {
+        return Outcome::pass(Reason::NotConfigured);
+    };
+    let decided = decision::process(env, parsed, left);
+    conclude(packet, env, parsed, &decided)
+}
+
+#[inline(always)]
+fn conclude<P: Packet, E: Env>(
+    packet: &mut P,
+    env: &E,
+    parsed: &Parsed,
+    decided: &Decided,
+) -> Outcome {
+    if decided.goes_on {
+        send::finish(packet, env, parsed, &decided.forward)
     } else {
-        end
+        decided.end
     }
 }
 
-/// Does what [`process`] left aside, with the number of its outcome. Which it is, is seen from the
-/// packet: the two programs may be of two processes.
+/// Answers what [`process`] or [`decide`] left aside.
 #[inline(always)]
-pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, number: u32) -> Outcome {
+pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     let read = packet::network(packet).zip(Directory::in_force(env));
-    let Some((network, directory)) = read else {
+    let Some(((network, directory), left)) = read.zip(env.left()) else {
         return Outcome::pass(Reason::NotConfigured);
     };
     let Some(parsed) = env.keep(Parsed {
@@ -117,10 +137,18 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E, number: u32) -> Outcom
     }) else {
         return Outcome::pass(Reason::NotConfigured);
     };
-    if parsed.network.is_icmp() {
+    let (network, ifindex) = (&parsed.network, env.ingress_ifindex());
+    if network.is_icmp() {
         icmp::process(packet, env, &directory, parsed)
+    } else if left.aside == Aside::TooBig as u32 {
+        too_big::answer(packet, network, left.number, ifindex)
     } else {
-        too_big::answer(packet, &parsed.network, number, env.ingress_ifindex())
+        let reason = if left.aside == Aside::Refuse as u32 {
+            Reason::VersionEmpty
+        } else {
+            Reason::FlowCut
+        };
+        reset::answer(packet, network, ifindex, reason)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
 use super::{
-    Env, Found, Outcome, Parsed, Route, establish, find, insert,
+    Aside, Env, Found, Outcome, Parsed, Route, establish, find, insert,
     send::{self, Decided, Forward},
     service_row,
 };
@@ -17,7 +17,7 @@ use crate::{
     layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
         TCP,
-        tcp_flags::{ACK, SYN},
+        tcp_flags::{ACK, RST, SYN},
     },
     reason::{Reason, Verdict},
 };
@@ -59,6 +59,15 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         // The client has a flow under these ports with another backend; this must not reach it.
         return Decided::end(Outcome::drop(Reason::ReplyOfOtherBackend));
     }
+    // A RST is never answered with one: who is reset is told by the other end.
+    if found.found.entry.state & state::CUT != 0 && !is_reset(parsed) {
+        let cut = Outcome::drop(Reason::FlowCut);
+        return Decided::end(if parsed.network.protocol == TCP {
+            cut.aside(Aside::Reset)
+        } else {
+            cut
+        });
+    }
     if parsed.network.ttl <= 1 {
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
@@ -72,6 +81,11 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         establish(env, &key, &found.found, &entry);
     }
     Decided::on(to_client(vip, hop, entry.backend, Reason::Reply))
+}
+
+#[inline(always)]
+const fn is_reset(parsed: &Parsed) -> bool {
+    parsed.transport.segment.flags & RST != 0
 }
 
 /// A bare SYN is the backend's own connection. From the port that it serves at, what follows would
@@ -99,6 +113,7 @@ fn remember_own<E: Env>(
         service: frontend.service,
         version: 0,
         state: state::OWN,
+        checked: word.generation,
         seen: parsed.now.jiffies,
         began: parsed.now.jiffies,
         client_seq: 0,

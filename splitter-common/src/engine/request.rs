@@ -1,20 +1,23 @@
-//! Owns the client's side: the flow's backend, or a decision.
+//! Owns the client's side: the flow's backend. What has none, and what must be looked at once more,
+//! is left to [`super::decide`].
 
 use super::{
-    Env, Found, Outcome, Parsed, alive, establish, find, insert,
+    Aside, Env, Found, Outcome, Parsed, alive, establish, find, insert,
     send::{self, Decided},
-    service_row,
 };
 use crate::{
-    decide::{Question, decide_watched},
     flow::{
         Entry, Table,
         entry::state,
         hop::NO_HOP,
-        law::{self, Established, Pending, Unknown},
+        law::{self, Established, Pending},
+        recheck::must_look,
     },
-    layout::{Counter, Endpoint, FlowKey, ServiceRow},
-    packet::{TCP, tcp_flags::ACK},
+    layout::{Counter, Endpoint, FlowKey, Left},
+    packet::{
+        TCP,
+        tcp_flags::{ACK, RST},
+    },
     reason::{Reason, Verdict},
 };
 
@@ -22,6 +25,31 @@ use crate::{
 struct Target {
     backend: u32,
     reason: Reason,
+    /// 1: the service must be asked whether the flow may go on.
+    look: u64,
+}
+
+impl Target {
+    #[inline(always)]
+    const fn new(backend: u32, reason: Reason) -> Self {
+        Self {
+            backend,
+            reason,
+            look: 0,
+        }
+    }
+}
+
+/// The key of a client's packet.
+#[inline(always)]
+pub(super) const fn key_of(parsed: &Parsed, frontend: u16) -> FlowKey {
+    FlowKey {
+        client: parsed.network.source,
+        client_port: parsed.transport.source_port,
+        frontend,
+        port: parsed.transport.destination_port,
+        zero: 0,
+    }
 }
 
 /// A packet to a VIP.
@@ -30,28 +58,35 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
     if parsed.network.ttl <= 1 {
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
-    let key = FlowKey {
-        client: parsed.network.source,
-        client_port: parsed.transport.source_port,
-        frontend: vip.frontend,
-        port: parsed.transport.destination_port,
-        zero: 0,
-    };
+    let key = key_of(parsed, vip.frontend);
+    let newest = env.recheck_newest(vip.number);
     let established = env.flow(Table::Established, &key);
-    let in_the_way = established.is_some();
+    let found = established.is_some();
     let known = if parsed.network.protocol == TCP {
-        tcp(env, parsed, vip, &key, established)
+        tcp(env, parsed, vip, &key, established, newest)
     } else {
-        udp(env, parsed, vip, &key, established)
+        udp(env, parsed, vip, &key, established, newest)
     };
-    let target = match known {
+    // A RST is never answered with one (RFC 9293, section 3.5.2): it goes to its flow's backend.
+    let goes_on = (parsed.transport.segment.flags / RST) as u64;
+    let open = match known {
+        Some(target) if target.look & !goes_on & 1 == 0 => {
+            return send::to_backend(env, parsed, target.backend, target.reason);
+        }
         Some(target) => target,
-        None => match new_flow(env, parsed, vip, &key, in_the_way) {
-            Ok(target) => target,
-            Err(outcome) => return Decided::end(outcome),
-        },
+        None => Target::new(0, Reason::NewFlow),
     };
-    send::to_backend(env, parsed, target.backend, target.reason)
+    env.leave(Left {
+        aside: Aside::Decide as u32,
+        number: 0,
+        service: vip.number,
+        backend: open.backend,
+        frontend: vip.frontend,
+        established: (found && !matches!(open.reason, Reason::Pending)) as u16,
+        zero: 0,
+    });
+    let without = Outcome::inconsistent(Verdict::Drop, vip.number);
+    Decided::end(without.aside(Aside::Decide))
 }
 
 /// The backend of a known TCP flow; `established` is what stands under its key in that table.
@@ -62,6 +97,7 @@ fn tcp<E: Env>(
     vip: &Endpoint,
     key: &FlowKey,
     established: Option<E::Cell>,
+    newest: u32,
 ) -> Option<Target> {
     let segment = &parsed.transport.segment;
     // The live entry is not kept across the next look-up but read again in the rare case that
@@ -72,7 +108,7 @@ fn tcp<E: Env>(
             Established::Use { entry, write } => {
                 let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
                 if !marked {
-                    return Some(use_established(env, &found, &entry, write));
+                    return Some(use_established(env, &found, &entry, write, newest));
                 }
                 live = true;
             }
@@ -89,18 +125,12 @@ fn tcp<E: Env>(
                     env.count(entry.backend, Counter::SynRetransmits);
                 }
                 entry.store_state(&found.cell);
-                return Some(Target {
-                    backend: entry.backend,
-                    reason: Reason::Pending,
-                });
+                return Some(Target::new(entry.backend, Reason::Pending));
             }
             Pending::Complete(entry) => {
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
-                return Some(Target {
-                    backend: entry.backend,
-                    reason: Reason::Handshake,
-                });
+                return Some(Target::new(entry.backend, Reason::Handshake));
             }
             Pending::Use(_) | Pending::Miss => {}
         }
@@ -111,7 +141,7 @@ fn tcp<E: Env>(
     let found = find(env, Table::Established, key, vip.born)?;
     let entry = match law::established(found.entry, segment, parsed.now) {
         Established::Use { entry, write } => {
-            return Some(use_established(env, &found, &entry, write));
+            return Some(use_established(env, &found, &entry, write, newest));
         }
         Established::Beside(entry) => entry,
         Established::Miss => return None,
@@ -141,14 +171,17 @@ fn open_beside<E: Env>(
     insert(env, Table::Pending, key, &pending, NO_HOP);
     env.count(entry.backend, Counter::NewFlows);
     env.count(entry.backend, Counter::SynsBegun);
-    Target {
-        backend: entry.backend,
-        reason: Reason::NewFlow,
-    }
+    Target::new(entry.backend, Reason::NewFlow)
 }
 
 #[inline(always)]
-fn use_established<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, write: bool) -> Target {
+fn use_established<E: Env>(
+    env: &E,
+    found: &Found<E::Cell>,
+    entry: &Entry,
+    write: bool,
+    newest: u32,
+) -> Target {
     if write {
         count_reset(env, found.entry.state, entry);
         entry.store_state(&found.cell);
@@ -156,12 +189,13 @@ fn use_established<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, write
     Target {
         backend: entry.backend,
         reason: Reason::Established,
+        look: must_look(entry, newest),
     }
 }
 
 /// Counts a RST of the client the first time it marks its flow.
 #[inline(always)]
-fn count_reset<E: Env>(env: &E, before: u8, entry: &Entry) {
+fn count_reset<E: Env>(env: &E, before: u16, entry: &Entry) {
     if entry.state & !before & state::RST_CLIENT != 0 {
         env.count(entry.backend, Counter::ResetsByClient);
     }
@@ -175,6 +209,7 @@ fn udp<E: Env>(
     vip: &Endpoint,
     key: &FlowKey,
     established: Option<E::Cell>,
+    newest: u32,
 ) -> Option<Target> {
     let established = established.and_then(|cell| alive(env, cell, key, vip.born));
     let (found, life_s, reason) = if let Some(found) = established {
@@ -194,115 +229,6 @@ fn udp<E: Env>(
     Some(Target {
         backend: entry.backend,
         reason,
+        look: must_look(&entry, newest),
     })
-}
-
-/// What a service decides about a flow that is not known.
-pub(super) struct Choice<'a> {
-    row: &'a ServiceRow,
-    version: usize,
-    /// Whether the client belongs to another version.
-    diverted: bool,
-    /// The backend's number; never 0.
-    pub(super) backend: u32,
-}
-
-/// Decides about a flow.
-#[inline(always)]
-pub(super) fn choose<'a, E: Env>(
-    env: &'a E,
-    service: u32,
-    question: &Question,
-    watched: bool,
-) -> Result<Choice<'a>, Outcome> {
-    let Some(row) = service_row(env, service).filter(|row| row.generation != 0) else {
-        return Err(Outcome::inconsistent(Verdict::Drop, service));
-    };
-    let decision = decide_watched(row, question, watched);
-    if decision.table.cells == 0 {
-        return Err(Outcome::drop(Reason::VersionEmpty));
-    }
-    let page_cells = crate::capacity::PAGE_CELLS as u32;
-    let page = decision.table.page + decision.cell / page_cells;
-    let backend = env.table_cell(page, decision.cell % page_cells) as u32;
-    if backend == 0 {
-        return Err(Outcome::drop(Reason::VersionEmpty));
-    }
-    Ok(Choice {
-        row,
-        version: decision.version,
-        diverted: decision.version != decision.assigned,
-        backend,
-    })
-}
-
-/// Decides about a packet of no known flow and remembers the flow. `in_the_way`: an entry that law
-/// or births made a miss stands in the established table.
-#[inline(always)]
-fn new_flow<E: Env>(
-    env: &E,
-    parsed: &Parsed,
-    vip: &Endpoint,
-    key: &FlowKey,
-    in_the_way: bool,
-) -> Result<Target, Outcome> {
-    let question = Question {
-        client: key.client,
-        client_port: key.client_port,
-        port: key.port,
-        protocol: parsed.network.protocol,
-    };
-    let is_tcp = parsed.network.protocol == TCP;
-    let unknown = if is_tcp {
-        law::unknown(&parsed.transport.segment)
-    } else {
-        Unknown::New
-    };
-    // What goes on already stays where it is, whoever watches.
-    let watched = !matches!(unknown, Unknown::New) || send::is_vouched(env);
-    let Choice {
-        row,
-        version,
-        diverted,
-        backend,
-    } = choose(env, vip.number, &question, watched)?;
-    if env
-        .backend(backend)
-        .is_some_and(|row| row.address == key.client)
-    {
-        return Err(Outcome::drop(Reason::Hairpin));
-    }
-    let (state, reason) = match unknown {
-        Unknown::New => (0, Reason::NewFlow),
-        Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
-    };
-    if !matches!(unknown, Unknown::AdoptOnce) {
-        let entry = Entry {
-            generation: row.generation,
-            backend,
-            service: vip.number as u16,
-            version: version as u8,
-            state,
-            seen: parsed.now.jiffies,
-            began: parsed.now.jiffies,
-            client_seq: parsed.transport.segment.seq,
-            server_seq: 0,
-        };
-        if in_the_way {
-            env.remove(Table::Established, key);
-        }
-        insert(env, Table::Pending, key, &entry, NO_HOP);
-    }
-    if matches!(unknown, Unknown::New) {
-        env.count(backend, Counter::NewFlows);
-        if is_tcp {
-            env.count(backend, Counter::SynsBegun);
-        }
-        if diverted {
-            env.count(backend, Counter::Diverted);
-        }
-    } else {
-        env.count(backend, Counter::Adopted);
-    }
-    Ok(Target { backend, reason })
 }

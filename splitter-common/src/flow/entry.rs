@@ -44,25 +44,29 @@ impl Cell for core::cell::Cell<[u64; 8]> {
 /// State bits of an entry.
 pub mod state {
     /// TCP: the backend's SYN-ACK was seen, its sequence number is known.
-    pub const ANSWERED: u8 = 0x01;
+    pub const ANSWERED: u16 = 0x01;
     /// Entered for a packet without SYN.
-    pub const ADOPTED: u8 = 0x02;
+    pub const ADOPTED: u16 = 0x02;
     /// The backend's own connection to the one who would be the client: no flow of a VIP.
-    pub const OWN: u8 = 0x04;
+    pub const OWN: u16 = 0x04;
     /// The client sent RST.
-    pub const RST_CLIENT: u8 = 0x08;
+    pub const RST_CLIENT: u16 = 0x08;
     /// The backend sent RST.
-    pub const RST_SERVER: u8 = 0x10;
+    pub const RST_SERVER: u16 = 0x10;
     /// The client sent FIN.
-    pub const FIN_CLIENT: u8 = 0x20;
+    pub const FIN_CLIENT: u16 = 0x20;
     /// The backend sent FIN.
-    pub const FIN_SERVER: u8 = 0x40;
+    pub const FIN_SERVER: u16 = 0x40;
     /// A pending handshake stands beside this established flow.
-    pub const BESIDE: u8 = 0x80;
+    pub const BESIDE: u16 = 0x80;
+    /// The service decides otherwise by now; the flow goes on until its time is up.
+    pub const LEAVING: u16 = 0x100;
+    /// The flow was ended here: who still speaks is told so.
+    pub const CUT: u16 = 0x200;
     /// Either FIN.
-    pub const FIN: u8 = FIN_CLIENT | FIN_SERVER;
+    pub const FIN: u16 = FIN_CLIENT | FIN_SERVER;
     /// Either RST.
-    pub const RST: u8 = RST_CLIENT | RST_SERVER;
+    pub const RST: u16 = RST_CLIENT | RST_SERVER;
 }
 
 /// A flow, without the way back to its client.
@@ -77,7 +81,9 @@ pub struct Entry {
     /// Version index.
     pub version: u8,
     /// [`state`] bits.
-    pub state: u8,
+    pub state: u16,
+    /// The newest generation that this flow is known to follow; see [`super::recheck`].
+    pub checked: u32,
     /// When a packet last refreshed the entry.
     pub seen: Jiffies32,
     /// When the entry was made.
@@ -115,7 +121,7 @@ impl Entry {
                 hop[0],
                 hop[1],
                 hop[2],
-                self.state as u64,
+                self.state_word(),
             ],
         }
     }
@@ -142,7 +148,8 @@ impl Entry {
             backend: identity as u32,
             service: (identity >> 32) as u16,
             version: (identity >> 48) as u8,
-            state: state as u8,
+            state: state as u16,
+            checked: (state >> 32) as u32,
             seen: Jiffies32(time as u32),
             began: Jiffies32((time >> 32) as u32),
             client_seq: seqs as u32,
@@ -153,7 +160,7 @@ impl Entry {
     /// Writes state and time back.
     #[inline(always)]
     pub fn store_state<C: Cell>(&self, cell: &C) {
-        cell.set_word(7, self.state as u64);
+        cell.set_word(7, self.state_word());
         cell.set_word(2, self.time_word());
     }
 
@@ -166,6 +173,11 @@ impl Entry {
     #[inline(always)]
     const fn identity_word(&self) -> u64 {
         self.backend as u64 | (self.service as u64) << 32 | (self.version as u64) << 48
+    }
+
+    #[inline(always)]
+    const fn state_word(&self) -> u64 {
+        self.state as u64 | (self.checked as u64) << 32
     }
 
     #[inline(always)]
@@ -186,7 +198,8 @@ mod tests {
             backend: 70_000,
             service: 0xfffe,
             version: 7,
-            state: state::BESIDE | state::ANSWERED,
+            state: state::BESIDE | state::CUT,
+            checked: 0x0506_0708,
             seen: Jiffies32(u32::MAX),
             began: Jiffies32(5),
             client_seq: 0xdead_beef,

@@ -34,6 +34,7 @@ pub const fn udp_life_s(table: Table) -> u32 {
 }
 
 /// The time, and how to read it.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The time.
@@ -129,8 +130,8 @@ pub fn is_over(entry: &Entry, now: Now) -> bool {
 /// The marks of one end.
 #[derive(Clone, Copy)]
 struct End {
-    fin: u8,
-    rst: u8,
+    fin: u16,
+    rst: u16,
 }
 
 const CLIENT: End = End {
@@ -171,7 +172,8 @@ pub fn established(entry: Entry, segment: &Segment, now: Now) -> Established {
         return Established::Miss;
     }
     if is_bare_syn(segment) {
-        if entry.state & (state::RST | state::FIN) != 0 {
+        let ends = state::RST | state::FIN | state::CUT;
+        if entry.state & ends != 0 {
             return Established::Miss;
         }
         return Established::Beside(entry);

@@ -9,13 +9,14 @@ fn at(seconds: u32) -> Now {
     }
 }
 
-fn entry(state: u8) -> Entry {
+fn entry(state: u16) -> Entry {
     Entry {
         generation: 1,
         backend: 1,
         service: 0,
         version: 0,
         state,
+        checked: 1,
         seen: at(0).jiffies,
         began: at(0).jiffies,
         client_seq: 1_000,

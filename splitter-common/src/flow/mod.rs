@@ -1,8 +1,11 @@
-//! Owns flows: what an entry holds ([`entry`], [`hop`]) and what a packet does to it ([`law`]).
+//! Owns flows: what an entry holds ([`entry`], [`hop`]), what a packet does to it ([`law`]), and what
+//! becomes of it when the service decides otherwise ([`recheck`]).
 
 pub mod entry;
 pub mod hop;
 pub mod law;
+pub mod limit;
+pub mod recheck;
 
 pub use entry::{Cell, Entry, Table};
 pub use hop::Hop;

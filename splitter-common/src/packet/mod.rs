@@ -61,6 +61,7 @@ pub trait Packet {
 
 /// What follows the IP header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum Form {
     /// The whole payload of `protocol`.
     Whole,
@@ -76,6 +77,7 @@ pub enum Form {
 }
 
 /// An IP header.
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
     /// Address family.
@@ -120,6 +122,7 @@ impl Network {
 }
 
 /// What the flow law must know of a segment; all zero for UDP.
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Segment {
     /// [`tcp_flags`].
@@ -133,6 +136,7 @@ pub struct Segment {
 }
 
 /// A TCP or UDP header; ports in native order.
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Transport {
     /// Source port.

@@ -11,7 +11,7 @@ pub fn transport<P: Packet>(packet: &P, network: &Network) -> Option<Transport> 
     let room = network.length.checked_sub((network.l4 - L3) as u32)?;
     let whole = matches!(network.form, Form::Whole);
     if network.protocol == TCP {
-        let h = packet.read::<{ TcpHdr::LEN / 2 }>(network.l4)?;
+        let h = packet.read::<{ TcpHdr::LEN / 2 }>(network.l4())?;
         let header = (low(h[6]) >> 4) as u32 * 4;
         if header < TcpHdr::LEN as u32 || header > room {
             return None;
@@ -28,7 +28,7 @@ pub fn transport<P: Packet>(packet: &P, network: &Network) -> Option<Transport> 
             },
         })
     } else {
-        let h = packet.read::<{ UdpHdr::LEN / 2 }>(network.l4)?;
+        let h = packet.read::<{ UdpHdr::LEN / 2 }>(network.l4())?;
         let length = u16::from_be(h[2]) as u32;
         // A first fragment has the length of the whole datagram.
         let fits = if whole {

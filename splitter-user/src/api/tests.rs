@@ -146,6 +146,7 @@ fn weights(dry_run: bool) -> WeightSet {
     let weights = BTreeMap::from([("canary".to_owned(), "5%".to_owned())]);
     WeightSet {
         weights,
+        flows: None,
         reason: None,
         dry_run,
     }
@@ -166,6 +167,7 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         backend: "[2001:db8::11]:80".into(),
         version: None,
         weight: None,
+        flows: None,
         reason: None,
         dry_run: true,
     };

@@ -13,6 +13,8 @@ pub use backend::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::model::FlowFate;
+
 /// What the daemon and the kernel are doing: `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -254,6 +256,9 @@ pub struct Supervision {
 pub struct WeightSet {
     /// New weights by version; versions left out keep theirs.
     pub weights: BTreeMap<String, String>,
+    /// What becomes of open flows that the service decides otherwise by now; its own `flows` without.
+    #[serde(default)]
+    pub flows: Option<FlowFate>,
     /// Why, for whoever reads the status later.
     #[serde(default)]
     pub reason: Option<String>,

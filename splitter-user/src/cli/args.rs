@@ -12,7 +12,7 @@ use splitter_common::weight::Weight;
 use super::backend::BackendCommand;
 use super::exit;
 use crate::model::{
-    DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
+    DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR, FlowFate,
     ServeOptions, Vip,
 };
 
@@ -229,6 +229,10 @@ pub enum ServiceCommand {
 /// What every change takes.
 #[derive(Clone, Debug, Args)]
 pub struct ChangeArgs {
+    /// What becomes of open flows that would be decided otherwise by now: keep, drain=5m or reset;
+    /// without it, what the service's `flows` says
+    #[arg(long, value_name = "FATE")]
+    pub flows: Option<FlowFate>,
     /// Why, for whoever reads the status later
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -135,6 +135,7 @@ fn change(
         backend,
         version,
         weight,
+        flows: args.flows,
         reason: args.reason,
         dry_run: args.dry_run,
     };

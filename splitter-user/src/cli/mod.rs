@@ -177,6 +177,7 @@ fn set_weights(
 ) -> anyhow::Result<String> {
     let change = WeightSet {
         weights: by_version(weights)?,
+        flows: args.flows,
         reason: args.reason,
         dry_run: args.dry_run,
     };

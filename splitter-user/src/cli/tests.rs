@@ -43,11 +43,13 @@ fn commands_are_read_as_meant() {
     let Command::Weight(WeightCommand::Set {
         service,
         weights,
-        change: ChangeArgs {
-            dry_run,
-            output,
-            reason,
-        },
+        change:
+            ChangeArgs {
+                flows: None,
+                dry_run,
+                output,
+                reason,
+            },
     }) = parse(line).expect("good").command
     else {
         panic!("weight set")

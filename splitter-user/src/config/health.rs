@@ -224,16 +224,10 @@ pub(super) fn duration(
 
 /// Reads a version's `on_empty`.
 pub(super) fn on_empty(section: &Section<'_, '_, '_>) -> Option<OnEmpty> {
-    let text = section.text("on_empty")?;
-    if *text.get_ref() == "reset" {
-        let message = "on_empty \"reset\" is not supported yet: write \"drop\", \"baseline\" or \
-                       \"keep\"";
-        section.error(&text.span(), message);
-        return None;
-    }
     let words = [
         ("baseline", OnEmpty::Baseline),
         ("keep", OnEmpty::Keep),
+        ("reset", OnEmpty::Reset),
         ("drop", OnEmpty::Drop),
     ];
     section.choice("on_empty", &words)
@@ -247,7 +241,7 @@ pub(super) fn sound(draft: &ServiceDraft, faults: &mut Faults) {
         if itself(version) {
             let message = format!(
                 "service \"{}\", version \"{}\": the baseline cannot be served by itself when it \
-                 is empty: write `on_empty = \"keep\"` or \"drop\"",
+                 is empty: write `on_empty = \"keep\"`, \"reset\" or \"drop\"",
                 service.name, version.name
             );
             faults.add(&places.at, message);

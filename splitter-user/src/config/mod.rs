@@ -9,6 +9,7 @@ mod check;
 mod draft;
 mod error;
 mod files;
+mod flows;
 mod health;
 mod nearest;
 mod parse;

@@ -18,6 +18,7 @@ pub fn backend(text: &str, weight: u16) -> Result<Backend, String> {
             address,
             port,
             weight,
+            leaving: false,
         }),
     }
 }

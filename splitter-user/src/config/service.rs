@@ -5,6 +5,7 @@ use toml::de::DeValue;
 
 use super::address::usable;
 use super::draft::ServiceDraft;
+use super::flows::{flows, limits};
 use super::health::health;
 use super::parse::check_name;
 use super::prefix::prefixes;
@@ -23,6 +24,10 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "release",
         "salt_group",
         "direct",
+        "deny",
+        "allow",
+        "limit",
+        "flows",
         "failsafe_max_weight",
         "health",
         "version",
@@ -47,6 +52,10 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         release: label("release").unwrap_or_else(|| "1".to_owned()),
         salt_group: label("salt_group"),
         direct: prefixes(section, "direct"),
+        deny: prefixes(section, "deny"),
+        allow: prefixes(section, "allow"),
+        limits: limits(section),
+        flows: flows(section),
         fail_safe_max: fail_safe_max(section),
         supervised: false,
         versions: Vec::new(),

@@ -129,6 +129,7 @@ fn backend(section: &Section<'_, '_, '_>, node: &Node<'_>) -> Option<Backend> {
                 address,
                 port,
                 weight,
+                leaving: false,
             })
         }
         Err(error) => {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     core::{Core, now_text},
     fares,
+    fate::Fate,
 };
 use crate::{
     api::{
@@ -49,7 +50,8 @@ pub(super) fn change(
         state,
     } = change;
     if !asked.dry_run {
-        core.apply_asked(config, state)?;
+        let fate = asked.flows.unwrap_or(core.service(name)?.flows);
+        core.apply_asked(config, state, Fate::Of(name, fate))?;
         // What a start told of this backend is over.
         let told = format!("service {name}: the file changed backend {backend};");
         core.warnings.retain(|line| !line.starts_with(&told));

@@ -11,7 +11,7 @@ use std::{
 use splitter_common::layout::Counter;
 use tokio::sync::{Mutex, Notify};
 
-use super::{answers::Answers, refusal};
+use super::{answers::Answers, fate::Fate, refusal};
 use crate::{
     api::{Refusal, types},
     config::nearest,
@@ -109,14 +109,24 @@ impl Core {
 
     /// Puts `config` in force: numbers, room in the kernel, disk, switch, in this order. On an error
     /// before the disk nothing has changed; after it the commit is tried again.
-    pub(super) fn apply(&mut self, config: Config, state: State) -> anyhow::Result<()> {
-        let planned = self.plan(config, state)?;
+    pub(super) fn apply(
+        &mut self,
+        config: Config,
+        state: State,
+        fate: Fate<'_>,
+    ) -> anyhow::Result<()> {
+        let planned = self.plan(config, state, fate)?;
         self.put(planned)
     }
 
     /// The same for somebody who asked, and is told what became of it.
-    pub(super) fn apply_asked(&mut self, config: Config, state: State) -> Result<(), Refusal> {
-        self.apply(config, state).map_err(|error| {
+    pub(super) fn apply_asked(
+        &mut self,
+        config: Config,
+        state: State,
+        fate: Fate<'_>,
+    ) -> Result<(), Refusal> {
+        self.apply(config, state, fate).map_err(|error| {
             let refusal = Refusal::internal(format!("{error:#}"));
             refusal.with_hint(if self.unfinished.is_some() {
                 "the change is on disk and is tried again; see `splitter status`"
@@ -127,9 +137,16 @@ impl Core {
     }
 
     /// All of a change that can be refused.
-    pub(super) fn plan(&mut self, config: Config, mut state: State) -> anyhow::Result<Planned> {
+    pub(super) fn plan(
+        &mut self,
+        config: Config,
+        mut state: State,
+        fate: Fate<'_>,
+    ) -> anyhow::Result<Planned> {
         let served = self.plan_serving(&config, &state);
-        let next = state.numbers.next(&served, &self.secret, &self.plane)?;
+        let mut next = state.numbers.next(&served, &self.secret, &self.plane)?;
+        let ends = fate.ends_after_s(&config, &state.numbers, &next);
+        next.end_flows(&state.numbers, &ends);
         let changed: Vec<String> = config
             .services
             .iter()

@@ -109,6 +109,10 @@ fn items(service: &Service) -> Items {
         release,
         salt_group,
         direct,
+        deny,
+        allow,
+        limits,
+        flows,
         fail_safe_max,
         // Not the file's to change.
         supervised: _,
@@ -130,11 +134,15 @@ fn items(service: &Service) -> Items {
             .iter()
             .map(|group| ("salt group".to_owned(), group.clone())),
     );
-    items.extend(
-        direct
-            .iter()
-            .map(|prefix| (format!("direct {prefix}"), String::new())),
-    );
+    items.push(("flows".to_owned(), flows.to_string()));
+    for (word, prefixes) in [("direct", direct), ("deny", deny), ("allow", allow)] {
+        let each = prefixes.iter();
+        items.extend(each.map(|prefix| (format!("{word} {prefix}"), String::new())));
+    }
+    for (what, limit) in [("limit", limits.all), ("limit of a client", limits.each)] {
+        let text = limit.map(|limit| format!("{}/s, burst {}", limit.flows_per_s, limit.burst));
+        items.extend(text.map(|text| (what.to_owned(), text)));
+    }
     if let Some(health) = health {
         let text = serde_json::to_string(health).unwrap_or_default();
         items.push(("health".to_owned(), text));

@@ -144,6 +144,7 @@ pub(super) fn of_version(service: &Service, at: usize, served: &[VersionServed])
         told.push(match version.on_empty() {
             OnEmpty::Baseline => format!("{lead}: {}", guests(service, served, this)),
             OnEmpty::Keep => format!("{lead}: its last table stays"),
+            OnEmpty::Reset => format!("{lead}: new connections of its clients are reset"),
             OnEmpty::Drop => format!("{lead}: new flows of its clients are dropped"),
         });
     }

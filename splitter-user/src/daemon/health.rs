@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     core::{Core, Daemon, now_text},
+    fate::Fate,
     turns::of_turn,
 };
 use crate::{
@@ -165,7 +166,7 @@ impl Core {
             return self.book.settle(&self.config, now);
         }
         let (config, state) = (self.config.clone(), self.state.clone());
-        match self.apply(config, state) {
+        match self.apply(config, state, Fate::Keep) {
             Ok(()) => log::info!(
                 "generation {}: backends of {} by their health",
                 self.state.numbers.generation,

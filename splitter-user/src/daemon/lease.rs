@@ -1,7 +1,10 @@
 //! Owns the supervision of releases: whether new flows fall back to the baseline when this daemon
 //! no longer watches, which the kernel sees by the lease that is no longer renewed.
 
-use super::core::{Core, now_text};
+use super::{
+    core::{Core, now_text},
+    fate::Fate,
+};
 use crate::{
     api::{
         Actor, Refusal,
@@ -47,7 +50,7 @@ pub(super) fn supervise(
         }
     }
     if config != core.config {
-        core.apply_asked(config, state)?;
+        core.apply_asked(config, state, Fate::Keep)?;
         let word = if wanted.on { "begins" } else { "ends" };
         log::info!("supervision of {} {word} by {actor}", names.join(", "));
     }

@@ -10,6 +10,7 @@ mod core;
 mod difference;
 mod explain;
 mod fares;
+mod fate;
 mod health;
 mod heap;
 mod hops;

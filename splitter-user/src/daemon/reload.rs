@@ -12,7 +12,9 @@ use tokio::signal::unix::Signal;
 use super::{
     attach::{self, Survey},
     core::{Core, Daemon, Planned, now_text},
-    difference, hops, refused,
+    difference,
+    fate::Fate,
+    hops, refused,
 };
 use crate::{
     api::{
@@ -92,7 +94,9 @@ async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, 
         let found = hops::look_up(core, net, &config).await;
         Some(found.map_err(|error| Refusal::internal(format!("{error:#}")))?)
     };
-    let planned = core.plan(config, state).map_err(refused)?;
+    let planned = core
+        .plan(config, state, Fate::OfServices)
+        .map_err(refused)?;
     let Some(hops) = hops else {
         core.discard(planned);
         return Ok(report);

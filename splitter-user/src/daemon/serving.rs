@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use crate::{
-    health::{Served, serve},
+    health::{Served, mark_leaving, serve},
     model::{Backend, Config, Service, Version},
     state::State,
 };
@@ -24,7 +24,9 @@ impl Core {
         let now = self.now();
         let services = config.services.iter().map(|service| {
             if is_plain(service, state) {
-                return service.clone();
+                let mut plain = service.clone();
+                mark_leaving(&mut plain, |_, _| false);
+                return plain;
             }
             let given = state.numbers.services.get(&service.name);
             if let Some(given) = given {

@@ -11,6 +11,7 @@ use super::{
     LEASE_S,
     attach::{self, Undo},
     core::Core,
+    fate::Fate,
     hops, host, refusal, takeover,
 };
 use crate::{
@@ -124,7 +125,7 @@ async fn bring_up(
     told.extend(dropped);
     core.warnings = told;
     core.book = Book::restored(&state.health, &config, core.began.elapsed());
-    let planned = core.plan(config, state)?;
+    let planned = core.plan(config, state, Fate::OfServices)?;
     if core.plane.adopted() {
         let attached = core.plane.take_over().map_err(refusal);
         let attached = attached.and_then(|()| attach::attach_all(core, &survey, undo));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use splitter_common::weight::Weight;
 
-use super::core::{Core, now_text};
+use super::{
+    core::{Core, now_text},
+    fate::Fate,
+};
 use crate::{
     api::{
         Actor, Refusal,
@@ -91,7 +94,8 @@ fn put_in_force(
         };
         state.overlays.insert(after.name.clone(), record);
     }
-    core.apply_asked(config, state)?;
+    let fate = change.flows.unwrap_or(after.flows);
+    core.apply_asked(config, state, Fate::Of(&after.name, fate))?;
     // What a start told of these weights is over.
     let told = format!("service {}: ", after.name);
     core.warnings.retain(|line| !line.starts_with(&told));

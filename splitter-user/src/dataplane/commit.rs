@@ -132,8 +132,15 @@ impl DataPlane {
             self.maps.frontends.write(*number, row);
         }
         for (number, row) in &image.backends {
-            if self.maps.backends.read(*number) != *row {
+            let there = self.maps.backends.read(*number);
+            let leaving = BackendRow {
+                leaving: row.leaving,
+                ..there
+            };
+            if leaving != *row {
                 self.maps.next_hops.write(*number, &Default::default());
+            }
+            if there != *row {
                 self.maps.backends.write(*number, row);
             }
         }
@@ -181,6 +188,8 @@ impl DataPlane {
         let in_force = (word.generation != 0).then(|| self.maps.service_in_force(number));
         let mut row = service.row;
         row.direct = self.list_of(&service.direct)?;
+        row.deny = self.list_of(&service.deny)?;
+        row.allow = self.list_of(&service.allow)?;
         for ((version, family), cells) in &service.tables {
             let kept = in_force
                 .as_ref()
@@ -192,14 +201,24 @@ impl DataPlane {
             };
             row.versions[*version].tables[*family].page = page;
         }
-        Ok((in_force != Some(row)).then_some(PreparedService { number, row }))
+        Ok((in_force != Some(row)).then_some(PreparedService {
+            number,
+            row,
+            ends_after_s: service.ends_after_s,
+        }))
     }
 
     /// Switches a service to its prepared row and gives the pages of the old one back.
     fn put_service(&mut self, prepared: &PreparedService) -> Result<(), DataPlaneError> {
-        let PreparedService { number, row } = prepared;
+        let PreparedService {
+            number,
+            row,
+            ends_after_s,
+        } = prepared;
         let word = self.maps.service_word(*number);
         let old = (word.generation != 0).then(|| self.maps.service_in_force(*number));
+        // Before the row that answers: a flow that is looked at too early is looked at again.
+        self.raise_recheck(*number, old.as_ref(), row, *ends_after_s)?;
         self.switch_service(*number, word, row)?;
         let new: BTreeSet<u32> = runs(row).map(|run| run.start).collect();
         for run in old.iter().flat_map(runs) {
@@ -245,6 +264,7 @@ pub struct PreparedCommit {
 struct PreparedService {
     number: u32,
     row: ServiceRow,
+    ends_after_s: Option<u32>,
 }
 
 /// Waits until a side that was switched away from at `flipped` may be rewritten.

@@ -8,6 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
+use splitter_common::layout::{ANSWERS, DECIDES};
 
 use super::{
     DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
@@ -26,8 +27,32 @@ pub(super) const FRAGS: &str = "splitter_frags";
 pub(super) const CLOCK: &str = "clock";
 
 /// The programs that do what these leave aside.
-const ASIDE: &str = "splitter_aside";
-const ASIDE_FRAGS: &str = "splitter_aside_frags";
+const ASIDE: [Aside; 2] = [
+    Aside {
+        place: DECIDES,
+        linear: "splitter_decide",
+        frags: "splitter_decide_frags",
+    },
+    Aside {
+        place: ANSWERS,
+        linear: "splitter_aside",
+        frags: "splitter_aside_frags",
+    },
+];
+
+/// A program that others leave packets to.
+struct Aside {
+    /// Where it stands in the array of programs.
+    place: u32,
+    linear: &'static str,
+    frags: &'static str,
+}
+
+impl Aside {
+    const fn name(&self, frags: bool) -> &'static str {
+        if frags { self.frags } else { self.linear }
+    }
+}
 
 /// The program for frames in one buffer, or in several.
 pub(super) const fn name(frags: bool) -> &'static str {
@@ -102,19 +127,22 @@ impl DataPlane {
 }
 
 impl DataPlane {
-    /// The program for frames in one buffer, or in several, loaded with the one aside.
+    /// The program for frames in one buffer, or in several, loaded with those aside.
     pub fn loaded(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
         if self.program(name(frags))?.fd().is_err() {
             self.load_program(name(frags))?;
-            self.load_aside(frags)?;
+            for aside in &ASIDE {
+                self.load_aside(aside, frags)?;
+            }
         }
         self.program(name(frags))
     }
 
-    /// The program that does what the other one leaves aside, once that one is loaded. For the
+    /// Every program of the packet path by its name, once those of that kind are loaded. For the
     /// bench.
-    pub fn aside(&mut self, frags: bool) -> Result<&mut Xdp, DataPlaneError> {
-        self.program(if frags { ASIDE_FRAGS } else { ASIDE })
+    pub fn path_programs(frags: bool) -> [&'static str; 3] {
+        let [decides, answers] = &ASIDE;
+        [name(frags), decides.name(frags), answers.name(frags)]
     }
 
     fn load_program(&mut self, name: &'static str) -> Result<(), DataPlaneError> {
@@ -122,10 +150,10 @@ impl DataPlane {
         loaded.map_err(|error| DataPlaneError::Load(explain(name, &error)))
     }
 
-    /// Loads the program aside and puts it where the other one calls it. The one of an earlier
-    /// process, which reads the same maps, does its work until then.
-    fn load_aside(&mut self, frags: bool) -> Result<(), DataPlaneError> {
-        let name = if frags { ASIDE_FRAGS } else { ASIDE };
+    /// Loads a program aside and puts it where the others call it. The one of an earlier process,
+    /// which reads the same maps, does its work until then.
+    fn load_aside(&mut self, aside: &Aside, frags: bool) -> Result<(), DataPlaneError> {
+        let name = aside.name(frags);
         self.load_program(name)?;
         let failed = |error: String| DataPlaneError::Load(format!("{name}: {error}"));
         let fd = self
@@ -138,7 +166,7 @@ impl DataPlane {
         } else {
             &mut self.maps.aside
         };
-        let set = programs.set(0, &fd, 0);
+        let set = programs.set(aside.place, &fd, 0);
         set.map_err(|error| failed(chain(&error)))
     }
 }

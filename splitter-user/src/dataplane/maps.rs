@@ -5,10 +5,12 @@ use aya::{
     maps::{HashMap, Map, MapData, PerCpuArray, ProgramArray, lpm_trie::LpmTrie},
 };
 use splitter_common::{
-    flow::Table,
+    capacity::MAX_VERSIONS,
+    flow::{Table, recheck::RecheckRow},
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow, Word,
+        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow, TableEvent,
+        Word,
     },
     reason::{self, Reason, Verdict},
 };
@@ -42,7 +44,9 @@ pub struct Maps {
     /// By backend number.
     pub next_hops: Mapped<NextHop>,
     pub(super) prefixes: Prefixes,
-    /// The program aside, for frames in one buffer.
+    /// What open flows are looked at for, by service number.
+    pub rechecks: Mapped<RecheckRow>,
+    /// The programs aside, for frames in one buffer.
     pub(super) aside: ProgramArray<MapData>,
     /// For frames in several.
     pub(super) aside_frags: ProgramArray<MapData>,
@@ -51,10 +55,12 @@ pub struct Maps {
     established: Flows,
     counters: PerCpuArray<MapData, Raw<BackendCounters>>,
     reasons: PerCpuArray<MapData, u64>,
+    table_events: PerCpuArray<MapData, u64>,
+    emptied: PerCpuArray<MapData, u64>,
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 25] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -69,7 +75,13 @@ pub(super) const NAMES: [&str; 19] = [
     "FRAGMENTS",
     "ASIDE",
     "ASIDE_FRAGS",
-    "LEFT_ASIDE",
+    "PARSED",
+    "LEFT",
+    "RECHECKS",
+    "SERVICE_LIMITS",
+    "CLIENT_LIMITS",
+    "TABLE_EVENTS",
+    "EMPTIED",
     "PENDING",
     "ESTABLISHED",
     "COUNTERS",
@@ -90,6 +102,7 @@ impl Maps {
             services: mapped(ebpf, "SERVICES")?,
             pages: mapped(ebpf, "PAGES")?,
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
@@ -98,6 +111,8 @@ impl Maps {
             established: typed(ebpf, "ESTABLISHED")?,
             counters: typed(ebpf, "COUNTERS")?,
             reasons: typed(ebpf, "REASONS")?,
+            table_events: typed(ebpf, "TABLE_EVENTS")?,
+            emptied: typed(ebpf, "EMPTIED")?,
         })
     }
 
@@ -189,16 +204,24 @@ impl Maps {
         sum
     }
 
+    /// What has happened to the flow tables, summed over CPUs.
+    pub fn table_events(&self, event: TableEvent) -> u64 {
+        summed(&self.table_events, event as u32)
+    }
+
+    /// New flows of clients whose version had no backend, by service number and version index.
+    pub fn emptied(&self, service: u32, version: u8) -> u64 {
+        let cell = service * MAX_VERSIONS as u32 + u32::from(version);
+        summed(&self.emptied, cell)
+    }
+
     /// Packets by reason and verdict, summed over CPUs; only those above 0.
     pub fn reasons(&self) -> Vec<(Reason, Verdict, u64)> {
         let mut counts = Vec::new();
         for reason in Reason::ALL {
             for verdict in Verdict::ALL {
                 let cell = reason::cell(*reason, verdict);
-                let packets = self
-                    .reasons
-                    .get(&cell, 0)
-                    .map_or(0, |cpus| cpus.iter().sum());
+                let packets = summed(&self.reasons, cell);
                 if packets > 0 {
                     counts.push((*reason, verdict, packets));
                 }
@@ -220,6 +243,10 @@ impl Maps {
             Table::Established => &mut self.established,
         }
     }
+}
+
+fn summed(cells: &PerCpuArray<MapData, u64>, cell: u32) -> u64 {
+    cells.get(&cell, 0).map_or(0, |cpus| cpus.iter().sum())
 }
 
 fn map_error(table: Table, error: aya::maps::MapError) -> DataPlaneError {

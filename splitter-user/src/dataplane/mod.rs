@@ -18,6 +18,7 @@ mod pins;
 pub mod pod;
 mod predecessor;
 mod prefixes;
+mod rechecks;
 mod tables;
 
 use std::{
@@ -250,7 +251,8 @@ impl DataPlane {
         Ok(action)
     }
 
-    fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {
+    /// A program by its name.
+    pub fn program(&mut self, name: &str) -> Result<&mut Xdp, DataPlaneError> {
         let program = self
             .ebpf
             .program_mut(name)

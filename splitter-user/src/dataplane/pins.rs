@@ -15,12 +15,16 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, LIMITED_CLIENTS,
+        MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, MAX_VERSIONS, REASON_CELLS,
+        TABLE_EVENT_CELLS, TABLE_PAGES,
     },
+    engine::Parsed,
+    flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
-        FragmentRow, FrontendRow, LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
+        BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, NextHop, Page, PrefixKey,
+        ServiceRow,
     },
 };
 
@@ -199,7 +203,14 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
         "PAGES" => row::<Page>(TABLE_PAGES),
         "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
-        "ASIDE" | "ASIDE_FRAGS" | "LEFT_ASIDE" => row::<u32>(1),
+        "ASIDE" | "ASIDE_FRAGS" => row::<u32>(2),
+        "PARSED" => row::<Parsed>(1),
+        "LEFT" => row::<Left>(1),
+        "RECHECKS" => row::<RecheckRow>(MAX_SERVICES),
+        "SERVICE_LIMITS" => row::<u64>(MAX_SERVICES),
+        "CLIENT_LIMITS" => (size_of::<ClientKey>() as u32, 8, LIMITED_CLIENTS),
+        "TABLE_EVENTS" => row::<u64>(TABLE_EVENT_CELLS),
+        "EMPTIED" => row::<u64>(MAX_SERVICES * MAX_VERSIONS as u32),
         "FRAGMENTS" => (
             size_of::<FragmentKey>() as u32,
             size_of::<FragmentRow>() as u32,

@@ -85,7 +85,9 @@ fn key(list: u32, (bits, address): &(u32, Address)) -> Key<Raw<PrefixKey>> {
 
 /// The lists that a row names.
 fn named(row: &ServiceRow) -> impl Iterator<Item = u32> {
-    [row.direct].into_iter().filter(|list| *list != 0)
+    [row.direct, row.deny, row.allow]
+        .into_iter()
+        .filter(|list| *list != 0)
 }
 
 impl DataPlane {

@@ -57,6 +57,9 @@ pub fn serve(
     standing: impl Fn(&Version, &Backend) -> Standing,
 ) -> Served {
     let mut served = service.clone();
+    mark_leaving(&mut served, |version, backend| {
+        standing(version, backend).admin != AdminState::Active
+    });
     let most_ppm = service
         .health
         .as_ref()
@@ -89,6 +92,21 @@ pub fn serve(
     Served {
         service: served,
         versions,
+    }
+}
+
+/// Marks the backends that an operator wants no flows on: those taken out, by `out`, and those whose
+/// weight is configured to be 0.
+pub fn mark_leaving(service: &mut Service, out: impl Fn(&Version, &Backend) -> bool) {
+    for version in &mut service.versions {
+        let leaving: Vec<bool> = version
+            .backends
+            .iter()
+            .map(|backend| backend.weight == 0 || out(version, backend))
+            .collect();
+        for (backend, leaving) in version.backends.iter_mut().zip(leaving) {
+            backend.leaving = leaving;
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub enum OnEmpty {
     Baseline,
     /// The last table stays, in the hope that somebody answers.
     Keep,
+    /// Their new connections are reset, their datagrams dropped, with the reason `version_empty`.
+    Reset,
     /// Their new flows are dropped, with the reason `version_empty`.
     Drop,
 }
@@ -52,6 +54,7 @@ impl fmt::Display for OnEmpty {
         f.write_str(match self {
             Self::Baseline => "baseline",
             Self::Keep => "keep",
+            Self::Reset => "reset",
             Self::Drop => "drop",
         })
     }

@@ -6,6 +6,7 @@
 //! inside [`Weight`]; table sizes are entries.
 
 mod choices;
+mod flows;
 mod health;
 mod options;
 mod vip;
@@ -23,6 +24,7 @@ use splitter_common::{
 };
 
 pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
+pub use flows::{FlowFate, FlowFateError, FlowLimit, FlowLimits};
 pub use health::{
     AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
 };
@@ -96,6 +98,18 @@ pub struct Service {
     /// reply that lost its flow.
     #[serde(default)]
     pub direct: Vec<IpNet>,
+    /// Clients that are not served: what they send is dropped, what is open to them ends.
+    #[serde(default)]
+    pub deny: Vec<IpNet>,
+    /// Clients that alone are served; none: all are.
+    #[serde(default)]
+    pub allow: Vec<IpNet>,
+    /// How many new flows there may be.
+    #[serde(default)]
+    pub limits: FlowLimits,
+    /// What becomes of open flows when weights or backends change, unless the change says otherwise.
+    #[serde(default)]
+    pub flows: FlowFate,
     /// Up to which weight of all but the baseline together a supervised release falls back to the
     /// baseline when nobody watches it; above, a scaled-down baseline would be flooded.
     #[serde(default = "default_fail_safe", with = "weight_text")]
@@ -251,6 +265,10 @@ pub struct Backend {
     pub port: Option<u16>,
     /// Its part of the version's flows, beside the other backends'; 0 takes no new flows.
     pub weight: u16,
+    /// Whether an operator wants no flows on it any more. Set in what is served, never in what is
+    /// configured.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 impl Backend {

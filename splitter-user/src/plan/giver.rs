@@ -110,6 +110,7 @@ impl<'a, R: Running> Giver<'a, R> {
             born,
             generation: old.map_or(self.generation, |old| old.generation),
             applied: service.clone(),
+            ending: old.and_then(|old| old.ending),
             salt_id,
             frontends,
             versions,

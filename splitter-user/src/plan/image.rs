@@ -181,6 +181,7 @@ impl Image {
                     port: backend.port.unwrap_or(0),
                     service: given.number,
                     version: version.index,
+                    leaving: u8::from(backend.leaving),
                     born: number.born,
                     ..BackendRow::default()
                 },

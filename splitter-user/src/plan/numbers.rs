@@ -60,6 +60,15 @@ fn is_nothing(cells: &[u64; 16]) -> bool {
     *cells == [0; 16]
 }
 
+/// Flows older than a commit that end after it, unless their service would decide them the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The commit.
+    pub generation: u32,
+    /// After how many seconds; 0: at once.
+    pub after_s: u32,
+}
+
 /// All numbers of one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNumbers {
@@ -71,6 +80,9 @@ pub struct ServiceNumbers {
     pub generation: u32,
     /// The service as of that commit, weights in force included.
     pub applied: Service,
+    /// What that commit, or an earlier one of the service, said of flows that were open then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
     /// Which salt: see [`super::service::salt_id`].
     pub salt_id: String,
     /// By VIP.
@@ -155,6 +167,28 @@ impl Numbers {
         self.services
             .get(name)
             .ok_or_else(|| PlanError::Missing(format!("service {name}")))
+    }
+
+    /// Says that flows which were open before the commit of these numbers end, by service and after how
+    /// many seconds. `before`: the numbers until then. A service that does not change otherwise
+    /// changes for it.
+    pub fn end_flows(&mut self, before: &Self, after_s: &BTreeMap<String, u32>) {
+        for (name, after_s) in after_s {
+            let Some(given) = self.services.get_mut(name) else {
+                continue;
+            };
+            let Some(old) = before.services.get(name) else {
+                continue;
+            };
+            if given.generation == old.generation {
+                self.generation = before.generation + 1;
+                given.generation = self.generation;
+            }
+            given.ending = Some(Ending {
+                generation: given.generation,
+                after_s: *after_s,
+            });
+        }
     }
 
     /// All backend numbers in use.

@@ -72,6 +72,7 @@ pub fn recover(
         number: first.number as u16,
         born: row.born,
         generation: row.generation,
+        ending: None,
         applied: Service {
             // The tables do not tell all that the file says: with no VIP this equals no service, so
             // that the next commit writes row and tables anew.

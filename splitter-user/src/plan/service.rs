@@ -6,8 +6,9 @@ use ipnet::IpNet;
 use splitter_common::{
     address::{Address, Family},
     capacity::MAX_VERSIONS,
+    flow::limit::Limit,
     hash::HashKey,
-    layout::{self, ServiceRow, TableRef, VersionRow},
+    layout::{self, Empty, ServiceRow, TableRef, VersionRow},
     maglev::{self, Member},
     split::{Cuts, SplitError},
 };
@@ -31,6 +32,12 @@ pub struct ServiceImage {
     pub row: ServiceRow,
     /// Who speaks to backends directly.
     pub direct: PrefixList,
+    /// Who is not served.
+    pub deny: PrefixList,
+    /// Who alone is served; empty: all.
+    pub allow: PrefixList,
+    /// After how many seconds flows end that were open before this commit.
+    pub ends_after_s: Option<u32>,
     /// Table cells by version index and family (0: IPv4, 1: IPv6); cells are backend numbers.
     pub tables: BTreeMap<(usize, usize), Vec<u16>>,
 }
@@ -66,6 +73,7 @@ pub(super) fn service_image(
             let cells = tables.get(&(index, family)).map_or(0, Vec::len) as u32;
             versions[index].tables[family] = TableRef { page: 0, cells };
         }
+        versions[index].empty = [0, 1].map(|family| empty(version, family) as u16);
     }
     let affinity = |protocol| match service.affinity_for(protocol) {
         Affinity::Flow => layout::Affinity::Flow as u8,
@@ -84,12 +92,25 @@ pub(super) fn service_image(
         baseline: given.version(baseline_name(service)?)?.index,
         direct: 0,
         fail_safe: u32::from(service.falls_back()),
+        deny: 0,
+        allow: 0,
         zero: 0,
+        limits: [service.limits.all, service.limits.each].map(|limit| {
+            limit.map_or_else(Limit::default, |limit| {
+                Limit::new(limit.flows_per_s, limit.burst)
+            })
+        }),
     };
     Ok(ServiceImage {
         name: service.name.clone(),
         row,
         direct: prefix_list(&service.direct),
+        deny: prefix_list(&service.deny),
+        allow: prefix_list(&service.allow),
+        ends_after_s: given
+            .ending
+            .filter(|ending| ending.generation == given.generation)
+            .map(|ending| ending.after_s),
         tables,
     })
 }
@@ -191,13 +212,26 @@ fn tables(
 }
 
 /// The version that serves the clients of `version` while it has no backend: what its `on_empty`
-/// comes to in the tables. (`keep` has been seen to by whoever gave the backends their weights.)
-/// The kernel cannot tell these clients from its own yet; `status` says where they are.
+/// comes to in the tables.
 fn stand_in<'a>(service: &'a Service, version: &Version, family: usize) -> Option<&'a Version> {
-    let serves = |version: &Version| of_family(version, family).any(|each| each.weight > 0);
+    match empty(version, family) {
+        Empty::Baseline => service.baseline(),
+        Empty::No | Empty::Reset => None,
+    }
+}
+
+/// What the kernel does with new flows of a version while it has no backend of a family.
+/// (`keep` has been seen to by whoever gave the backends their weights.)
+fn empty(version: &Version, family: usize) -> Empty {
+    let mut backends = of_family(version, family).peekable();
+    if backends.peek().is_none() || backends.any(|each| each.weight > 0) {
+        return Empty::No;
+    }
     match version.on_empty() {
-        OnEmpty::Baseline if !serves(version) => service.baseline(),
-        OnEmpty::Baseline | OnEmpty::Keep | OnEmpty::Drop => None,
+        OnEmpty::Baseline => Empty::Baseline,
+        OnEmpty::Reset => Empty::Reset,
+        // Without a table.
+        OnEmpty::Keep | OnEmpty::Drop => Empty::No,
     }
 }
 

@@ -46,17 +46,15 @@ pub fn measure() -> Result<Vec<ProgramSize>> {
         },
     })?;
     let told = "the kernel does not tell the program's size";
-    let (linear, frags) = (plane.loaded(false)?.info()?, plane.loaded(true)?.info()?);
-    let (aside, aside_frags) = (plane.aside(false)?.info()?, plane.aside(true)?.info()?);
-    let programs = [
-        ("splitter", linear),
-        ("splitter_frags", frags),
-        ("splitter_aside", aside),
-        ("splitter_aside_frags", aside_frags),
-    ];
-    programs
+    let mut names = Vec::new();
+    for frags in [false, true] {
+        plane.loaded(frags)?;
+        names.extend(DataPlane::path_programs(frags));
+    }
+    names
         .into_iter()
-        .map(|(name, info)| {
+        .map(|name| {
+            let info = plane.program(name)?.info()?;
             Ok(ProgramSize {
                 name: name.to_owned(),
                 verified_insns: info.verified_instruction_count().context(told)?,

@@ -175,6 +175,7 @@ impl Executor for Kernel {
 
     fn age(&mut self, seconds: u32) -> Result<()> {
         let jiffies = seconds * self.plane.hz();
+        self.plane.advance_rechecks(u64::from(jiffies));
         for table in [Table::Pending, Table::Established] {
             for key in self.plane.maps().flow_keys(table) {
                 let mut entry = self

@@ -297,6 +297,7 @@ fn a_backend_keeps_its_number_and_a_new_one_gets_another() {
         address: IpAddr::from([10, 0, 0, 1]),
         port: None,
         weight: 1,
+        leaving: false,
     };
     assert!(
         second.services["shop"]

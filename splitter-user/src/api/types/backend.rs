@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::FlowFate;
+
 /// How a backend fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendHealth {
@@ -80,6 +82,9 @@ pub struct BackendSet {
     /// Its weight inside the version, for `add`; 1 unless given.
     #[serde(default)]
     pub weight: Option<u16>,
+    /// What becomes of open flows that the service decides otherwise by now; its own `flows` without.
+    #[serde(default)]
+    pub flows: Option<FlowFate>,
     /// Why, for whoever reads the status later.
     #[serde(default)]
     pub reason: Option<String>,

@@ -80,9 +80,15 @@ impl Tables {
         let mut lists = Vec::new();
         for (number, service) in &image.services {
             let mut row = service.row;
-            if !service.direct.is_empty() {
-                lists.push(service.direct.clone());
-                row.direct = lists.len() as u32;
+            for (list, named) in [
+                (&service.direct, &mut row.direct),
+                (&service.deny, &mut row.deny),
+                (&service.allow, &mut row.allow),
+            ] {
+                if !list.is_empty() {
+                    lists.push(list.clone());
+                    *named = lists.len() as u32;
+                }
             }
             for ((version, family), cells) in &service.tables {
                 row.versions[*version].tables[*family].page = pages.len() as u32;

@@ -14,11 +14,11 @@ use splitter_common::{
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
     engine::{self, Aside, Env, Parsed, Route},
-    flow::{Hop, Table},
+    flow::{Hop, Table, recheck::RecheckRow},
     hash::HashKey,
     layout::{
-        BackendCounters, BackendRow, Bucket, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, ServiceRow, Word,
+        BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent, Word,
     },
     packet::{Inner, Network},
     reason::Reason,
@@ -42,7 +42,10 @@ pub struct Host {
     hops: HashMap<u32, Hop>,
     retired: HashMap<u32, BackendRow>,
     jiffies: u64,
+    rechecks: HashMap<u32, RecheckRow>,
     parsed: OnceCell<Parsed>,
+    left: OnceCell<Left>,
+    limits: RefCell<HashMap<ClientKey, u64>>,
     inner: OnceCell<Inner>,
     fragments: RefCell<HashMap<FragmentKey, FragmentRow>>,
 }
@@ -52,6 +55,19 @@ impl Env for Host {
 
     fn keep(&self, parsed: Parsed) -> Option<&Parsed> {
         Some(self.parsed.get_or_init(|| parsed))
+    }
+
+    fn kept(&self) -> Option<&Parsed> {
+        self.parsed.get()
+    }
+
+    fn leave(&self, left: Left) {
+        // Once for a packet, unless another program's is forgotten before.
+        let _first = self.left.set(left);
+    }
+
+    fn left(&self) -> Option<&Left> {
+        self.left.get()
     }
 
     fn keep_inner(&self, inner: Inner) -> Option<&Inner> {
@@ -72,6 +88,34 @@ impl Env for Host {
 
     fn jiffies(&self) -> Jiffies {
         Jiffies(self.jiffies)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.jiffies * (1_000_000_000 / HZ)
+    }
+
+    fn recheck_newest(&self, service: u32) -> u32 {
+        self.recheck(service).newest
+    }
+
+    fn recheck(&self, service: u32) -> RecheckRow {
+        self.rechecks.get(&service).copied().unwrap_or_default()
+    }
+
+    fn service_due(&self, service: u32) -> u64 {
+        self.client_due(&of_all(service))
+    }
+
+    fn set_service_due(&self, service: u32, due_ns: u64) {
+        self.set_client_due(&of_all(service), due_ns);
+    }
+
+    fn client_due(&self, key: &ClientKey) -> u64 {
+        self.limits.borrow().get(key).copied().unwrap_or(0)
+    }
+
+    fn set_client_due(&self, key: &ClientKey, due_ns: u64) {
+        self.limits.borrow_mut().insert(*key, due_ns);
     }
 
     fn control(&self, word: Control) -> u64 {
@@ -175,6 +219,11 @@ impl Env for Host {
         self.counters.borrow_mut().entry(backend).or_default().cells[counter as usize] += 1;
     }
 
+    // Counted by the kernel alone: no row asks for them.
+    fn count_table(&self, _event: TableEvent) {}
+
+    fn count_empty(&self, _service: u32, _version: usize) {}
+
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32) {
         let first = if inbound {
             Counter::PacketsIn
@@ -214,6 +263,14 @@ impl Env for Host {
     }
 }
 
+/// The place of a service's own limit among those of its clients.
+fn of_all(service: u32) -> ClientKey {
+    ClientKey {
+        client: Address::default(),
+        service: u64::from(service),
+    }
+}
+
 /// Whether an address lies in a prefix of so many of 128 bits.
 fn has_prefix(address: Address, prefix: Address, bits: u32) -> bool {
     let number = |address: Address| u128::from_be_bytes(address.bytes());
@@ -222,6 +279,32 @@ fn has_prefix(address: Address, prefix: Address, bits: u32) -> bool {
         .checked_shr(behind)
         .unwrap_or(0)
         == 0
+}
+
+impl Host {
+    /// What the data plane does to rows of rechecks.
+    fn recheck_after(&mut self, before: Option<&Tables>, image: &Image) {
+        for (number, service) in &image.services {
+            let old = before.and_then(|before| before.image.services.get(number));
+            let Some(old) = old else {
+                self.rechecks.remove(number);
+                continue;
+            };
+            let generation = service.row.generation;
+            if old.row.generation == generation {
+                continue;
+            }
+            let mut row = self.recheck(*number);
+            if (&old.deny, &old.allow) != (&service.deny, &service.allow) {
+                row = row.with_denied(generation);
+            }
+            if let Some(after_s) = service.ends_after_s {
+                let at = self.jiffies + u64::from(after_s) * HZ;
+                row = row.with_ending(generation, at).0;
+            }
+            self.rechecks.insert(*number, row);
+        }
+    }
 }
 
 impl Executor for Host {
@@ -242,7 +325,10 @@ impl Executor for Host {
     }
 
     fn commit(&mut self, image: &Image, seed: HashKey) -> Result<()> {
-        if let Some(before) = self.tables.take() {
+        let before = self.tables.take();
+        let tables = Tables::new(image, seed)?;
+        self.recheck_after(before.as_ref(), image);
+        if let Some(before) = before {
             for (number, row) in before.image.backends {
                 if !image.backends.contains_key(&number) {
                     let born = image.generation;
@@ -257,7 +343,7 @@ impl Executor for Host {
                 }
             }
         }
-        self.tables = Some(Tables::new(image, seed)?);
+        self.tables = Some(tables);
         Ok(())
     }
 
@@ -271,11 +357,20 @@ impl Executor for Host {
     fn packet(&mut self, frame: &[u8]) -> Result<Ran> {
         self.parsed = OnceCell::new();
         self.inner = OnceCell::new();
+        self.left = OnceCell::new();
         let mut packet = Bytes(frame.to_vec());
         let mut outcome = engine::process(&mut packet, self);
+        if outcome.aside == Aside::Decide {
+            outcome = engine::decide(&mut packet, self);
+        }
         if outcome.aside != Aside::Nothing {
             self.parsed = OnceCell::new();
-            outcome = engine::answer(&mut packet, self, outcome.number);
+            self.left = OnceCell::from(Left {
+                aside: outcome.aside as u32,
+                number: outcome.number,
+                ..Left::default()
+            });
+            outcome = engine::answer(&mut packet, self);
         }
         let (reason, number) = (outcome.reason, outcome.number);
         ensure!(reason != Reason::Inconsistent, "{number} has no row");

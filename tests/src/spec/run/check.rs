@@ -30,8 +30,8 @@ impl<E: Executor> Stage<'_, E> {
             );
         }
         let shown = describe(&ran.frame);
-        // What is too big is answered by another packet.
-        let other = ran.reason == Reason::TooBig;
+        // Some packets are answered by another one.
+        let other = is_answer(ran.reason);
         ensure!(
             other || before.len() == ran.frame.len(),
             "{name}: {} bytes became {}: {shown}",
@@ -70,7 +70,7 @@ impl<E: Executor> Stage<'_, E> {
         let mut wanted = Frame::parse(text, |end| self.end(end))?;
         let to_backend = !matches!(ran.reason, Reason::Reply | Reason::ReplyStateless);
         let (ttl, macs) = match ran.verdict {
-            Verdict::Tx if matches!(ran.reason, Reason::EchoReply | Reason::TooBig) => {
+            Verdict::Tx if ran.reason == Reason::EchoReply || is_answer(ran.reason) => {
                 (64, (INGRESS_MACS.1, INGRESS_MACS.0))
             }
             Verdict::Tx | Verdict::Redirect if to_backend => (63, BACKEND_MACS),
@@ -114,6 +114,14 @@ impl<E: Executor> Stage<'_, E> {
     }
 }
 
+/// Whether what leaves is not the packet that came in.
+fn is_answer(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TooBig | Reason::FlowCut | Reason::VersionEmpty
+    )
+}
+
 fn touched(before: &[u8], after: &[u8]) -> String {
     format!(
         "a passed frame was touched: {}\n  before {}\n  after  {}",
@@ -138,6 +146,7 @@ fn counter_of(name: &str) -> Result<Counter> {
         "adopted" => Counter::Adopted,
         "syn_retransmits" => Counter::SynRetransmits,
         "icmp_errors" => Counter::IcmpErrors,
+        "cut" => Counter::Cut,
         other => bail!("{other} is no counter"),
     })
 }

@@ -22,7 +22,7 @@ use splitter_common::{
 };
 use splitter_user::{
     config::{apply_weights, parse_str},
-    model::{Config, Service},
+    model::{Config, FlowFate, Service},
     plan::{Image, Numbers},
     secret::{self, Secret},
 };
@@ -138,10 +138,16 @@ impl<E: Executor> Stage<'_, E> {
             "<" => self.check_frame(rest),
             "age" => self.executor.age(rest.parse()?),
             "weights" => {
+                let (weights, fate) = with_fate(rest)?;
                 let config = self.config.clone().context("nothing is configured")?;
-                self.commit(with_weights(config, rest)?).map(drop)
+                self.commit_with(with_weights(config, weights)?, fate)
+                    .map(drop)
             }
-            "config" => self.commit(config(rest)?).map(drop),
+            "config" => {
+                let (name, fate) = with_fate(rest)?;
+                self.commit_with(config(name)?, fate).map(drop)
+            }
+            "leave" => self.leave(rest),
             "reuse" => self.reuse(rest),
             "count" => self.check_count(rest),
             other => bail!("{other} is no step"),
@@ -150,9 +156,17 @@ impl<E: Executor> Stage<'_, E> {
 
     /// Commits; how many backend numbers have gone to another owner.
     fn commit(&mut self, config: Config) -> Result<usize> {
+        self.commit_with(config, FlowFate::Keep)
+    }
+
+    /// The same, with a fate of flows that are open.
+    fn commit_with(&mut self, config: Config, fate: FlowFate) -> Result<usize> {
         let executor = &self.executor;
         let running = Cells(|number| executor.counters(number).cells);
-        let numbers = self.numbers.next(&config, &self.secret, &running)?;
+        let mut numbers = self.numbers.next(&config, &self.secret, &running)?;
+        let services = config.services.iter();
+        let ends = services.filter_map(|each| Some((each.name.clone(), fate.ends_after_s()?)));
+        numbers.end_flows(&self.numbers, &ends.collect());
         let image = Image::build(&config, &numbers, &self.secret)?;
         self.executor.commit(&image, HashKey { k0: 3, k1: 5 })?;
         let ifindex = match self.hops {
@@ -192,6 +206,22 @@ impl<E: Executor> Stage<'_, E> {
         Ok(())
     }
 
+    /// A backend that takes no new flows any more.
+    fn leave(&mut self, text: &str) -> Result<()> {
+        let (word, fate) = with_fate(text)?;
+        let leaves = *self.bound.get(word).context("a backend that was seen")?;
+        let mut config = self.config.clone().context("nothing is configured")?;
+        let services = config.services.iter_mut();
+        for version in services.flat_map(|service| &mut service.versions) {
+            for backend in &mut version.backends {
+                if (backend.address, backend.port.unwrap_or(leaves.1)) == leaves {
+                    (backend.weight, backend.leaving) = (0, true);
+                }
+            }
+        }
+        self.commit_with(config, fate).map(drop)
+    }
+
     fn packet(&mut self, text: &str) -> Result<()> {
         let frame = Frame::parse(text, |end| self.end(end))?;
         let before = frame.bytes();
@@ -204,6 +234,14 @@ impl<E: Executor> Stage<'_, E> {
     fn service(&self) -> Result<&Service> {
         let config = self.config.as_ref().context("nothing is configured")?;
         config.services.first().context("no service")
+    }
+}
+
+/// What stands before `flows=FATE`, and the fate.
+fn with_fate(text: &str) -> Result<(&str, FlowFate)> {
+    match text.split_once("flows=") {
+        None => Ok((text, FlowFate::Keep)),
+        Some((before, fate)) => Ok((before.trim(), fate.trim().parse()?)),
     }
 }
 

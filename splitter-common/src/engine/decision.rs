@@ -1,0 +1,274 @@
+//! Owns what the service must decide: about new flows, and whether open ones may go on. A program of
+//! its own does it, so that flows which are known do not pay for it.
+
+use super::{
+    Aside, Env, Outcome, Parsed,
+    flows::{insert, remove, service_row},
+    request::key_of,
+    send::{self, Decided},
+};
+use crate::{
+    address::Address,
+    capacity::{MAX_VERSIONS, PAGE_CELLS},
+    decide::{Decision, Question, decide_watched},
+    flow::{
+        Entry, Table,
+        entry::state,
+        hop::NO_HOP,
+        law::{self, Unknown},
+        recheck::{Answer, Fate, looked_at},
+    },
+    layout::{ClientKey, Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
+    packet::TCP,
+    reason::{Reason, Verdict},
+};
+
+/// A packet that was left to its service.
+#[inline(always)]
+pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided {
+    let key = key_of(parsed, left.frontend);
+    let is_tcp = parsed.network.protocol == TCP;
+    let unknown = if is_tcp {
+        law::unknown(&parsed.transport.segment)
+    } else {
+        Unknown::New
+    };
+    let is_open = left.backend != 0;
+    // What goes on already stays where it is, whoever watches.
+    let watched = is_open || !matches!(unknown, Unknown::New) || send::is_vouched(env);
+    let question = Question {
+        client: key.client,
+        client_port: key.client_port,
+        port: key.port,
+        protocol: parsed.network.protocol,
+    };
+    let Some(row) = row_of(env, left.service) else {
+        return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
+    };
+    let denied = is_denied(env, row, key.client);
+    let decision = decide_watched(row, &question, watched);
+    if is_open {
+        let fate = look(env, left, &key, row.generation, denied, &decision);
+        if !matches!(fate, Fate::End) {
+            let reason = if left.established != 0 {
+                Reason::Established
+            } else {
+                Reason::Pending
+            };
+            return send::to_backend(env, parsed, left.backend, reason);
+        }
+        if is_tcp {
+            let cut = Outcome::drop(Reason::FlowCut);
+            return Decided::end(cut.aside(Aside::Reset));
+        }
+        // Datagrams have no connection that could be reset: the flow begins anew.
+    }
+    if denied {
+        return Decided::end(Outcome::drop(Reason::Denied));
+    }
+    match new_flow(env, parsed, left, key.client, row, &decision, unknown) {
+        Ok(target) => send::to_backend(env, parsed, target.0, target.1),
+        Err(outcome) => Decided::end(outcome),
+    }
+}
+
+#[inline(always)]
+fn row_of<E: Env>(env: &E, service: u32) -> Option<&ServiceRow> {
+    service_row(env, service).filter(|row| row.generation != 0)
+}
+
+/// Whether a service does not serve a client.
+#[inline(always)]
+fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
+    env.listed(row.deny, client) || row.allow != 0 && !env.listed(row.allow, client)
+}
+
+/// Looks at an open flow once more and marks it.
+#[inline(always)]
+fn look<E: Env>(
+    env: &E,
+    left: &Left,
+    key: &FlowKey,
+    generation: u32,
+    denied: bool,
+    decision: &Decision,
+) -> Fate {
+    let table = if left.established != 0 {
+        Table::Established
+    } else {
+        Table::Pending
+    };
+    // It was there a moment ago; one that was recycled since is looked at with its next packet.
+    let Some(cell) = env.flow(table, key) else {
+        return Fate::Stay;
+    };
+    let Some(entry) = Entry::load(&cell, key.tag()) else {
+        return Fate::Stay;
+    };
+    let takes_part = env
+        .backend(entry.backend)
+        .is_some_and(|backend| backend.leaving == 0);
+    let answer = Answer {
+        denied,
+        same: decision.version == entry.version as usize && takes_part,
+    };
+    let is_cut = entry.state & state::CUT != 0;
+    let recheck = env.recheck(left.service);
+    let fate = if is_cut {
+        Fate::End
+    } else {
+        recheck.fate(entry.checked, answer, env.jiffies().0)
+    };
+    let after = looked_at(entry, generation, fate);
+    if after != entry {
+        after.store_state(&cell);
+    }
+    if matches!(fate, Fate::End) && !is_cut {
+        env.count(entry.backend, Counter::Cut);
+    }
+    fate
+}
+
+/// The backend that a service has for a client whose flow is not known; for an ICMP error about it.
+#[inline(always)]
+pub(super) fn backend_for<E: Env>(
+    env: &E,
+    service: u32,
+    question: &Question,
+) -> Result<u32, Outcome> {
+    let Some(row) = row_of(env, service) else {
+        return Err(Outcome::inconsistent(Verdict::Drop, service));
+    };
+    let decision = decide_watched(row, question, true);
+    match in_table(env, decision.table, decision.cell) {
+        0 => Err(Outcome::drop(Reason::VersionEmpty)),
+        backend => Ok(backend),
+    }
+}
+
+/// The backend in a cell of a table; 0 for none. No `Option`, for the reason of [`Decided`].
+#[inline(always)]
+fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
+    if table.cells == 0 {
+        return 0;
+    }
+    let page_cells = PAGE_CELLS as u32;
+    env.table_cell(table.page + cell / page_cells, cell % page_cells) as u32
+}
+
+/// Whether the limits of the service and of the client let a new flow pass.
+#[inline(always)]
+fn is_admitted<E: Env>(env: &E, left: &Left, row: &ServiceRow, client: Address) -> bool {
+    let [all, each] = row.limits;
+    if !all.is_set() && !each.is_set() {
+        return true;
+    }
+    let now_ns = env.now_ns();
+    // The client first: one that asks for too much takes nothing from the others.
+    if each.is_set() {
+        let key = ClientKey {
+            client: client.prefix(32, 64),
+            service: left.service as u64,
+        };
+        let Some(due_ns) = each.admit(env.client_due(&key), now_ns) else {
+            return false;
+        };
+        env.set_client_due(&key, due_ns);
+    }
+    if all.is_set() {
+        let Some(due_ns) = all.admit(env.service_due(left.service), now_ns) else {
+            return false;
+        };
+        env.set_service_due(left.service, due_ns);
+    }
+    true
+}
+
+/// Enters a flow that was decided; a function of its own, for its room on the stack. `owner`: backend
+/// number and, 32 bits up, generation; `marks`: version index and, 8 bits up, state.
+#[inline(never)]
+fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u32) {
+    let key = key_of(parsed, left.frontend);
+    let generation = (owner >> 32) as u32;
+    let entry = Entry {
+        generation,
+        backend: owner as u32,
+        service: left.service as u16,
+        version: marks as u8,
+        state: (marks >> 8) as u16,
+        checked: generation,
+        seen: parsed.now.jiffies,
+        began: parsed.now.jiffies,
+        client_seq: parsed.transport.segment.seq,
+        server_seq: 0,
+    };
+    if left.established != 0 {
+        // Law, births or a recheck made it a miss.
+        remove(env, Table::Established, &key);
+    }
+    insert(env, Table::Pending, &key, &entry, NO_HOP);
+}
+
+/// The backend of a packet of no known flow; the flow is remembered.
+#[inline(always)]
+fn new_flow<E: Env>(
+    env: &E,
+    parsed: &Parsed,
+    left: &Left,
+    client: Address,
+    row: &ServiceRow,
+    decision: &Decision,
+    unknown: Unknown,
+) -> Result<(u32, Reason), Outcome> {
+    let is_tcp = parsed.network.protocol == TCP;
+    let is_new = matches!(unknown, Unknown::New);
+    if is_new && !is_admitted(env, left, row, client) {
+        return Err(Outcome::drop(Reason::Limited));
+    }
+    let version = &row.versions[decision.version & (MAX_VERSIONS - 1)];
+    let empty = version.empty[client.v6_flag() as usize & 1];
+    let backend = in_table(env, decision.table, decision.cell);
+    if is_new && (empty != Empty::No as u16 || backend == 0) {
+        env.count_empty(left.service, decision.version);
+    }
+    if backend == 0 {
+        let dropped = Outcome::drop(Reason::VersionEmpty);
+        return Err(if is_tcp && empty == Empty::Reset as u16 {
+            dropped.aside(Aside::Refuse)
+        } else {
+            dropped
+        });
+    }
+    if env
+        .backend(backend)
+        .is_some_and(|row| row.address == client)
+    {
+        return Err(Outcome::drop(Reason::Hairpin));
+    }
+    let (state, reason) = match unknown {
+        Unknown::New => (0, Reason::NewFlow),
+        Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
+    };
+    if !matches!(unknown, Unknown::AdoptOnce) {
+        let owner = backend as u64 | (row.generation as u64) << 32;
+        remember(
+            env,
+            parsed,
+            left,
+            owner,
+            decision.version as u32 | (state as u32) << 8,
+        );
+    }
+    if is_new {
+        env.count(backend, Counter::NewFlows);
+        if is_tcp {
+            env.count(backend, Counter::SynsBegun);
+        }
+        if decision.version != decision.assigned {
+            env.count(backend, Counter::Diverted);
+        }
+    } else {
+        env.count(backend, Counter::Adopted);
+    }
+    Ok((backend, reason))
+}
