@@ -7,6 +7,9 @@ use super::{
     Quote, TCP, UDP,
 };
 
+/// The flag's bit (RFC 9293, section 3.1).
+const RST: u8 = 0x04;
+
 impl Frame {
     /// The bytes. What the line leaves open is 64 for the time to live and [`INGRESS_MACS`].
     pub fn bytes(&self) -> Vec<u8> {
@@ -90,7 +93,9 @@ impl Frame {
                 bytes.extend(self.ports());
                 bytes.extend(self.seq.to_be_bytes());
                 bytes.extend(self.ack.to_be_bytes());
-                bytes.extend([words << 4, self.flags, 0x20, 0, 0, 0, 0, 0]);
+                // A RST offers no window, as Linux sends it.
+                let window = if self.flags & RST == 0 { 0x20 } else { 0 };
+                bytes.extend([words << 4, self.flags, window, 0, 0, 0, 0, 0]);
                 bytes.resize(20 + 4 * self.tcp_options, 1);
                 16
             }
