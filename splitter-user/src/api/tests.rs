@@ -44,6 +44,7 @@ impl Control for Straw {
         assert_eq!(actor.pid, Some(std::process::id()));
         match service.as_str() {
             "shop" => Ok(WeightChange {
+                flows: "keep".to_owned(),
                 service,
                 generation: 7,
                 before: BTreeMap::new(),
@@ -81,6 +82,7 @@ impl Control for Straw {
     ) -> Result<BackendChange, Refusal> {
         assert_eq!(actor.uid, rustix::process::getuid().as_raw());
         Ok(BackendChange {
+            flows: "keep".to_owned(),
             service,
             version: change.version.unwrap_or_default(),
             backend: change.backend,
@@ -116,6 +118,7 @@ impl Control for Straw {
         vip: Option<Vip>,
     ) -> Result<Explanation, Refusal> {
         Ok(Explanation {
+            denied: None,
             service,
             vip: vip.map(|vip| vip.to_string()).unwrap_or_default(),
             client: format!("{client} {port:?}"),

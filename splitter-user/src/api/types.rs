@@ -5,12 +5,14 @@
 //! are RFC 3339 in UTC, durations carry their unit (`_s`).
 
 mod backend;
+mod flows;
 
 use std::collections::BTreeMap;
 
 pub use backend::{
     BackendChange, BackendHealth, BackendLine, BackendOverlay, BackendSet, BackendVerb,
 };
+pub use flows::{FlowRules, Limit};
 use serde::{Deserialize, Serialize};
 
 use crate::model::FlowFate;
@@ -101,6 +103,9 @@ pub struct ServiceStatus {
     pub overlay: Option<Overlay>,
     /// Whether its release is supervised.
     pub supervision: Supervision,
+    /// What it says of flows.
+    #[serde(default)]
+    pub flows: FlowRules,
 }
 
 /// One version: the weight asked for beside the share measured.
@@ -121,6 +126,10 @@ pub struct VersionStatus {
     pub new_flows_since: u64,
     /// Totals over its backends.
     pub counters: Counters,
+    /// New flows of its clients while it had no backend: failures of this version, whoever served
+    /// them.
+    #[serde(default)]
+    pub met_empty: u64,
     /// Backends that are active and healthy.
     pub healthy: usize,
     /// What becomes of its clients when no backend is left.
@@ -180,6 +189,9 @@ pub struct Counters {
     /// Flows of clients that belong to another version.
     #[serde(default)]
     pub diverted: u64,
+    /// Flows ended here: the service decided otherwise by then, or the client was denied.
+    #[serde(default)]
+    pub cut: u64,
     /// Flows that the tables refused to enter.
     pub inserts_refused: u64,
 }
@@ -282,6 +294,9 @@ pub struct WeightChange {
     pub dry_run: bool,
     /// Which clients change version; empty when nobody does.
     pub moves: Vec<Move>,
+    /// What becomes of their open flows: `keep`, `drain=5m`, `reset`.
+    #[serde(default)]
+    pub flows: String,
 }
 
 /// Clients that change version with a weight change.
@@ -370,6 +385,9 @@ pub struct Explanation {
     pub backend: Option<String>,
     /// Why no backend is named, or what it depends on.
     pub backend_note: Option<String>,
+    /// Why the service does not serve the client at all; `None`: it does.
+    #[serde(default)]
+    pub denied: Option<String>,
     /// The flow that exists, which goes before any rule.
     pub live_flow: Option<LiveFlow>,
     /// The weights at which this client would change version, as a sentence.
@@ -390,7 +408,8 @@ pub struct Cut {
 /// A flow that the kernel holds an entry of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveFlow {
-    /// `pending`, `established`, `closing`.
+    /// `pending`, `established`, `closing`; `leaving` when its service decides otherwise by now, `cut`
+    /// once it was ended.
     pub state: String,
     /// The version that serves it.
     pub version: String,

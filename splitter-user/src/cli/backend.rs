@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use super::args::{ChangeArgs, OutputArgs};
+use super::show::fate;
 use super::text::table;
 use super::{answer, ask};
 use crate::api::Client;
@@ -155,6 +156,7 @@ fn changed(change: &BackendChange) -> String {
         after,
         dry_run,
         consequences,
+        flows,
     } = change;
     let mut out = if *dry_run {
         format!("{service}: dry run, nothing was changed\n")
@@ -171,7 +173,7 @@ fn changed(change: &BackendChange) -> String {
     } else {
         " otherwise\n"
     };
-    out
+    out + &fate(flows)
 }
 
 fn list(lines: &[BackendLine]) -> String {

@@ -18,7 +18,17 @@ pub(super) fn weight_change(change: &WeightChange) -> String {
         vec![version.clone(), before.to_owned(), after.clone()]
     });
     out += &table(&["VERSION", "BEFORE", "AFTER"], &[0], rows.collect());
-    out + &moves(&change.moves, change.dry_run)
+    out + &moves(&change.moves, change.dry_run) + &fate(&change.flows)
+}
+
+/// What becomes of open flows, in a sentence.
+pub(super) fn fate(flows: &str) -> String {
+    let end = match flows.strip_prefix("drain=") {
+        Some(time) => format!("end after {time}"),
+        None if flows == "reset" => "are reset at their next packet".to_owned(),
+        None => "go on (--flows drain=5m or reset ends them)".to_owned(),
+    };
+    format!("  open flows that would be decided otherwise {end}\n")
 }
 
 /// Who changes version.
@@ -65,7 +75,10 @@ pub(super) fn explanation(why: &Explanation) -> String {
         "client {} of service {} at {}\n",
         why.client, why.service, why.vip
     );
-    out += &format!("  a new flow goes to version {}{backend}\n", why.version);
+    match &why.denied {
+        Some(why) => out += &format!("  denied, whatever the split says: {why}\n"),
+        None => out += &format!("  a new flow goes to version {}{backend}\n", why.version),
+    }
     if let Some(note) = &why.backend_note {
         out += &format!("  backend: {note}\n");
     }

@@ -5,7 +5,8 @@
 use super::backend::notes;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
-    BackendStatus, Counters, InterfaceStatus, ReasonCount, ServiceStatus, Status, VersionStatus,
+    BackendStatus, Counters, FlowRules, InterfaceStatus, ReasonCount, ServiceStatus, Status,
+    VersionStatus,
 };
 
 /// The whole of it.
@@ -65,6 +66,7 @@ fn service(service: &ServiceStatus) -> String {
     });
     out += &text::table(&head, &[0], rows.collect());
     out += &unusual_flows(service);
+    out += &flow_rules(&service.flows);
     out += &healths(service);
     let since = match &service.since {
         Some(since) => format!("since {since}"),
@@ -144,6 +146,19 @@ fn unusual_flows(service: &ServiceStatus) -> String {
     if !adopted.is_empty() {
         out += &format!("  flows adopted in the middle: {}\n", adopted.join(", "));
     }
+    for version in &service.versions {
+        if version.met_empty > 0 {
+            out += &format!(
+                "  new flows that found {} empty, its failures: {}\n",
+                version.name,
+                brief(version.met_empty)
+            );
+        }
+    }
+    let cut: u64 = service.versions.iter().map(|each| each.counters.cut).sum();
+    if cut > 0 {
+        out += &format!("  flows ended here: {}\n", brief(cut));
+    }
     let diverted: u64 = service
         .versions
         .iter()
@@ -156,6 +171,42 @@ fn unusual_flows(service: &ServiceStatus) -> String {
         );
     }
     out
+}
+
+/// What the service says of flows, where that is not simply nothing.
+fn flow_rules(rules: &FlowRules) -> String {
+    let mut out = String::new();
+    for left_s in &rules.ends_in_s {
+        let when = if *left_s > 0.0 {
+            format!("in {}", duration(left_s.ceil() as u64))
+        } else {
+            "at their next packet".to_owned()
+        };
+        out += &format!("  flows from before a change that are decided otherwise end {when}\n");
+    }
+    for (word, prefixes) in [("denied", &rules.denied), ("served alone", &rules.allowed)] {
+        if !prefixes.is_empty() {
+            out += &format!("  {word}: {}\n", shortened(prefixes));
+        }
+    }
+    for (whose, limit) in [("", rules.limit), (" of a client", rules.client_limit)] {
+        if let Some(limit) = limit {
+            let (rate, burst) = (limit.flows_per_s, limit.burst);
+            out += &format!("  new flows{whose}: at most {rate} a second, {burst} at once\n");
+        }
+    }
+    out
+}
+
+/// The first of a list, and how many more there are.
+fn shortened(texts: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let first = texts.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    let more = match texts.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    first.join(" ") + &more
 }
 
 /// How versions and backends fare, where that is not simply well.

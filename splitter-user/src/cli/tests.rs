@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{ChangeArgs, Cli, ClientAddress, Command, Output, WeightCommand};
 use super::exit::Exit;
 use super::{by_version, check, complaint, no_service, status, text};
+use crate::api::types::FlowRules;
 use crate::api::types::{
     BackendHealth, BackendOverlay, BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount,
     ServiceStatus, Status, VersionStatus,
@@ -250,6 +251,7 @@ fn a_service() -> ServiceStatus {
     };
     let version =
         |name: &str, baseline, weight_percent, file_weight_percent, address: &str| VersionStatus {
+            met_empty: 0,
             name: name.into(),
             baseline,
             weight_percent,
@@ -271,6 +273,7 @@ fn a_service() -> ServiceStatus {
             }],
         };
     ServiceStatus {
+        flows: FlowRules::default(),
         name: "shop".into(),
         vips: vec![
             "203.0.113.10:443/tcp".into(),

@@ -49,8 +49,8 @@ pub(super) fn change(
         config,
         state,
     } = change;
+    let fate = asked.flows.unwrap_or(core.service(name)?.flows);
     if !asked.dry_run {
-        let fate = asked.flows.unwrap_or(core.service(name)?.flows);
         core.apply_asked(config, state, Fate::Of(name, fate))?;
         // What a start told of this backend is over.
         let told = format!("service {name}: the file changed backend {backend};");
@@ -66,6 +66,7 @@ pub(super) fn change(
         after,
         dry_run: asked.dry_run,
         consequences,
+        flows: fate.to_string(),
     })
 }
 

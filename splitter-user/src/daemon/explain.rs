@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use splitter_common::{
     address::{Address, Family},
     capacity::PAGE_CELLS,
@@ -78,9 +79,21 @@ pub(super) fn explain(
         version: version_name(&given, decision.version),
         backend,
         backend_note,
+        denied: denied(&service, client),
         live_flow,
         moves_at: moves_at(&service, decision.u),
     })
+}
+
+/// Why a service does not serve a client: by the lists of its configuration, which are those that
+/// the kernel has.
+fn denied(service: &Service, client: IpAddr) -> Option<String> {
+    if let Some(prefix) = service.deny.iter().find(|prefix| prefix.contains(&client)) {
+        return Some(format!("{prefix} is denied"));
+    }
+    let allows = |prefix: &IpNet| prefix.contains(&client);
+    let left_out = !service.allow.is_empty() && !service.allow.iter().any(allows);
+    left_out.then(|| "none of the prefixes of `allow` has it".to_owned())
 }
 
 fn version_name(given: &ServiceNumbers, index: usize) -> String {
@@ -257,12 +270,20 @@ fn live_flow(
         if is_over {
             continue;
         }
-        let closing = entry.state & (state::RST | state::FIN) != 0;
+        let word = if entry.state & state::CUT != 0 {
+            "cut"
+        } else if entry.state & (state::RST | state::FIN) != 0 {
+            "closing"
+        } else if entry.state & state::LEAVING != 0 {
+            "leaving"
+        } else {
+            name
+        };
         let backend = given
             .backend_name(entry.backend)
             .map(|(_, address)| address.to_owned());
         return Ok(Some(LiveFlow {
-            state: if closing { "closing" } else { name }.to_owned(),
+            state: word.to_owned(),
             version: version_name(given, usize::from(entry.version)),
             backend: backend.unwrap_or_else(|| "(unknown)".to_owned()),
             generation: u64::from(entry.generation),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use splitter_common::{
     hash::{HashKey, siphash13},
     layout::{Counter, LAYOUT_VERSION},
@@ -10,11 +11,11 @@ use splitter_common::{
 use super::{core::Core, fares, lease::supervision, warnings::warnings};
 use crate::{
     api::types::{
-        BackendStatus, Counters, Overlay, ReasonCount, ServiceStatus, ServiceSummary, Status,
-        VersionStatus, VersionWeight,
+        BackendStatus, Counters, FlowRules, Limit, Overlay, ReasonCount, ServiceStatus,
+        ServiceSummary, Status, VersionStatus, VersionWeight,
     },
     health::VersionServed,
-    model::{Backend, Service, Version},
+    model::{Backend, FlowLimit, Service, Version},
     net::hops::HopState,
     plan::numbers::ServiceNumbers,
     state::weights,
@@ -116,7 +117,24 @@ fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
             .collect(),
         overlay,
         supervision: supervision(core, service),
+        flows: flow_rules(core, service, given),
     })
+}
+
+fn flow_rules(core: &Core, service: &Service, given: &ServiceNumbers) -> FlowRules {
+    let texts = |prefixes: &[IpNet]| prefixes.iter().map(ToString::to_string).collect();
+    let limit = |limit: FlowLimit| Limit {
+        flows_per_s: limit.flows_per_s,
+        burst: limit.burst,
+    };
+    FlowRules {
+        fate: service.flows.to_string(),
+        ends_in_s: core.plane.endings_in_s(u32::from(given.number)),
+        denied: texts(&service.deny),
+        allowed: texts(&service.allow),
+        limit: service.limits.all.map(limit),
+        client_limit: service.limits.each.map(limit),
+    }
 }
 
 fn affinity(service: &Service) -> String {
@@ -180,6 +198,11 @@ fn version_status(
         share_flows: (all > 0).then(|| own as f64 / all as f64),
         new_flows_since: own,
         counters: counters(&sum),
+        met_empty: given.versions.get(&version.name).map_or(0, |number| {
+            core.plane
+                .maps()
+                .emptied(u32::from(given.number), number.index)
+        }),
         healthy: served.healthy,
         on_empty: version.on_empty().to_string(),
         panic: served.panic.contains(&true),
@@ -237,6 +260,7 @@ fn counters(cells: &[u64; 16]) -> Counters {
         syn_retransmits: cell(Counter::SynRetransmits),
         adopted: cell(Counter::Adopted),
         diverted: cell(Counter::Diverted),
+        cut: cell(Counter::Cut),
         inserts_refused: cell(Counter::InsertsRefused),
     }
 }

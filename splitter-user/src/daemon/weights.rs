@@ -14,7 +14,7 @@ use crate::{
         types::{Move, WeightChange, WeightSet},
     },
     config::{WeightsError, apply_weights},
-    model::Service,
+    model::{FlowFate, Service},
     plan::service::cuts_by_position,
     state::{OverlayRecord, own_ppm},
 };
@@ -36,8 +36,9 @@ pub(super) fn set(
         WeightsError::NoSuchVersion { .. } => Refusal::not_found(error),
         WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
     })?;
+    let fate = change.flows.unwrap_or(after.flows);
     if !change.dry_run {
-        put_in_force(core, &after, change, actor)?;
+        put_in_force(core, &after, change, fate, actor)?;
     }
     Ok(WeightChange {
         service: name.to_owned(),
@@ -46,6 +47,7 @@ pub(super) fn set(
         after: texts(&after),
         dry_run: change.dry_run,
         moves: moves(&before, &after),
+        flows: fate.to_string(),
     })
 }
 
@@ -64,6 +66,7 @@ fn put_in_force(
     core: &mut Core,
     after: &Service,
     change: &WeightSet,
+    fate: FlowFate,
     actor: &Actor,
 ) -> Result<(), Refusal> {
     let mut config = core.config.clone();
@@ -94,7 +97,6 @@ fn put_in_force(
         };
         state.overlays.insert(after.name.clone(), record);
     }
-    let fate = change.flows.unwrap_or(after.flows);
     core.apply_asked(config, state, Fate::Of(&after.name, fate))?;
     // What a start told of these weights is over.
     let told = format!("service {}: ", after.name);

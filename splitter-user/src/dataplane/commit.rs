@@ -219,6 +219,12 @@ impl DataPlane {
         let old = (word.generation != 0).then(|| self.maps.service_in_force(*number));
         // Before the row that answers: a flow that is looked at too early is looked at again.
         self.raise_recheck(*number, old.as_ref(), row, *ends_after_s)?;
+        for (version, new) in row.versions.iter().enumerate() {
+            let owner = old.as_ref().map_or(0, |old| old.versions[version].born);
+            if owner != new.born {
+                self.maps.forget_emptied(*number, version as u8)?;
+            }
+        }
         self.switch_service(*number, word, row)?;
         let new: BTreeSet<u32> = runs(row).map(|run| run.start).collect();
         for run in old.iter().flat_map(runs) {

@@ -2,7 +2,8 @@
 
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, PerCpuArray, ProgramArray, lpm_trie::LpmTrie},
+    maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues, ProgramArray, lpm_trie::LpmTrie},
+    util::nr_cpus,
 };
 use splitter_common::{
     capacity::MAX_VERSIONS,
@@ -213,6 +214,25 @@ impl Maps {
     pub fn emptied(&self, service: u32, version: u8) -> u64 {
         let cell = service * MAX_VERSIONS as u32 + u32::from(version);
         summed(&self.emptied, cell)
+    }
+
+    /// Forgets that, for a version that has just got its index.
+    pub(super) fn forget_emptied(
+        &mut self,
+        service: u32,
+        version: u8,
+    ) -> Result<(), DataPlaneError> {
+        let failed = |why: String| DataPlaneError::Map {
+            map: "EMPTIED",
+            why,
+        };
+        let cpus = nr_cpus().map_err(|(file, error)| failed(format!("{file}: {error}")))?;
+        let zeros =
+            PerCpuValues::try_from(vec![0; cpus]).map_err(|error| failed(error.to_string()))?;
+        let cell = service * MAX_VERSIONS as u32 + u32::from(version);
+        self.emptied
+            .set(cell, zeros, 0)
+            .map_err(|error| failed(error.to_string()))
     }
 
     /// Packets by reason and verdict, summed over CPUs; only those above 0.

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use splitter_common::{flow::recheck::RecheckRow, layout::ServiceRow};
+use splitter_common::{
+    flow::recheck::RecheckRow,
+    layout::{Control, ServiceRow},
+};
 
 use super::{DataPlane, DataPlaneError};
 
@@ -10,6 +13,20 @@ impl DataPlane {
     /// What a service's open flows are looked at for.
     pub fn recheck(&self, service: u32) -> RecheckRow {
         self.maps.rechecks.read(service)
+    }
+
+    /// In how many seconds open flows of a service end that it decides otherwise by now, for each
+    /// commit that said so; 0 once the time is up.
+    pub fn endings_in_s(&self, service: u32) -> Vec<f64> {
+        let row = self.recheck(service);
+        // The lease reads the clock every second.
+        let now = self.maps.control.load_word(Control::Jiffies as u32);
+        let endings = row.from.iter().zip(row.at);
+        let left = |at: u64| at.saturating_sub(now) as f64 / f64::from(self.hz.max(1));
+        endings
+            .filter(|(from, _)| **from != 0)
+            .map(|(_, at)| left(at))
+            .collect()
     }
 
     /// Lets open flows be looked at for a row that is about to be switched to. `old`: the row before;

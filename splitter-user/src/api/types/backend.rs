@@ -112,4 +112,7 @@ pub struct BackendChange {
     pub dry_run: bool,
     /// What follows, as sentences; empty when nothing is worth saying.
     pub consequences: Vec<String>,
+    /// What becomes of open flows that would be decided otherwise by now: `keep`, `drain=5m`, `reset`.
+    #[serde(default)]
+    pub flows: String,
 }
