@@ -36,19 +36,13 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided 
     let is_open = left.backend != 0;
     // What goes on already stays where it is, whoever watches.
     let watched = is_open || !matches!(unknown, Unknown::New) || send::is_vouched(env);
-    let question = Question {
-        client: key.client,
-        client_port: key.client_port,
-        port: key.port,
-        protocol: parsed.network.protocol,
-    };
     let Some(row) = row_of(env, left.service) else {
         return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
     };
     let denied = is_denied(env, row, key.client);
-    let decision = decide_watched(row, &question, watched);
+    let choice = Choice::unpack(choose(row, parsed, watched as u64));
     if is_open {
-        let fate = look(env, left, &key, row.generation, denied, &decision);
+        let fate = look(env, left, &key, row.generation, denied, choice.version);
         if !matches!(fate, Fate::End) {
             let reason = if left.established != 0 {
                 Reason::Established
@@ -66,10 +60,50 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided 
     if denied {
         return Decided::end(Outcome::drop(Reason::Denied));
     }
-    match new_flow(env, parsed, left, key.client, row, &decision, unknown) {
+    match new_flow(env, parsed, left, key.client, row, &choice, unknown) {
         Ok(target) => send::to_backend(env, parsed, target.0, target.1),
         Err(outcome) => Decided::end(outcome),
     }
+}
+
+/// What a service has chosen for a flow.
+struct Choice {
+    /// Index of the version that the client belongs to.
+    assigned: usize,
+    /// Index of the version that serves it.
+    version: usize,
+    /// The cell of its table.
+    cell: u32,
+}
+
+impl Choice {
+    #[inline(always)]
+    const fn pack(decision: &Decision) -> u64 {
+        decision.cell as u64 | (decision.version as u64) << 32 | (decision.assigned as u64) << 40
+    }
+
+    #[inline(always)]
+    const fn unpack(word: u64) -> Self {
+        Self {
+            assigned: (word >> 40) as usize & (MAX_VERSIONS - 1),
+            version: (word >> 32) as usize & (MAX_VERSIONS - 1),
+            cell: word as u32,
+        }
+    }
+}
+
+/// Decides about the flow of a packet, as a packed [`Choice`]; a function of its own, for its room on
+/// the stack. `watched`: 0 or 1.
+#[inline(never)]
+fn choose(row: &ServiceRow, parsed: &Parsed, watched: u64) -> u64 {
+    let key = key_of(parsed, 0);
+    let question = Question {
+        client: key.client,
+        client_port: key.client_port,
+        port: key.port,
+        protocol: parsed.network.protocol,
+    };
+    Choice::pack(&decide_watched(row, &question, watched != 0))
 }
 
 #[inline(always)]
@@ -91,7 +125,7 @@ fn look<E: Env>(
     key: &FlowKey,
     generation: u32,
     denied: bool,
-    decision: &Decision,
+    version: usize,
 ) -> Fate {
     let table = if left.established != 0 {
         Table::Established
@@ -110,7 +144,7 @@ fn look<E: Env>(
         .is_some_and(|backend| backend.leaving == 0);
     let answer = Answer {
         denied,
-        same: decision.version == entry.version as usize && takes_part,
+        same: version == entry.version as usize && takes_part,
     };
     let is_cut = entry.state & state::CUT != 0;
     let recheck = env.recheck(left.service);
@@ -156,18 +190,16 @@ fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
     env.table_cell(table.page + cell / page_cells, cell % page_cells) as u32
 }
 
-/// Whether the limits of the service and of the client let a new flow pass.
-#[inline(always)]
-fn is_admitted<E: Env>(env: &E, left: &Left, row: &ServiceRow, client: Address) -> bool {
+/// Whether the limits of the service and of the client, `a` and `b` its address, let a new flow pass. A
+/// function of its own, for its room on the stack.
+#[inline(never)]
+fn is_admitted<E: Env>(env: &E, left: &Left, row: &ServiceRow, a: u64, b: u64) -> bool {
     let [all, each] = row.limits;
-    if !all.is_set() && !each.is_set() {
-        return true;
-    }
     let now_ns = env.now_ns();
     // The client first: one that asks for too much takes nothing from the others.
     if each.is_set() {
         let key = ClientKey {
-            client: client.prefix(32, 64),
+            client: Address([a, b]).prefix(32, 64),
             service: left.service as u64,
         };
         let Some(due_ns) = each.admit(env.client_due(&key), now_ns) else {
@@ -217,19 +249,22 @@ fn new_flow<E: Env>(
     left: &Left,
     client: Address,
     row: &ServiceRow,
-    decision: &Decision,
+    choice: &Choice,
     unknown: Unknown,
 ) -> Result<(u32, Reason), Outcome> {
     let is_tcp = parsed.network.protocol == TCP;
     let is_new = matches!(unknown, Unknown::New);
-    if is_new && !is_admitted(env, left, row, client) {
+    let limited = row.limits[0].is_set() || row.limits[1].is_set();
+    let [a, b] = client.0;
+    if is_new && limited && !is_admitted(env, left, row, a, b) {
         return Err(Outcome::drop(Reason::Limited));
     }
-    let version = &row.versions[decision.version & (MAX_VERSIONS - 1)];
-    let empty = version.empty[client.v6_flag() as usize & 1];
-    let backend = in_table(env, decision.table, decision.cell);
+    let version = &row.versions[choice.version & (MAX_VERSIONS - 1)];
+    let family = client.v6_flag() as usize & 1;
+    let empty = version.empty[family];
+    let backend = in_table(env, version.tables[family], choice.cell);
     if is_new && (empty != Empty::No as u16 || backend == 0) {
-        env.count_empty(left.service, decision.version);
+        env.count_empty(left.service, choice.version);
     }
     if backend == 0 {
         let dropped = Outcome::drop(Reason::VersionEmpty);
@@ -256,7 +291,7 @@ fn new_flow<E: Env>(
             parsed,
             left,
             owner,
-            decision.version as u32 | (state as u32) << 8,
+            choice.version as u32 | (state as u32) << 8,
         );
     }
     if is_new {
@@ -264,7 +299,7 @@ fn new_flow<E: Env>(
         if is_tcp {
             env.count(backend, Counter::SynsBegun);
         }
-        if decision.version != decision.assigned {
+        if choice.version != choice.assigned {
             env.count(backend, Counter::Diverted);
         }
     } else {

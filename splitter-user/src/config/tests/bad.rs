@@ -44,8 +44,24 @@ fn values_of_the_wrong_kind() {
         &["6:1 service \"shop\": unknown key `afinity` | did you mean `affinity`?"],
     );
     row(
-        &format!("{VIPS}{STABLE}flows = \"keep\""),
-        &["6:1 unknown key `flows` | known"],
+        &format!("{VIPS}{STABLE}flow = \"keep\""),
+        &["6:1 unknown key `flow` | did you mean `flows`?"],
+    );
+    row(
+        &format!("{VIPS}{STABLE}flows = \"drop\""),
+        &["6:9 `flows`: \"drop\" is no fate of flows | write \"keep\", \"drain=5m\" or \"reset\""],
+    );
+    row(
+        &format!("{VIPS}{STABLE}limit = {{ flows_per_s = 0, burst = 5 }}"),
+        &["6:25 `flows_per_s` is 0: it must be 1 to 10000000"],
+    );
+    row(
+        &format!("{VIPS}{STABLE}limit = {{ client_burst = 5 }}"),
+        &["6:26 limit: `client_burst` limits nothing without `client_flows_per_s`"],
+    );
+    row(
+        &format!("{VIPS}{STABLE}deny = [\"10.0.0.1/8\"]"),
+        &["6:9 `deny` | bits set behind its prefix: write \"10.0.0.0/8\""],
     );
     row(
         &format!("{VIPS}{STABLE}key = \"ip\""),

@@ -158,12 +158,8 @@ fn a_service_and_its_health_must_fit() {
         ))
     };
     expect(
-        &version("on_empty = \"reset\""),
-        &["6:72 not supported yet: write \"drop\""],
-    );
-    expect(
         &version("on_empty = \"wait\""),
-        &["6:72 \"baseline\" or \"keep\" or \"drop\""],
+        &["6:72 \"baseline\" or \"keep\" or \"reset\" or \"drop\""],
     );
     expect(
         &one(&format!(

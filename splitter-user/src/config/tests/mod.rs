@@ -10,7 +10,7 @@ use std::fs;
 
 use self::bad::{STABLE, VIPS, one};
 use super::{Texts, WeightsError, apply_weights, check_weights, load, parse_str};
-use crate::model::{Affinity, Config, Limits, SplitKey, XdpChoice};
+use crate::model::{Affinity, Config, FlowFate, FlowLimit, Limits, SplitKey, XdpChoice};
 use splitter_common::weight::Weight;
 
 const GOOD: &str = r#"
@@ -170,4 +170,31 @@ fn weights_set_at_run_time_keep_the_law() {
         "service \"shop\": the weights add up to 100.5%, over 100% (zebra 2.5% + canary 98%); \
          lower one of them"
     );
+}
+
+#[test]
+fn what_is_said_of_flows_is_read_and_is_nothing_by_default() {
+    let text = |keys: &str| {
+        format!(
+            "[[interface]]\nname = \"eth0\"\n[service.shop]\nvips = [\"203.0.113.10:443/tcp\"]\n{keys}\n\
+             version.stable = {{ baseline = true, backends = [\"10.0.1.11:8443\"] }}\n"
+        )
+    };
+    let service = |keys: &str| {
+        let config = parse_str("splitter.toml", &text(keys)).expect("a valid file");
+        config.services[0].clone()
+    };
+    let plain = service("");
+    assert_eq!((plain.flows, plain.limits), Default::default());
+    assert!(plain.deny.is_empty() && plain.allow.is_empty());
+    let said = service(
+        "flows = \"drain=90s\"\ndeny = [\"198.51.100.0/24\"]\nallow = [\"2001:db8::/32\"]\n\
+         limit = { flows_per_s = 1000, client_flows_per_s = 10, client_burst = 50 }",
+    );
+    assert_eq!(said.flows, FlowFate::Drain(90));
+    assert_eq!(said.deny, ["198.51.100.0/24".parse().expect("a prefix")]);
+    assert_eq!(said.allow, ["2001:db8::/32".parse().expect("a prefix")]);
+    let limit = |flows_per_s, burst| Some(FlowLimit { flows_per_s, burst });
+    assert_eq!(said.limits.all, limit(1_000, 1_000));
+    assert_eq!(said.limits.each, limit(10, 50));
 }
