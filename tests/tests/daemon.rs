@@ -8,6 +8,8 @@ mod backends;
 mod changes;
 #[path = "daemon/fares.rs"]
 mod fares;
+#[path = "daemon/fate.rs"]
+mod fate;
 #[path = "daemon/floods.rs"]
 mod floods;
 #[path = "daemon/forwarding.rs"]
