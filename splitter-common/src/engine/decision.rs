@@ -136,7 +136,7 @@ fn look<E: Env>(
     let Some(cell) = env.flow(table, key) else {
         return Fate::Stay;
     };
-    let Some(entry) = Entry::load(&cell, key.tag()) else {
+    let Some(entry) = Entry::load(&cell, table, key.tag()) else {
         return Fate::Stay;
     };
     let takes_part = env

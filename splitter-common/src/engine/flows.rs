@@ -28,7 +28,7 @@ pub(super) fn find<E: Env>(
     key: &FlowKey,
     frontend_born: u32,
 ) -> Option<Found<E::Cell>> {
-    alive(env, env.flow(table, key)?, key, frontend_born)
+    alive(env, env.flow(table, key)?, table, key, frontend_born)
 }
 
 /// An element's entry, if it is usable: its tag fits, and no number that it names was given to
@@ -38,10 +38,11 @@ pub(super) fn find<E: Env>(
 pub(super) fn alive<E: Env>(
     env: &E,
     cell: E::Cell,
+    table: Table,
     key: &FlowKey,
     frontend_born: u32,
 ) -> Option<Found<E::Cell>> {
-    let entry = Entry::load(&cell, key.tag())?;
+    let entry = Entry::load(&cell, table, key.tag())?;
     let row = env.backend(entry.backend)?;
     let alive = entry.generation >= frontend_born && entry.generation >= row.born;
     alive.then_some(Found { cell, entry })

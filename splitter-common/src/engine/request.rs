@@ -103,7 +103,9 @@ fn tcp<E: Env>(
     // The live entry is not kept across the next look-up but read again in the rare case that
     // needs it: kernels before 6.3 refuse to read spilled registers that only some paths set.
     let (mut live, mut beside_syn) = (false, false);
-    if let Some(found) = established.and_then(|cell| alive(env, cell, key, vip.born)) {
+    if let Some(found) =
+        established.and_then(|cell| alive(env, cell, Table::Established, key, vip.born))
+    {
         match law::established(found.entry, segment, parsed.now) {
             Established::Use { entry, write } => {
                 let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
@@ -211,7 +213,8 @@ fn udp<E: Env>(
     established: Option<E::Cell>,
     newest: u32,
 ) -> Option<Target> {
-    let established = established.and_then(|cell| alive(env, cell, key, vip.born));
+    let established =
+        established.and_then(|cell| alive(env, cell, Table::Established, key, vip.born));
     let (found, life_s, reason) = if let Some(found) = established {
         (
             found,

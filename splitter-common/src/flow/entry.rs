@@ -117,27 +117,33 @@ impl Entry {
                 tag as u64 | (self.generation as u64) << 32,
                 self.identity_word(),
                 self.time_word(),
-                self.client_seq as u64 | (self.server_seq as u64) << 32,
+                self.state_word(),
                 hop[0],
                 hop[1],
                 hop[2],
-                self.state_word(),
+                self.seqs_word(),
             ],
         }
     }
 
-    /// From a live element; `None` when it belongs to another key by now.
+    /// From a live element of a table; `None` when it belongs to another key by now. Sequence numbers
+    /// are 0 when it is established.
     #[inline(always)]
-    pub fn load<C: Cell>(cell: &C, tag: u32) -> Option<Self> {
+    pub fn load<C: Cell>(cell: &C, table: Table, tag: u32) -> Option<Self> {
         // The tag is read last: see the module.
-        let (identity, time, seqs) = (cell.word(1), cell.word(2), cell.word(3));
-        let state = cell.word(7);
+        let (identity, time, state) = (cell.word(1), cell.word(2), cell.word(3));
+        // An established flow is judged without its first sequence numbers, which stand in a cache
+        // line of their own.
+        let seqs = match table {
+            Table::Pending => cell.word(7),
+            Table::Established => 0,
+        };
         Self::from_words([cell.word(0), identity, time, seqs, state], tag)
     }
 
     /// From a copy of an element; `None` when it belongs to another key.
     pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
-        let [head, identity, time, seqs, .., state] = entry.words;
+        let [head, identity, time, state, .., seqs] = entry.words;
         Self::from_words([head, identity, time, seqs, state], tag)
     }
 
@@ -160,19 +166,24 @@ impl Entry {
     /// Writes state and time back.
     #[inline(always)]
     pub fn store_state<C: Cell>(&self, cell: &C) {
-        cell.set_word(7, self.state_word());
+        cell.set_word(3, self.state_word());
         cell.set_word(2, self.time_word());
     }
 
     /// Writes the backend's sequence number back.
     #[inline(always)]
     pub fn store_seqs<C: Cell>(&self, cell: &C) {
-        cell.set_word(3, self.client_seq as u64 | (self.server_seq as u64) << 32);
+        cell.set_word(7, self.seqs_word());
     }
 
     #[inline(always)]
     const fn identity_word(&self) -> u64 {
         self.backend as u64 | (self.service as u64) << 32 | (self.version as u64) << 48
+    }
+
+    #[inline(always)]
+    const fn seqs_word(&self) -> u64 {
+        self.client_seq as u64 | (self.server_seq as u64) << 32
     }
 
     #[inline(always)]
@@ -210,7 +221,10 @@ mod tests {
             ..FlowKey::default()
         };
         let element = core::cell::Cell::new(entry.pack(key.tag(), [1, 2, 3]).words);
-        assert_eq!(Entry::load(&element, key.tag()), Some(entry));
+        assert_eq!(
+            Entry::load(&element, Table::Pending, key.tag()),
+            Some(entry)
+        );
         assert_eq!(load_hop(&element), [1, 2, 3]);
         // What a late writer can still reach is never where the flow goes.
         let late = Entry {
@@ -220,11 +234,14 @@ mod tests {
         };
         late.store_state(&element);
         late.store_seqs(&element);
-        assert_eq!(Entry::load(&element, key.tag()), Some(entry));
+        assert_eq!(
+            Entry::load(&element, Table::Pending, key.tag()),
+            Some(entry)
+        );
         let other = FlowKey {
             client_port: 2,
             ..FlowKey::default()
         };
-        assert_eq!(Entry::load(&element, other.tag()), None);
+        assert_eq!(Entry::load(&element, Table::Pending, other.tag()), None);
     }
 }
