@@ -260,7 +260,8 @@ pub(super) fn sound(draft: &ServiceDraft, faults: &mut Faults) {
         return;
     };
     let is_tcp = |protocol| protocol == Protocol::Tcp;
-    if !draft.vips_whole || check.port.is_some() {
+    // Without a VIP at all, that alone is the fault.
+    if !draft.vips_whole || service.vips.is_empty() || check.port.is_some() {
         return;
     }
     if !service.vips.iter().any(|vip| is_tcp(vip.protocol)) {

@@ -158,6 +158,10 @@ fn a_service_and_its_health_must_fit() {
         &one(&format!("{udp}{STABLE}health = {{ check = \"tcp\" }}")),
         &["3:10 service \"shop\", health: every VIP is UDP | write the `port`"],
     );
+    expect(
+        &one(&format!("{STABLE}health = {{ check = \"tcp\" }}")),
+        &["3:10 service \"shop\": no VIP; write `vips"],
+    );
     let text = one(&format!(
         "{udp}{STABLE}health = {{ check = \"tcp\", port = 80 }}"
     ));
