@@ -7,6 +7,7 @@
 mod backend;
 mod counters;
 mod explain;
+mod health;
 mod lease;
 mod reload;
 mod service;
@@ -21,11 +22,14 @@ pub use backend::{
 };
 pub use counters::Counters;
 pub use explain::{Cut, Explanation, LiveFlow};
+pub use health::{CheckSettings, HealthSettings, HttpSettings, PassiveSettings};
 pub use lease::{Supervise, Supervision};
 pub use reload::{Difference, Reload, ReloadRequest, ServiceChange};
-pub use service::{ServiceStatus, ServiceSummary, VersionStatus, VersionWeight};
+pub use service::{
+    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
+};
 pub use status::{InterfaceStatus, ReasonCount, Status};
-pub use weight::{Move, Overlay, WeightChange, WeightSet};
+pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
 
 /// What every failed request answers with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,9 @@ pub struct Counters {
     pub resets_by_server: u64,
     /// Flows met in the middle, without an entry.
     pub adopted: u64,
+    /// ICMP errors about its flows, either way.
+    #[serde(default)]
+    pub icmp_errors: u64,
     /// Flows of clients that belong to another version.
     #[serde(default)]
     pub diverted: u64,

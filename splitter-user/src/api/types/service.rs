@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendStatus, Counters, Overlay, Supervision};
+use super::{BackendStatus, Counters, Cut, HealthSettings, Overlay, Supervision};
 
 /// One service and what went where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,4 +81,32 @@ pub struct VersionWeight {
     pub baseline: bool,
     /// `5%`.
     pub weight: String,
+}
+
+/// One service wholly: `GET /v1/services/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceShown {
+    /// What is in force beside what was measured.
+    pub service: ServiceStatus,
+    /// What else is configured.
+    pub settings: ServiceSettings,
+    /// The hash space, cut among the versions, from 0 upward, as the kernel has it.
+    pub cuts: Vec<Cut>,
+    /// Those of the daemon's warnings that are about it.
+    pub warnings: Vec<String>,
+}
+
+/// What is configured for a service and stands nowhere in its status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSettings {
+    /// What becomes of open flows whose clients change version: `keep`.
+    pub flows: String,
+    /// The services that it shares its salt with.
+    pub salt_group: Option<String>,
+    /// Those who speak to its backends without a VIP.
+    pub direct: Vec<String>,
+    /// Up to which weight a supervised release falls back to the baseline: `25%`.
+    pub failsafe_max_weight: String,
+    /// How its backends' health is found out; `None`: not at all.
+    pub health: Option<HealthSettings>,
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Cut;
+
 /// Weights that were set at run time and lie over the file's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
@@ -57,4 +59,50 @@ pub struct Move {
     pub to: String,
     /// Their part of all clients (of the hash space), in percent.
     pub percent_of_clients: f64,
+}
+
+/// The weights of a service that are in force: `GET /v1/weights` lists them for every one, `GET
+/// /v1/services/{name}/weights` for one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// The service.
+    pub service: String,
+    /// The commit that last changed this service.
+    pub generation: u64,
+    /// Since when the hash space is cut as it is; `None` where nobody knows.
+    pub since: Option<String>,
+    /// What the split law hashes.
+    pub key: String,
+    /// Its versions, in the order of the split law.
+    pub versions: Vec<WeightInForce>,
+    /// The hash space, cut among the versions, from 0 upward, as the kernel has it.
+    pub cuts: Vec<Cut>,
+}
+
+/// A version's weight and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightInForce {
+    /// The version.
+    pub version: String,
+    /// Whether it takes what the others leave.
+    pub baseline: bool,
+    /// `5%`.
+    pub weight: String,
+    /// `file`, `overlay` (set at run time), or `rest` (what the others leave).
+    pub from: String,
+    /// What the file asks for.
+    pub file_weight: String,
+    /// Who set it, where it is an overlay.
+    pub set: Option<SetBy>,
+}
+
+/// Who has set something at run time, when and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBy {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
 }
