@@ -1,6 +1,7 @@
 //! Tests of the command line: grammar, exit codes, and what a table looks like.
 
 mod fixed;
+mod golden;
 
 use std::path::PathBuf;
 
