@@ -9,6 +9,7 @@ mod api;
 mod ask;
 mod bpffs;
 mod cli;
+mod running;
 
 use std::fs::OpenOptions;
 use std::os::unix::net::UnixDatagram;
@@ -23,6 +24,7 @@ use splitter_common::layout::{Control, LAYOUT_VERSION, Word};
 use tempfile::TempDir;
 
 pub use cli::CliOutput;
+pub use running::Running;
 
 use crate::netns::Netns;
 
