@@ -23,6 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use splitter_common::layout::{Control, LAYOUT_VERSION, Word};
 use tempfile::TempDir;
 
+pub use bpffs::second_handle;
 pub use cli::CliOutput;
 pub use running::Running;
 
