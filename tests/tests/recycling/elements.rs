@@ -15,15 +15,19 @@ use splitter_common::{
 
 use crate::lab::{Lab, Packet, config, frame};
 
-const VIP: &str = "203.0.113.1:80";
+/// Of every port, so that a packet of a backend without a flow is left as it is.
+const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const BACKENDS: u8 = 16;
 /// Flows whose packets go by.
 const FLOWS: u16 = 24;
 /// Elements of a table: few, so that one that is freed is taken again at once.
 const ROOM: u32 = 64;
-const DELETIONS: u32 = 40_000;
+const DELETIONS: u32 = 100_000;
+/// How often the one element is handed on. Without the tag a few hundred thousand times are enough
+/// for a packet to go astray.
+const HANDED_ON: u32 = 4_000_000;
 /// How often each thread has all packets go by, at the least.
-const ROUNDS: u64 = 2_000;
+const ROUNDS: u64 = 200;
 /// Generous: it takes seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -44,7 +48,7 @@ fn own_backend(flow: u16) -> u8 {
 fn entry(lab: &mut Lab, flow: u16) -> (FlowKey, Entry) {
     let service = &lab.numbers.services["shop"];
     let frontend = service.frontends.values().next().expect("a frontend");
-    let name = format!("{}:80", backend(own_backend(flow)));
+    let name = backend(own_backend(flow)).to_string();
     let (address, port) = client(flow);
     let key = FlowKey {
         client: Address::from(IpAddr::V4(address)),
@@ -78,36 +82,84 @@ fn packets(decided: &[Ipv4Addr]) -> Vec<Packet> {
         let (address, port) = client(flow);
         let (own, split) = (backend(own_backend(flow)), decided[usize::from(flow)]);
         packets.push(Packet {
-            frame: frame(&format!("{address}:{port} > {VIP} tcp ACK data 5")),
+            frame: frame(&format!("{address}:{port} > {VIP}:80 tcp ACK data 5")),
+            times: 1,
             may_go: Box::new(move |source, destination| {
                 source == address && (destination == own || destination == split)
             }),
         });
         packets.push(Packet {
             frame: frame(&format!("{own}:80 > {address}:{port} tcp ACK data 5")),
+            times: 1,
             may_go: Box::new(move |source, destination| {
-                source == Ipv4Addr::new(203, 0, 113, 1) && destination == address
+                (source == VIP || source == own) && destination == address
             }),
         });
     }
     packets
 }
 
-#[test]
-fn an_element_that_goes_to_another_flow_sends_no_packet_astray() {
-    let mut lab = Lab::new("elements", ROOM);
+fn lab(label: &str) -> Lab {
+    let mut lab = Lab::new(label, ROOM);
     let backends: Vec<String> = (0..BACKENDS)
-        .map(|number| format!("\"{}:80\"", backend(number)))
+        .map(|number| format!("\"{}\"", backend(number)))
         .collect();
     lab.commit(&config(&format!(
-        "[service.shop]\nvips = [\"{VIP}/tcp\"]\nversion.stable = {{ baseline = true, backends = \
-         [{}] }}\n",
+        "[service.shop]\nvips = [\"{VIP}:0/tcp\"]\nversion.stable = {{ baseline = true, backends \
+         = [{}] }}\n",
         backends.join(", ")
     )));
+    lab
+}
+
+/// One element goes from flow to flow, while the programs look one of them up as fast as they can: on
+/// packets that the next one's backend sends to its client, which are dropped, or, while the flow is
+/// not there, left alone. Taken for the next one's they would get the VIP. The element comes back to
+/// a flow only after all others have had it: no tag tells a program that it belonged to another
+/// between two times that it was the program's.
+#[test]
+fn an_element_is_read_as_no_other_flows() {
+    let mut lab = lab("element");
+    let flows: Vec<_> = (0..4).map(|flow| entry(&mut lab, flow)).collect();
+    let packets: Vec<Packet> = [0, 2]
+        .map(|flow| {
+            let (address, port) = client(flow);
+            let source = backend(own_backend(flow + 1));
+            Packet {
+                frame: frame(&format!("{source}:80 > {address}:{port} tcp ACK data 5")),
+                times: 20_000,
+                may_go: Box::new(move |after, _| after == source),
+            }
+        })
+        .into();
+    lab.under_traffic(&packets, |lab, traffic| {
+        let begin = Instant::now();
+        let mut deleted = 0;
+        while deleted < HANDED_ON || traffic.rounds() < ROUNDS {
+            assert!(begin.elapsed() < LIMIT, "{deleted}, {}", traffic.rounds());
+            let maps = lab.plane.maps_mut();
+            for (key, entry) in &flows {
+                let entry = entry.pack(key.tag(), [0; 3]);
+                maps.put_flow(Table::Established, key, &entry)
+                    .expect("room");
+                maps.remove_flow(Table::Established, key).expect("there");
+                deleted += 1;
+            }
+        }
+    });
+    for reason in [Reason::ReplyOfOtherBackend, Reason::ReplyWithoutFlow] {
+        let packets = lab.counted(reason);
+        assert!(packets > 1_000, "{reason:?}: {packets}");
+    }
+}
+
+#[test]
+fn an_element_that_goes_to_another_flow_sends_no_packet_astray() {
+    let mut lab = lab("elements");
     let decided: Vec<Ipv4Addr> = (0..FLOWS)
         .map(|flow| {
             let (address, port) = client(flow);
-            let line = format!("{address}:{port} > {VIP} tcp RST");
+            let line = format!("{address}:{port} > {VIP}:80 tcp RST");
             let mut out = Vec::new();
             lab.plane.run(&frame(&line), &mut out).expect("ran");
             crate::lab::ends(&out).1

@@ -30,7 +30,11 @@ pub(crate) const READERS: usize = 2;
 /// A packet and what may become of it.
 pub(crate) struct Packet {
     pub(crate) frame: Vec<u8>,
-    /// Whether it is right to have it go from one address to another, where it is not dropped.
+    /// How often the program runs on it in a row, within the kernel. It stays as the program left
+    /// it, so that more than once is for packets that it must not change.
+    pub(crate) times: u32,
+    /// Whether it is right to have it go from one address to another, where it is not
+    /// dropped; where it ran more than once, dropped or not.
     pub(crate) may_go: Box<dyn Fn(Ipv4Addr, Ipv4Addr) -> bool + Sync + Send>,
 }
 
@@ -69,6 +73,7 @@ pub(crate) struct Lab {
 /// Packets under way in other threads.
 pub(crate) struct Traffic<'t> {
     stop: &'t AtomicBool,
+    failed: &'t AtomicBool,
     /// By thread, how often all packets went by.
     rounds: &'t [AtomicU64; READERS],
 }
@@ -76,6 +81,8 @@ pub(crate) struct Traffic<'t> {
 impl Traffic<'_> {
     /// How often every thread has had all packets go by.
     pub(crate) fn rounds(&self) -> u64 {
+        let failed = self.failed.load(Ordering::Relaxed);
+        assert!(!failed, "a packet went where it must not");
         let rounds = self.rounds.iter();
         let rounds = rounds.map(|rounds| rounds.load(Ordering::Relaxed));
         rounds.min().unwrap_or(0)
@@ -139,7 +146,8 @@ impl Lab {
         packets: &[Packet],
         changes: impl FnOnce(&mut Self, &Traffic<'_>),
     ) {
-        let (stop, rounds) = (&AtomicBool::new(false), &<[AtomicU64; READERS]>::default());
+        let (stop, failed) = (&AtomicBool::new(false), &AtomicBool::new(false));
+        let rounds = &<[AtomicU64; READERS]>::default();
         let netns = self.netns.clone();
         let programs: [Xdp; READERS] = std::array::from_fn(|_| {
             let program = self.plane.loaded(false).expect("the program");
@@ -152,6 +160,7 @@ impl Lab {
                 .map(|(program, rounds)| {
                     let netns = &netns;
                     scope.spawn(move || {
+                        let _told = Told(failed);
                         netns.enter();
                         while !stop.load(Ordering::Relaxed) {
                             for packet in packets {
@@ -162,7 +171,12 @@ impl Lab {
                     })
                 })
                 .collect();
-            changes(self, &Traffic { stop, rounds });
+            let traffic = Traffic {
+                stop,
+                failed,
+                rounds,
+            };
+            changes(self, &traffic);
             stop.store(true, Ordering::Relaxed);
             for thread in threads {
                 thread.join().expect("every packet went where it may");
@@ -171,15 +185,25 @@ impl Lab {
     }
 }
 
+/// Tells whoever makes the changes that a thread has failed.
+struct Told<'t>(&'t AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_or(thread::panicking(), Ordering::Relaxed);
+    }
+}
+
 fn pass(program: &Xdp, packet: &Packet) {
     let mut out = [0; 256];
     let options = TestRunOptions {
         data_in: Some(&packet.frame),
         data_out: Some(&mut out),
+        repeat: packet.times,
         ..TestRunOptions::default()
     };
     let ran = program.test_run(options).expect("ran");
-    if ran.return_value == XDP_DROP {
+    if packet.times == 1 && ran.return_value == XDP_DROP {
         return;
     }
     let (source, destination) = ends(&out);

@@ -59,6 +59,7 @@ fn packets() -> Vec<Packet> {
             let line = format!("{CLIENT}:{port} > {}:80 tcp ACK data 5", vip(service));
             packets.push(Packet {
                 frame: frame(&line),
+                times: 1,
                 may_go: Box::new(move |source, destination| {
                     let own = [false, true].map(|second| backend(service, second));
                     source == CLIENT && own.contains(&destination)
@@ -68,6 +69,7 @@ fn packets() -> Vec<Packet> {
         let (client, server) = (Ipv4Addr::new(10, 100, 0, 2), backend(service, true));
         packets.push(Packet {
             frame: frame(&format!("{server}:80 > {client}:50000 tcp ACK data 5")),
+            times: 1,
             may_go: Box::new(move |source, destination| {
                 destination == client && (source == vip(service) || source == server)
             }),
