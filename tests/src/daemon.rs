@@ -9,6 +9,7 @@ mod api;
 mod ask;
 mod bpffs;
 mod cli;
+mod running;
 
 use std::fs::OpenOptions;
 use std::os::unix::net::UnixDatagram;
@@ -22,7 +23,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use splitter_common::layout::{Control, LAYOUT_VERSION, Word};
 use tempfile::TempDir;
 
+pub use bpffs::second_handle;
 pub use cli::CliOutput;
+pub use running::Running;
 
 use crate::netns::Netns;
 

@@ -26,6 +26,8 @@ mod path_mtu;
 mod reload;
 #[path = "daemon/scene.rs"]
 mod scene;
+#[path = "daemon/shown.rs"]
+mod shown;
 #[path = "daemon/starts.rs"]
 mod starts;
 #[path = "daemon/survival.rs"]

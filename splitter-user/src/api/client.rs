@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 use super::control::Refusal;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -103,6 +103,21 @@ impl Client {
     /// Every service in brief.
     pub async fn service_list(&self) -> Result<Vec<ServiceSummary>, ClientError> {
         self.ask(Method::GET, "/v1/services", Bytes::new()).await
+    }
+
+    /// One service wholly.
+    pub async fn service(&self, name: &str) -> Result<ServiceShown, ClientError> {
+        let path = format!("/v1/services/{}", escape(name));
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// The weights in force and where they come from: of one service, or of every one.
+    pub async fn weights(&self, service: Option<&str>) -> Result<Vec<Weights>, ClientError> {
+        let path = service.map_or_else(
+            || "/v1/weights".to_owned(),
+            |service| format!("/v1/services/{}/weights", escape(service)),
+        );
+        self.ask(Method::GET, &path, Bytes::new()).await
     }
 
     /// Changes weights, or says what a change would do.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -21,6 +21,15 @@ pub trait Control: Send + Sync + 'static {
 
     /// Every service in brief.
     fn service_list(&self) -> impl Future<Output = Result<Vec<ServiceSummary>, Refusal>> + Send;
+
+    /// One service wholly.
+    fn service(&self, name: String) -> impl Future<Output = Result<ServiceShown, Refusal>> + Send;
+
+    /// The weights in force and where they come from: of one service, or of every one.
+    fn weights(
+        &self,
+        service: Option<String>,
+    ) -> impl Future<Output = Result<Vec<Weights>, Refusal>> + Send;
 
     /// Changes weights of a service, or says what a change would do.
     fn set_weights(

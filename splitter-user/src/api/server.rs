@@ -23,7 +23,7 @@ use tokio::net::UnixListener;
 use super::control::{Actor, Control, Refusal};
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -49,7 +49,12 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/reload", post(reload::<C>))
         .route("/v1/lease", post(supervise::<C>))
         .route("/v1/services", get(services::<C>))
-        .route("/v1/services/{name}/weights", post(weights::<C>))
+        .route("/v1/services/{name}", get(service::<C>))
+        .route("/v1/weights", get(all_weights::<C>))
+        .route(
+            "/v1/services/{name}/weights",
+            get(weights::<C>).post(set_weights::<C>),
+        )
         .route(
             "/v1/services/{name}/backends",
             get(backends::<C>).post(change_backend::<C>),
@@ -109,7 +114,29 @@ async fn services<C: Control>(
     Ok(Json(control.service_list().await?))
 }
 
+async fn service<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<ServiceShown>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(control.service(name).await?))
+}
+
+async fn all_weights<C: Control>(
+    State(control): State<Arc<C>>,
+) -> Result<Json<Vec<Weights>>, Answer> {
+    Ok(Json(control.weights(None).await?))
+}
+
 async fn weights<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Vec<Weights>>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(control.weights(Some(name)).await?))
+}
+
+async fn set_weights<C: Control>(
     State(control): State<Arc<C>>,
     ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
     name: Result<Path<String>, PathRejection>,

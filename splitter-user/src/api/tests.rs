@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::types::{
     BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, Reload, ReloadRequest,
-    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange,
+    WeightSet, Weights,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -31,6 +32,21 @@ impl Control for Straw {
             name: "shop".into(),
             vips: Vec::new(),
             versions: vec![weight],
+        }])
+    }
+
+    async fn service(&self, name: String) -> Result<ServiceShown, Refusal> {
+        Err(Refusal::not_found(format!("no service \"{name}\"")))
+    }
+
+    async fn weights(&self, service: Option<String>) -> Result<Vec<Weights>, Refusal> {
+        Ok(vec![Weights {
+            service: service.unwrap_or_else(|| "every one".into()),
+            generation: 7,
+            since: None,
+            key: "client".into(),
+            versions: Vec::new(),
+            cuts: Vec::new(),
         }])
     }
 
@@ -183,6 +199,12 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         (drain.backend, "Drain".into())
     );
     assert!(client.backends("till").await.is_err());
+    let error = client.service("a/b").await.expect_err("none");
+    assert_eq!(error.to_string(), "no service \"a/b\"");
+    for (asked, named) in [(Some("a/b"), "a/b"), (None, "every one")] {
+        let weights = client.weights(asked).await.expect("told");
+        assert_eq!(weights[0].service, named);
+    }
     let wanted = ReloadRequest { dry_run: true };
     let reload = client.reload(wanted).await.expect("said");
     assert_eq!((reload.generation, reload.dry_run), (7, true));

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use splitter_common::weight::Weight;
 
 use super::backend::BackendCommand;
 use super::exit;
+use super::service::ServiceCommand;
+use super::status::StatusArgs;
+use super::weight::WeightCommand;
 use crate::model::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR, FlowFate,
     ServeOptions, Vip,
@@ -49,13 +51,7 @@ pub enum Command {
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Say what is going on
-    Status {
-        /// Only this service
-        service: Option<String>,
-        /// How to print it
-        #[command(flatten)]
-        output: OutputArgs,
-    },
+    Status(StatusArgs),
     /// Apply what the configuration file has changed
     ///
     /// Only what the file has changed since it was last applied takes effect: weights set at run
@@ -167,22 +163,6 @@ pub enum SecretCommand {
     },
 }
 
-/// `splitter weight ...`
-#[derive(Clone, Debug, Subcommand)]
-pub enum WeightCommand {
-    /// Change weights; the baseline takes the rest
-    Set {
-        /// The service
-        service: String,
-        /// New weights such as canary=5%; versions left out keep theirs
-        #[arg(required = true, value_name = "VERSION=WEIGHT")]
-        weights: Vec<Assignment>,
-        /// Why, dry run, and how to print it
-        #[command(flatten)]
-        change: ChangeArgs,
-    },
-}
-
 /// `splitter lease ...`
 #[derive(Clone, Debug, Subcommand)]
 pub enum LeaseCommand {
@@ -213,17 +193,6 @@ pub enum Switch {
     On,
     /// End it.
     Off,
-}
-
-/// `splitter service ...`
-#[derive(Clone, Debug, Subcommand)]
-pub enum ServiceCommand {
-    /// List the services with their weights
-    List {
-        /// How to print it
-        #[command(flatten)]
-        output: OutputArgs,
-    },
 }
 
 /// What every change takes.
@@ -259,32 +228,6 @@ pub enum Output {
     Table,
     /// For programs; the fields are stable
     Json,
-}
-
-/// `canary=5%`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// The version.
-    pub version: String,
-    /// Its new weight.
-    pub weight: Weight,
-}
-
-impl FromStr for Assignment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let example = "write VERSION=WEIGHT, such as canary=5%";
-        let (version, weight) = text.split_once('=').ok_or(example)?;
-        if version.is_empty() {
-            return Err(example.to_owned());
-        }
-        let weight = Weight::parse(weight).map_err(|error| format!("\"{weight}\" is {error}"))?;
-        Ok(Self {
-            version: version.to_owned(),
-            weight,
-        })
-    }
 }
 
 /// A client with or without its port.

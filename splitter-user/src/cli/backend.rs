@@ -5,11 +5,11 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use super::args::{ChangeArgs, OutputArgs};
-use super::show::fate;
+use super::show::{fate, set_by};
 use super::text::table;
 use super::{answer, ask};
 use crate::api::Client;
-use crate::api::types::{BackendChange, BackendLine, BackendSet, BackendVerb};
+use crate::api::types::{BackendChange, BackendHealth, BackendLine, BackendSet, BackendVerb};
 
 /// `splitter backend ...`
 #[derive(Clone, Debug, Subcommand)]
@@ -178,15 +178,9 @@ fn changed(change: &BackendChange) -> String {
 
 fn list(lines: &[BackendLine]) -> String {
     let row = |line: &BackendLine| {
-        let health = &line.health;
-        vec![
-            line.version.clone(),
-            line.backend.clone(),
-            format!("x{}", line.weight),
-            health.state.clone(),
-            health.health.clone(),
-            if health.serves { "yes" } else { "no" }.to_owned(),
-        ]
+        let mut row = vec![line.version.clone()];
+        row.extend(backend_cells(&line.backend, line.weight, &line.health));
+        row
     };
     let head = ["VERSION", "BACKEND", "WEIGHT", "STATE", "HEALTH", "SERVES"];
     let mut out = table(&head, &[0, 1, 3, 4, 5], lines.iter().map(row).collect());
@@ -196,16 +190,23 @@ fn list(lines: &[BackendLine]) -> String {
     out
 }
 
+/// Backend, weight, state, health, and whether it serves.
+pub(super) fn backend_cells(backend: &str, weight: u16, health: &BackendHealth) -> [String; 5] {
+    [
+        backend.to_owned(),
+        format!("x{weight}"),
+        health.state.clone(),
+        health.health.clone(),
+        if health.serves { "yes" } else { "no" }.to_owned(),
+    ]
+}
+
 /// What is out of the ordinary with a backend, a line each.
-pub(super) fn notes(backend: &str, health: &crate::api::types::BackendHealth) -> String {
+pub(super) fn notes(backend: &str, health: &BackendHealth) -> String {
     let mut out = String::new();
     if let Some(overlay) = &health.overlay {
-        out += &format!(
-            "  {backend}: {} by {} at {}",
-            overlay.what, overlay.by, overlay.at
-        );
-        let why = overlay.reason.as_ref();
-        out += &why.map_or("\n".to_owned(), |why| format!(": {why}\n"));
+        let who = set_by(&overlay.by, &overlay.at, overlay.reason.as_deref());
+        out += &format!("  {backend}: {}{who}", overlay.what);
     }
     let bad = health.health == "unhealthy" || health.health == "ejected";
     let since = health.since.as_deref().unwrap_or("the start");

@@ -8,24 +8,22 @@ pub mod backend;
 mod check;
 pub mod exit;
 mod reload;
+pub mod service;
 mod show;
-mod status;
+pub mod status;
 mod text;
+pub mod weight;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
-use self::args::{
-    ChangeArgs, Command, LeaseCommand, Output, SecretCommand, ServiceCommand, Switch, WeightCommand,
-};
+use self::args::{Command, LeaseCommand, Output, SecretCommand, Switch};
 use self::exit::Exit;
-use crate::api::types::{ReloadRequest, Status, Supervise, WeightSet};
+use crate::api::types::{ReloadRequest, Supervise};
 use crate::api::{Client, ClientError, Refusal};
 use crate::config::{ConfigErrors, nearest};
 use crate::secret;
@@ -105,18 +103,8 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             ))
         }
         Command::Detach { pin_dir } => wire::detach(&pin_dir),
-        Command::Status { service, output } => ask(async {
-            let mut status = Client::new(&socket).status().await?;
-            if let Some(name) = service {
-                only(&mut status, &name)?;
-            }
-            answer(output.output, &status, status::table)
-        }),
-        Command::Weight(WeightCommand::Set {
-            service,
-            weights,
-            change,
-        }) => set_weights(&socket, &service, weights, change),
+        Command::Status(args) => status::run(socket, &args),
+        Command::Weight(command) => weight::run(&socket, command),
         Command::Reload { dry_run, output } => ask(async {
             let wanted = ReloadRequest { dry_run };
             let reload = Client::new(&socket).reload(wanted).await?;
@@ -136,12 +124,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             let answered = Client::new(&socket).supervise(&wanted).await?;
             answer(output.output, &answered, |all| show::supervision(all))
         }),
-        Command::Service(ServiceCommand::List { output }) => ask(async {
-            let services = Client::new(&socket).service_list().await?;
-            answer(output.output, &services, |services| {
-                show::services(services)
-            })
-        }),
+        Command::Service(command) => service::run(&socket, command),
         Command::Backend(command) => backend::run(&socket, command),
         Command::Explain {
             service,
@@ -156,35 +139,6 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             answer(output.output, &why, show::explanation)
         }),
     }
-}
-
-/// Leaves one service in a status.
-fn only(status: &mut Status, name: &str) -> Result<(), Refusal> {
-    let all = std::mem::take(&mut status.services);
-    let known: Vec<String> = all.iter().map(|service| service.name.clone()).collect();
-    status.services = all.into_iter().filter(|other| other.name == name).collect();
-    if status.services.is_empty() {
-        return Err(no_service(name, &known));
-    }
-    Ok(())
-}
-
-fn set_weights(
-    socket: &Path,
-    service: &str,
-    weights: Vec<args::Assignment>,
-    args: ChangeArgs,
-) -> anyhow::Result<String> {
-    let change = WeightSet {
-        weights: by_version(weights)?,
-        flows: args.flows,
-        reason: args.reason,
-        dry_run: args.dry_run,
-    };
-    ask(async {
-        let change = Client::new(socket).set_weights(service, &change).await?;
-        answer(args.output.output, &change, show::weight_change)
-    })
 }
 
 /// Runs one conversation with the daemon.
@@ -205,21 +159,6 @@ fn answer<T: Serialize>(
         Output::Table => Ok(table(value)),
         Output::Json => Ok(serde_json::to_string_pretty(value)? + "\n"),
     }
-}
-
-fn by_version(weights: Vec<args::Assignment>) -> Result<BTreeMap<String, String>, Refusal> {
-    let mut by_version = BTreeMap::new();
-    for args::Assignment { version, weight } in weights {
-        if by_version
-            .insert(version.clone(), weight.to_string())
-            .is_some()
-        {
-            return Err(Refusal::invalid(format!(
-                "version \"{version}\" is given two weights"
-            )));
-        }
-    }
-    Ok(by_version)
 }
 
 fn no_service(name: &str, known: &[String]) -> Refusal {

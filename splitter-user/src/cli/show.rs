@@ -1,25 +1,7 @@
 //! Owns what the smaller commands print.
 
 use super::text::{percent, table};
-use crate::api::types::{Explanation, Move, ServiceSummary, Supervision, WeightChange};
-
-/// The answer to `weight set`.
-pub(super) fn weight_change(change: &WeightChange) -> String {
-    let mut out = if change.dry_run {
-        format!("{}: dry run, nothing was changed\n", change.service)
-    } else {
-        format!(
-            "{}: in force, generation {}\n",
-            change.service, change.generation
-        )
-    };
-    let rows = change.after.iter().map(|(version, after)| {
-        let before = change.before.get(version).map_or("-", String::as_str);
-        vec![version.clone(), before.to_owned(), after.clone()]
-    });
-    out += &table(&["VERSION", "BEFORE", "AFTER"], &[0], rows.collect());
-    out + &moves(&change.moves, change.dry_run) + &fate(&change.flows)
-}
+use crate::api::types::{Cut, Explanation, Move, Supervision};
 
 /// What becomes of open flows, in a sentence.
 pub(super) fn fate(flows: &str) -> String {
@@ -42,26 +24,6 @@ pub(super) fn moves(moves: &[Move], dry_run: bool) -> String {
         format!("  {share} of all clients {verb} from {from} to {to}\n")
     };
     moves.iter().map(line).collect()
-}
-
-/// The answer to `service list`.
-pub(super) fn services(services: &[ServiceSummary]) -> String {
-    if services.is_empty() {
-        return "no services\n".to_owned();
-    }
-    let rows = services.iter().map(|service| {
-        let versions: Vec<String> = service
-            .versions
-            .iter()
-            .map(|version| format!("{} {}", version.name, version.weight))
-            .collect();
-        vec![
-            service.name.clone(),
-            versions.join("\n"),
-            service.vips.join("\n"),
-        ]
-    });
-    table(&["SERVICE", "VERSIONS", "VIPS"], &[0, 1, 2], rows.collect())
 }
 
 /// The answer to `explain`: first where, then why.
@@ -96,24 +58,28 @@ pub(super) fn explanation(why: &Explanation) -> String {
         why.hash_hex,
         percent(why.hash_fraction * 100.0)
     );
-    let rows = why.cuts.iter().map(|cut| {
-        let here = if is_here(why, cut.from_percent, cut.to_percent) {
-            "<- here"
-        } else {
-            ""
-        };
-        let (from, to) = (percent(cut.from_percent), percent(cut.to_percent));
-        vec![cut.version.clone(), from, to, here.to_owned()]
-    });
-    out += &table(&["VERSION", "FROM", "TO", ""], &[0, 3], rows.collect());
+    out += &cuts(&why.cuts, Some(why.hash_fraction * 100.0));
     if let Some(moves_at) = &why.moves_at {
         out += &format!("  {moves_at}\n");
     }
     out
 }
 
-fn is_here(why: &Explanation, from_percent: f64, to_percent: f64) -> bool {
-    (from_percent..to_percent).contains(&(why.hash_fraction * 100.0))
+/// The hash space, cut among the versions; `here_percent`: the point to be pointed at.
+pub(super) fn cuts(cuts: &[Cut], here_percent: Option<f64>) -> String {
+    let rows = cuts.iter().map(|cut| {
+        let here = here_percent.is_some_and(|at| (cut.from_percent..cut.to_percent).contains(&at));
+        let mark = if here { "<- here" } else { "" };
+        let (from, to) = (percent(cut.from_percent), percent(cut.to_percent));
+        vec![cut.version.clone(), from, to, mark.to_owned()]
+    });
+    table(&["VERSION", "FROM", "TO", ""], &[0, 3], rows.collect())
+}
+
+/// ` by root (uid 0) at 2026-01-02T03:04:05Z: why`, a line's end.
+pub(super) fn set_by(by: &str, at: &str, reason: Option<&str>) -> String {
+    let why = reason.map_or_else(String::new, |why| format!(": {why}"));
+    format!(" by {by} at {at}{why}\n")
 }
 
 /// Whether releases are supervised, a line each.

@@ -2,22 +2,30 @@
 //!
 //! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
 
+mod command;
+mod watch;
+mod wide;
+
 use super::backend::notes;
+use super::show::set_by;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
     BackendStatus, Counters, FlowRules, InterfaceStatus, ReasonCount, ServiceStatus, Status,
     VersionStatus,
 };
 
+pub use command::StatusArgs;
+pub(super) use command::run;
+
 /// The whole of it.
-pub(super) fn table(status: &Status) -> String {
+pub(super) fn table(status: &Status, wide: bool) -> String {
     let mut out = overall(status);
     for warning in &status.warnings {
         out += &format!("  ! {warning}\n");
     }
     for service in &status.services {
         out += "\n";
-        out += &self::service(service);
+        out += &self::service(service, wide);
     }
     out += "\ninterfaces\n";
     out += &interfaces(&status.interfaces);
@@ -51,20 +59,18 @@ fn overall(status: &Status) -> String {
     )
 }
 
-fn service(service: &ServiceStatus) -> String {
+fn service(service: &ServiceStatus, wide: bool) -> String {
     let mut out = format!("service {}: {}\n", service.name, service.vips.join(" "));
     out += &format!(
         "  {}, key {}, affinity {}, release {}, generation {}\n",
         service.forward, service.key, service.affinity, service.release, service.generation
     );
     out += &at_run_time(service);
-    let head = [
-        "", "WEIGHT", "SHARE", "NEW", "SHAKES", "UNANSW", "RST-CL", "RST-SV",
-    ];
-    let rows = service.versions.iter().flat_map(|version| {
-        std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
-    });
-    out += &text::table(&head, &[0], rows.collect());
+    out += &if wide {
+        wide::backends(service)
+    } else {
+        backends(service)
+    };
     out += &unusual_flows(service);
     out += &flow_rules(&service.flows);
     out += &healths(service);
@@ -78,20 +84,40 @@ fn service(service: &ServiceStatus) -> String {
         .map(|version| version.new_flows_since)
         .sum();
     out += &format!("  SHARE is of the {} new flows {since}\n", brief(flows));
+    out += &if wide {
+        wide::counters(service)
+    } else {
+        hops(service)
+    };
+    out
+}
+
+/// Versions and their backends, with the counters that matter most.
+fn backends(service: &ServiceStatus) -> String {
+    let head = [
+        "", "WEIGHT", "SHARE", "NEW", "SHAKES", "UNANSW", "RST-CL", "RST-SV",
+    ];
+    let rows = service.versions.iter().flat_map(|version| {
+        std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
+    });
+    text::table(&head, &[0], rows.collect())
+}
+
+/// The way to each backend.
+fn hops(service: &ServiceStatus) -> String {
     let hops = service
         .versions
         .iter()
         .flat_map(|version| &version.backends);
-    out += &text::table(
+    text::table(
         &["BACKEND", "NEXT HOP", "STATE"],
         &[0, 1, 2],
         hops.map(hop_row).collect(),
-    );
-    out
+    )
 }
 
 /// What was set at run time, and where the file says otherwise.
-fn at_run_time(service: &ServiceStatus) -> String {
+pub(super) fn at_run_time(service: &ServiceStatus) -> String {
     let mut out = String::new();
     if let Some(overlay) = &service.overlay {
         let weights: Vec<String> = overlay
@@ -99,27 +125,17 @@ fn at_run_time(service: &ServiceStatus) -> String {
             .iter()
             .map(|(name, weight)| format!("{name}={weight}"))
             .collect();
-        out += &format!(
-            "  set {} by {} at {}",
-            weights.join(" "),
-            overlay.by,
-            overlay.at
-        );
-        out += &overlay
-            .reason
-            .as_ref()
-            .map_or("\n".to_owned(), |why| format!(": {why}\n"));
+        let who = set_by(&overlay.by, &overlay.at, overlay.reason.as_deref());
+        out += &format!("  set {}{who}", weights.join(" "));
     }
     let supervision = &service.supervision;
     if supervision.on {
+        let why = supervision.reason.as_ref();
         out += &format!(
-            "  supervised by {} since {}{}: without the daemon {}\n",
+            "  supervised by {} since {}{}\n  without the daemon {}\n",
             supervision.by.as_deref().unwrap_or("somebody"),
             supervision.at.as_deref().unwrap_or("some time"),
-            supervision
-                .reason
-                .as_ref()
-                .map_or(String::new(), |why| format!(" ({why})")),
+            why.map_or_else(String::new, |why| format!(": {why}")),
             supervision.without_daemon
         );
     }
@@ -174,7 +190,7 @@ fn unusual_flows(service: &ServiceStatus) -> String {
 }
 
 /// What the service says of flows, where that is not simply nothing.
-fn flow_rules(rules: &FlowRules) -> String {
+pub(super) fn flow_rules(rules: &FlowRules) -> String {
     let mut out = String::new();
     for left_s in &rules.ends_in_s {
         let when = if *left_s > 0.0 {
@@ -276,8 +292,15 @@ fn counter_cells(counters: &Counters) -> [String; 4] {
 }
 
 fn hop_row(backend: &BackendStatus) -> Vec<String> {
+    let mut row = vec![backend.address.clone()];
+    row.extend(hop_cells(backend));
+    row
+}
+
+/// The next hop, and what is known of it.
+pub(super) fn hop_cells(backend: &BackendStatus) -> [String; 2] {
     let hop = backend.next_hop.clone().unwrap_or_else(|| "-".to_owned());
-    vec![backend.address.clone(), hop, backend.next_hop_state.clone()]
+    [hop, backend.next_hop_state.clone()]
 }
 
 fn interfaces(interfaces: &[InterfaceStatus]) -> String {

@@ -1,17 +1,16 @@
 //! Tests of the command line: grammar, exit codes, and what a table looks like.
 
+mod fixed;
+mod golden;
+
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::args::{ChangeArgs, Cli, ClientAddress, Command, Output, WeightCommand};
+use super::args::{ChangeArgs, Cli, ClientAddress, Command, Output};
 use super::exit::Exit;
-use super::{by_version, check, complaint, no_service, status, text};
-use crate::api::types::FlowRules;
-use crate::api::types::{
-    BackendHealth, BackendOverlay, BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount,
-    ServiceStatus, Status, VersionStatus,
-};
+use super::weight::{WeightCommand, by_version};
+use super::{check, complaint, no_service, status, text};
 use crate::api::{BindError, ClientError, Refusal};
 use crate::secret::SecretError;
 
@@ -99,7 +98,10 @@ fn bad_usage_is_told_and_ends_with_2() {
             "splitter explain shop 10.0.0.1 --vip 10.0.0.2:443",
             "names no protocol",
         ),
-        ("splitter status -o yaml", "possible values: table, json"),
+        (
+            "splitter status -o yaml",
+            "possible values: table, wide, json",
+        ),
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Exit::Usage as i32);
@@ -189,12 +191,12 @@ fn numbers_are_short() {
 
 #[test]
 fn the_status_fits_80_columns_and_begins_with_what_is_wrong() {
-    let shown = status::table(&a_status());
+    let shown = status::table(&fixed::status(), false);
     let longest = shown.lines().map(|line| line.chars().count()).max();
     assert!(longest <= Some(80), "{longest:?}\n{shown}");
     let lines: Vec<_> = shown.lines().collect();
     assert!(
-        lines[0].starts_with("ATTENTION, 1 warning: 1 service, generation 12"),
+        lines[0].starts_with("ATTENTION, 1 warning: 2 services, generation 12"),
         "{shown}"
     );
     assert_eq!(lines[1], "  ! eth1 runs in generic mode");
@@ -219,117 +221,56 @@ fn the_status_fits_80_columns_and_begins_with_what_is_wrong() {
     );
 }
 
-fn fares(healthy: bool) -> BackendHealth {
-    BackendHealth {
-        state: "active".into(),
-        health: if healthy { "healthy" } else { "unhealthy" }.into(),
-        since: Some("2026-01-02T03:04:05Z".into()),
-        error: (!healthy).then(|| "refused".into()),
-        changes: 1,
-        serves: healthy,
-        weight_reached_percent: if healthy { 30 } else { 100 },
-        overlay: healthy.then(|| BackendOverlay {
-            what: "added".into(),
-            by: "root (uid 0)".into(),
-            at: "2026-01-02T03:04:05Z".into(),
-            reason: Some("more room".into()),
-        }),
+#[test]
+fn the_wide_status_leaves_no_counter_out() {
+    let mut status = fixed::status();
+    let counters = fixed::distinct_counters();
+    status.services[0].versions[1].backends[0].counters = counters;
+    let shown = status::table(&status, true);
+    let row = shown
+        .lines()
+        .filter(|line| line.starts_with("    [2001:db8:2::11]:8443"))
+        .find(|line| line.contains(&counters.packets_in.to_string()))
+        .expect("a row of counters");
+    let fields = serde_json::to_value(counters).expect("JSON");
+    let fields = fields.as_object().expect("an object");
+    assert_eq!(row.split_whitespace().count(), 1 + fields.len(), "{row}");
+    for (name, count) in fields {
+        let count = count.to_string();
+        assert!(
+            row.split_whitespace().any(|cell| cell == count),
+            "{name} in {row}"
+        );
+    }
+    for wanted in [
+        "unhealthy",
+        "52:54:00:12:34:56 via eth1",
+        "resolved",
+        "unresolved on eth1",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}\n{shown}");
     }
 }
 
-fn a_service() -> ServiceStatus {
-    let counters = Counters {
-        new_flows: 2_400_000,
-        handshakes: 2_399_000,
-        syns_begun: 2_400_000,
-        syns_answered: 2_399_500,
-        syn_retransmits: 31,
-        resets_by_client: 120_000,
-        resets_by_server: 99_999,
-        adopted: 7,
-        ..Counters::default()
+#[test]
+fn a_watch_takes_seconds_or_none() {
+    let watch = |line: &str| match parse(line).expect(line).command {
+        Command::Status(args) => (args.service, args.watch.map(|every| every.as_secs())),
+        other => panic!("{other:?}"),
     };
-    let version =
-        |name: &str, baseline, weight_percent, file_weight_percent, address: &str| VersionStatus {
-            met_empty: 0,
-            name: name.into(),
-            baseline,
-            weight_percent,
-            file_weight_percent,
-            share_flows: Some(weight_percent / 100.0),
-            new_flows_since: 123_456,
-            counters,
-            healthy: usize::from(baseline),
-            on_empty: "baseline".into(),
-            panic: false,
-            empty: !baseline,
-            backends: vec![BackendStatus {
-                address: address.into(),
-                weight: 1,
-                next_hop: Some("52:54:00:12:34:56 via eth1".into()),
-                next_hop_state: "reachable".into(),
-                health: fares(baseline),
-                counters,
-            }],
-        };
-    ServiceStatus {
-        flows: FlowRules::default(),
-        name: "shop".into(),
-        vips: vec![
-            "203.0.113.10:443/tcp".into(),
-            "[2001:db8::10]:443/tcp".into(),
-        ],
-        forward: "nat".into(),
-        key: "client".into(),
-        affinity: "flow".into(),
-        release: "1".into(),
-        generation: 11,
-        since: Some("2026-01-02T03:04:05Z".into()),
-        versions: vec![
-            version("stable", true, 94.9999, 94.9999, "10.0.1.11:8443"),
-            version("canary", false, 5.0, 1.0, "[2001:db8:2::11]:8443"),
-        ],
-        supervision: Default::default(),
-        overlay: Some(Overlay {
-            weights: [("canary".to_owned(), "5%".to_owned())].into(),
-            by: "root (uid 0)".into(),
-            at: "2026-01-02T03:04:05Z".into(),
-            reason: Some("try".into()),
-        }),
-    }
-}
-
-fn a_status() -> Status {
-    let interface = |name: &str, mode: &str| InterfaceStatus {
-        name: name.into(),
-        ifindex: 2,
-        mode: mode.into(),
-        wanted: "auto".into(),
-        frags: true,
-        mtu: 1_500,
-        up: true,
-        note: None,
-    };
-    let reason = |reason: &str, verdict: &str, packets| ReasonCount {
-        reason: reason.into(),
-        verdict: verdict.into(),
-        packets,
-    };
-    Status {
-        version: "0.1.0".into(),
-        layout_version: 1,
-        generation: 12,
-        uptime_s: 273_600,
-        config_path: "/etc/splitter/splitter.toml".into(),
-        secret_digest: "1a2b3c4d".into(),
-        config_digest: "5e6f7a8b".into(),
-        hz: 250,
-        interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
-        services: vec![a_service()],
-        reasons: vec![
-            reason("not_vip", "pass", 9_999_999),
-            reason("no_frontend_port", "drop", 3),
-        ],
-        warnings: vec!["eth1 runs in generic mode".into()],
+    assert_eq!(watch("splitter status"), (None, None));
+    assert_eq!(watch("splitter status --watch"), (None, Some(2)));
+    let shop = Some("shop".to_owned());
+    assert_eq!(
+        watch("splitter status shop --watch"),
+        (shop.clone(), Some(2))
+    );
+    assert_eq!(
+        watch("splitter status shop --watch 5 -o wide"),
+        (shop, Some(5))
+    );
+    for line in ["splitter status --watch shop", "splitter status --watch 0"] {
+        let error = parse(line).expect_err(line).to_string();
+        assert!(error.contains("a service before --watch"), "{error}");
     }
 }

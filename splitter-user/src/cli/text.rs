@@ -1,5 +1,7 @@
 //! Owns how numbers and tables look in 80 columns, without colours.
 
+use std::time::Duration;
+
 use comfy_table::{CellAlignment, Table, presets};
 
 /// `1 service`, `2 services`.
@@ -47,6 +49,12 @@ pub(super) fn duration(total_s: u64) -> String {
         (0, _, _) => format!("{hours}h {minutes}m"),
         (_, _, _) => format!("{days}d {hours}h"),
     }
+}
+
+/// A duration as the file writes it: `500ms`, `2s`, `1m 30s`.
+pub(super) fn seconds(seconds: f64) -> String {
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    humantime::format_duration(duration).to_string()
 }
 
 /// A table without lines: `left` columns to the left, the others to the right, indented.

@@ -55,8 +55,10 @@ fn check(section: &Section<'_, '_, '_>) -> Option<Check> {
         );
         return None;
     }
-    let kind = section.choice("check", &[("tcp", Kind::Tcp), ("http", Kind::Http)])?;
-    let question = match kind {
+    let kind = section.choice("check", &[("tcp", Kind::Tcp), ("http", Kind::Http)]);
+    // A word that is neither has been told. The section is read on, so that all its faults are told
+    // at once: by http, which every key here may belong to.
+    let question = match kind.unwrap_or(Kind::Http) {
         Kind::Http => Question::Http(http(section)),
         Kind::Tcp => {
             idle(
@@ -252,7 +254,8 @@ pub(super) fn sound(draft: &ServiceDraft, faults: &mut Faults) {
         return;
     };
     let is_tcp = |protocol| protocol == Protocol::Tcp;
-    if !draft.vips_whole || check.port.is_some() {
+    // Without a VIP at all, that alone is the fault.
+    if !draft.vips_whole || service.vips.is_empty() || check.port.is_some() {
         return;
     }
     if !service.vips.iter().any(|vip| is_tcp(vip.protocol)) {

@@ -4,7 +4,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::address::usable;
-use super::draft::ServiceDraft;
+use super::draft::{ServiceDraft, VersionPlaces};
+use super::error::Place;
 use super::flows::{flows, limits};
 use super::health::health;
 use super::parse::check_name;
@@ -61,32 +62,8 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         versions: Vec::new(),
         health: health(section),
     };
-    let mut vip_at = Vec::new();
-    let nodes = section.items("vips", "a list such as [\"203.0.113.10:443/tcp\"]");
-    for node in nodes.unwrap_or_default() {
-        if let Some(vip) = vip(section, node) {
-            service.vips.push(vip);
-            vip_at.push(section.reader.place(&node.span()));
-        }
-    }
-    let vips_whole = nodes.map_or(section.get("vips").is_none(), |n| n.len() == vip_at.len());
-    let mut version_at = Vec::new();
-    let versions = section.named("version", "version");
-    let versions_whole = section.get("version").is_none_or(|node| {
-        node.get_ref()
-            .as_table()
-            .is_some_and(|t| t.len() == versions.len())
-    });
-    for (name, section) in versions {
-        check_name(
-            &section,
-            &Spanned::new(section.span.clone(), name),
-            "a version's name",
-        );
-        let (version, places) = version(name, &section);
-        service.versions.push(version);
-        version_at.push(places);
-    }
+    let (vip_at, vips_whole) = vips(section, &mut service);
+    let (version_at, versions_whole) = versions(section, &mut service);
     let at = section.reader.place(&section.span);
     ServiceDraft {
         service,
@@ -96,6 +73,44 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         version_at,
         versions_whole,
     }
+}
+
+/// Reads the VIPs into the service: their places, and whether all could be read.
+fn vips(section: &Section<'_, '_, '_>, service: &mut Service) -> (Vec<Place>, bool) {
+    let mut places = Vec::new();
+    let nodes = section.items("vips", "a list such as [\"203.0.113.10:443/tcp\"]");
+    for node in nodes.unwrap_or_default() {
+        if let Some(vip) = vip(section, node) {
+            service.vips.push(vip);
+            places.push(section.reader.place(&node.span()));
+        }
+    }
+    let whole = nodes.map_or(section.get("vips").is_none(), |nodes| {
+        nodes.len() == places.len()
+    });
+    (places, whole)
+}
+
+/// Likewise the versions.
+fn versions(section: &Section<'_, '_, '_>, service: &mut Service) -> (Vec<VersionPlaces>, bool) {
+    let mut places = Vec::new();
+    let versions = section.named("version", "version");
+    let whole = section.get("version").is_none_or(|node| {
+        node.get_ref()
+            .as_table()
+            .is_some_and(|table| table.len() == versions.len())
+    });
+    for (name, section) in versions {
+        check_name(
+            &section,
+            &Spanned::new(section.span.clone(), name),
+            "a version's name",
+        );
+        let (version, its_places) = version(name, &section);
+        service.versions.push(version);
+        places.push(its_places);
+    }
+    (places, whole)
 }
 
 fn fail_safe_max(section: &Section<'_, '_, '_>) -> Weight {

@@ -180,7 +180,8 @@ fn assignment(
     format!("{}/{bits}", IpAddr::from(address.prefix(v4, v6)))
 }
 
-fn cuts(row: &ServiceRow, given: &ServiceNumbers) -> Vec<Cut> {
+/// The hash space as a row cuts it among the versions.
+pub(super) fn cuts(row: &ServiceRow, given: &ServiceNumbers) -> Vec<Cut> {
     let whole = (1u64 << 32) as f64 / 100.0;
     row.cuts
         .intervals()

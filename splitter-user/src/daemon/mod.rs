@@ -20,6 +20,7 @@ mod lease;
 mod parts;
 mod reload;
 mod serving;
+mod shown;
 mod start;
 mod status;
 mod takeover;
@@ -201,6 +202,14 @@ impl Control for Daemon {
 
     async fn service_list(&self) -> Result<Vec<types::ServiceSummary>, Refusal> {
         Ok(status::summaries(&*self.core.lock().await))
+    }
+
+    async fn service(&self, name: String) -> Result<types::ServiceShown, Refusal> {
+        shown::service(&*self.core.lock().await, &name)
+    }
+
+    async fn weights(&self, service: Option<String>) -> Result<Vec<types::Weights>, Refusal> {
+        shown::weights(&*self.core.lock().await, service.as_deref())
     }
 
     async fn set_weights(

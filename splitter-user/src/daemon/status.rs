@@ -10,9 +10,12 @@ use splitter_common::{
 
 use super::{core::Core, fares, lease::supervision, warnings::warnings};
 use crate::{
-    api::types::{
-        BackendStatus, Counters, FlowRules, Limit, Overlay, ReasonCount, ServiceStatus,
-        ServiceSummary, Status, VersionStatus, VersionWeight,
+    api::{
+        Refusal,
+        types::{
+            BackendStatus, Counters, FlowRules, Limit, Overlay, ReasonCount, ServiceStatus,
+            ServiceSummary, Status, VersionStatus, VersionWeight,
+        },
     },
     health::VersionServed,
     model::{Backend, FlowLimit, Service, Version},
@@ -27,7 +30,7 @@ pub(super) fn status(core: &Core) -> Status {
         .config
         .services
         .iter()
-        .filter_map(|service| service_status(core, service));
+        .filter_map(|service| service_status(core, service).ok());
     let reasons = core
         .plane
         .maps()
@@ -79,8 +82,10 @@ fn config_digest(core: &Core) -> String {
     format!("{:016x}", siphash13(HashKey::default(), &text))
 }
 
-fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
-    let given = core.state.numbers.services.get(&service.name)?;
+/// One service; fails only where it has no numbers, which every service in force has.
+pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceStatus, Refusal> {
+    let given = core.state.numbers.service(&service.name);
+    let given = given.map_err(Refusal::internal)?;
     let since = core.state.since.get(&service.name);
     let mut flows = core.new_flows(&core.state.numbers, &service.name);
     for (version, base) in since.iter().flat_map(|since| &since.new_flows) {
@@ -103,7 +108,7 @@ fn service_status(core: &Core, service: &Service) -> Option<ServiceStatus> {
         });
     let served = core.serve_now(service, &core.state).versions;
     let versions = service.versions.iter().zip(served);
-    Some(ServiceStatus {
+    Ok(ServiceStatus {
         name: service.name.clone(),
         vips: service.vips.iter().map(ToString::to_string).collect(),
         forward: service.forward.to_string(),
@@ -258,9 +263,28 @@ fn counters(cells: &[u64; 16]) -> Counters {
         resets_by_client: cell(Counter::ResetsByClient),
         resets_by_server: cell(Counter::ResetsByServer),
         syn_retransmits: cell(Counter::SynRetransmits),
+        icmp_errors: cell(Counter::IcmpErrors),
         adopted: cell(Counter::Adopted),
         diverted: cell(Counter::Diverted),
         cut: cell(Counter::Cut),
         inserts_refused: cell(Counter::InsertsRefused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cell_that_the_program_counts_in_is_told() {
+        let cells: [u64; 16] = std::array::from_fn(|cell| 1_000 + cell as u64);
+        let told = serde_json::to_value(counters(&cells)).expect("JSON");
+        let told = told.as_object().expect("an object");
+        let mut told: Vec<u64> = told
+            .values()
+            .filter_map(serde_json::Value::as_u64)
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, cells, "each once, in the field of another never");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{CliOutput, Daemon, POLL_INTERVAL, SERVE_LIMIT, api, cli};
+use super::{CliOutput, Daemon, POLL_INTERVAL, Running, SERVE_LIMIT, api, cli};
 
 impl Daemon {
     /// Runs a command of the CLI against this daemon: `cli(&["weight", "set", "shop",
@@ -18,6 +18,17 @@ impl Daemon {
         let mut command = Command::new(&self.binary);
         command.arg("--socket").arg(self.socket_path());
         cli::run(&self.netns, command, arguments)
+    }
+
+    /// Starts a command of the CLI that goes on until it is interrupted: `status --watch`.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be started.
+    pub fn cli_running(&self, arguments: &[&str]) -> Result<Running> {
+        let mut command = Command::new(&self.binary);
+        command.arg("--socket").arg(self.socket_path());
+        Running::start(&self.netns, command, arguments)
     }
 
     /// Runs a command of the CLI that needs no daemon: `check FILE`, `detach --pin-dir DIR`.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
+use aya::programs::Xdp;
+use aya_obj::programs::XdpAttachType;
 use rustix::fs::{FlockOperation, flock, statfs};
 use rustix::mount::{MountFlags, mount as mount_filesystem};
 
@@ -41,6 +43,20 @@ pub(super) fn new_pin_dir() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     Path::new(BPFFS).join(format!("{}{number}", own_prefix()))
+}
+
+/// A second handle on a loaded program, to run it from another thread.
+///
+/// # Errors
+///
+/// When bpffs cannot be mounted, or the program cannot be pinned.
+pub fn second_handle(program: &mut Xdp) -> Result<Xdp> {
+    mount()?;
+    let pin = new_pin_dir();
+    program.pin(&pin).context("cannot pin the program")?;
+    let second = Xdp::from_pin(&pin, XdpAttachType::Interface);
+    std::fs::remove_file(&pin)?;
+    second.context("cannot open the pinned program")
 }
 
 /// Removes a directory of pins, and with the links the programs from their interfaces.

@@ -83,7 +83,11 @@ pub(super) fn counted(before: &Counts, after: &Counts) -> Result<Option<(Reason,
 }
 
 /// A namespace in which packets can be forwarded and the way to clients, by `c0`, is known.
-pub(crate) fn network(label: &str) -> Result<Netns> {
+///
+/// # Errors
+///
+/// Mostly when the caller is not root.
+pub fn network(label: &str) -> Result<Netns> {
     let netns = Netns::new(label)?;
     let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
     let (own_mac, client_mac) = (text(CLIENT_MACS.0), text(CLIENT_MACS.1));

@@ -2,7 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Counters;
 use crate::model::FlowFate;
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// `10.0.1.11:8443`, or the bare address when the dialled port is kept.
+    pub address: String,
+    /// Its weight inside the version.
+    pub weight: u16,
+    /// `52:54:00:12:34:56 via eth1`.
+    pub next_hop: Option<String>,
+    /// What is known of the next hop.
+    pub next_hop_state: String,
+    /// How it fares.
+    pub health: BackendHealth,
+    /// Its counters.
+    pub counters: Counters,
+}
 
 /// How a backend fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

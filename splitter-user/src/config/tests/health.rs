@@ -78,6 +78,22 @@ fn a_bad_section_is_answered_with_what_to_write() {
     );
     row("check = \"udp\"", &["7:9 write \"tcp\" or \"http\""]);
     row(
+        "check = \"icmp\"\ninterval = 5\ntimeout = \"9h\"\nfall = 0\npath = \"up\"\n\
+         expect_status = [99]",
+        &[
+            "7:9 `check` is \"icmp\": write \"tcp\" or \"http\"",
+            "8:12 a duration is text with a unit: write `interval = \"5s\"`",
+            "9:11 write a duration of 10ms to 1h",
+            "10:8 it must be 1 to 100",
+            "11:8 begins with /, such as \"/healthz\"",
+            "12:18 within 100 to 599",
+        ],
+    );
+    row(
+        "check = true\nrise = 0",
+        &["7:9 `check` must be a string", "8:8 it must be 1 to 100"],
+    );
+    row(
         "interval = 5",
         &["7:12 `interval` is part of a check | write `check = \"http\"`"],
     );
@@ -141,6 +157,10 @@ fn a_service_and_its_health_must_fit() {
     expect(
         &one(&format!("{udp}{STABLE}health = {{ check = \"tcp\" }}")),
         &["3:10 service \"shop\", health: every VIP is UDP | write the `port`"],
+    );
+    expect(
+        &one(&format!("{STABLE}health = {{ check = \"tcp\" }}")),
+        &["3:10 service \"shop\": no VIP; write `vips"],
     );
     let text = one(&format!(
         "{udp}{STABLE}health = {{ check = \"tcp\", port = 80 }}"

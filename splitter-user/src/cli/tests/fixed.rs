@@ -1,0 +1,342 @@
+//! A daemon that always answers the same, for what the command line makes of it.
+
+mod status;
+
+use std::net::IpAddr;
+
+use self::status::{mail, shop};
+use crate::api::types::{
+    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
+    Explanation, HealthSettings, HttpSettings, LiveFlow, Move, PassiveSettings, Reload,
+    ReloadRequest, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
+    SetBy, Status, Supervise, Supervision, VersionStatus, VersionWeight, WeightChange,
+    WeightInForce, WeightSet, Weights,
+};
+use crate::api::{Actor, Control, Refusal};
+use crate::model::Vip;
+
+pub(super) use self::status::{distinct_counters, status};
+
+const AT: &str = "2026-01-02T03:04:05Z";
+const BY: &str = "root (uid 0)";
+
+/// Knows the services `shop` and `mail`.
+pub(super) struct Fixed;
+
+/// What the daemon says of a service that it does not have.
+fn known(name: &str) -> Result<(), Refusal> {
+    match name {
+        "shop" | "mail" => Ok(()),
+        other => Err(Refusal::not_found(format!("no service \"{other}\""))
+            .with_hint("there are: shop, mail")),
+    }
+}
+
+impl Control for Fixed {
+    async fn status(&self) -> Result<Status, Refusal> {
+        Ok(status())
+    }
+
+    async fn service_list(&self) -> Result<Vec<ServiceSummary>, Refusal> {
+        let version = |version: &VersionStatus| VersionWeight {
+            name: version.name.clone(),
+            baseline: version.baseline,
+            weight: format!("{}%", version.weight_percent),
+        };
+        let summary = |service: ServiceStatus| ServiceSummary {
+            versions: service.versions.iter().map(version).collect(),
+            name: service.name,
+            vips: service.vips,
+        };
+        Ok(status().services.into_iter().map(summary).collect())
+    }
+
+    async fn service(&self, name: String) -> Result<ServiceShown, Refusal> {
+        known(&name)?;
+        Ok(match name.as_str() {
+            "shop" => ServiceShown {
+                service: shop(),
+                settings: settings(),
+                cuts: cuts(),
+                warnings: vec![
+                    "service shop: canary is empty: its clients are served by stable".into(),
+                ],
+            },
+            _ => ServiceShown {
+                service: mail(),
+                settings: ServiceSettings {
+                    salt_group: None,
+                    direct: Vec::new(),
+                    health: None,
+                    ..settings()
+                },
+                cuts: vec![cut("v1", 0.0, 100.0)],
+                warnings: Vec::new(),
+            },
+        })
+    }
+
+    async fn weights(&self, service: Option<String>) -> Result<Vec<Weights>, Refusal> {
+        if let Some(name) = &service {
+            known(name)?;
+        }
+        let asked = |name: &str| service.as_deref().is_none_or(|asked| asked == name);
+        let all = [shop_weights(), mail_weights()];
+        Ok(all
+            .into_iter()
+            .filter(|each| asked(&each.service))
+            .collect())
+    }
+
+    async fn set_weights(
+        &self,
+        service: String,
+        change: WeightSet,
+        _: Actor,
+    ) -> Result<WeightChange, Refusal> {
+        known(&service)?;
+        if change.weights.contains_key("stable") {
+            return Err(Refusal::invalid(
+                "stable is the baseline and takes the rest",
+            ));
+        }
+        let weights = |canary: &str, stable: &str| {
+            [("canary", canary), ("stable", stable)]
+                .map(|(name, weight)| (name.to_owned(), weight.to_owned()))
+                .into()
+        };
+        Ok(WeightChange {
+            flows: change.flows.unwrap_or_default().to_string(),
+            service,
+            generation: if change.dry_run { 12 } else { 13 },
+            before: weights("5%", "95%"),
+            after: weights("10%", "90%"),
+            dry_run: change.dry_run,
+            moves: vec![Move {
+                from: "stable".into(),
+                to: "canary".into(),
+                percent_of_clients: 5.0,
+            }],
+        })
+    }
+
+    async fn backends(&self, service: String) -> Result<Vec<BackendLine>, Refusal> {
+        known(&service)?;
+        let lines = shop().versions.into_iter().flat_map(|version| {
+            let line = move |backend: BackendStatus| BackendLine {
+                version: version.name.clone(),
+                backend: backend.address,
+                weight: backend.weight,
+                health: backend.health,
+            };
+            version.backends.into_iter().map(line)
+        });
+        Ok(lines.collect())
+    }
+
+    async fn change_backend(
+        &self,
+        service: String,
+        change: BackendSet,
+        _: Actor,
+    ) -> Result<BackendChange, Refusal> {
+        known(&service)?;
+        if change.backend == "10.0.1.12:8443" {
+            return Err(
+                Refusal::conflict("10.0.1.12:8443 is the last one of stable")
+                    .with_hint("add another first"),
+            );
+        }
+        Ok(BackendChange {
+            flows: change.flows.unwrap_or_default().to_string(),
+            service,
+            version: change.version.unwrap_or_else(|| "stable".into()),
+            backend: change.backend,
+            generation: 13,
+            before: "active".into(),
+            after: "draining".into(),
+            dry_run: change.dry_run,
+            consequences: vec!["stable has 1 backend left".into()],
+        })
+    }
+
+    async fn reload(&self, wanted: ReloadRequest, _: Actor) -> Result<Reload, Refusal> {
+        if !wanted.dry_run {
+            return Err(Refusal::invalid(
+                "the file has errors:\n/etc/splitter/splitter.toml:7:1: unknown key `vip`; did \
+                 you mean `vips`?",
+            ));
+        }
+        let difference = |what: &str, before: Option<&str>, after: Option<&str>| Difference {
+            what: what.into(),
+            before: before.map(Into::into),
+            after: after.map(Into::into),
+        };
+        Ok(Reload {
+            config_path: "/etc/splitter/splitter.toml".into(),
+            dry_run: wanted.dry_run,
+            generation: 12,
+            services: vec![ServiceChange {
+                service: "shop".into(),
+                differences: vec![
+                    difference("VIP 203.0.113.11:443/tcp", None, Some("")),
+                    difference("weight of canary", Some("1%"), Some("30%")),
+                ],
+                moves: vec![Move {
+                    from: "stable".into(),
+                    to: "canary".into(),
+                    percent_of_clients: 25.0,
+                }],
+            }],
+            interfaces: vec![difference("eth2", None, Some("auto"))],
+            kept: Vec::new(),
+            dropped: vec![
+                "service shop: the weight 5% of canary set at run time is dropped".into(),
+            ],
+        })
+    }
+
+    async fn supervise(&self, wanted: Supervise, _: Actor) -> Result<Vec<Supervision>, Refusal> {
+        if let Some(name) = &wanted.service {
+            known(name)?;
+        }
+        Ok(vec![Supervision {
+            service: "shop".into(),
+            on: wanted.on,
+            without_daemon: "new flows go to stable".into(),
+            ..Supervision::default()
+        }])
+    }
+
+    async fn explain(
+        &self,
+        service: String,
+        client: IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> Result<Explanation, Refusal> {
+        known(&service)?;
+        let flow = LiveFlow {
+            state: "established".into(),
+            version: "stable".into(),
+            backend: "10.0.1.11:8443".into(),
+            generation: 11,
+            idle_s: 1.5,
+        };
+        Ok(Explanation {
+            denied: None,
+            service,
+            vip: vip.map_or("203.0.113.10:443/tcp".into(), |vip| vip.to_string()),
+            client: port.map_or(client.to_string(), |port| format!("{client}:{port}")),
+            key: "client".into(),
+            assignment: format!("{client}/32"),
+            hash_hex: "0x051eb851".into(),
+            hash_fraction: 0.02,
+            cuts: cuts(),
+            version: "canary".into(),
+            backend: port.map(|_| "10.0.2.11:8443".into()),
+            backend_note: port
+                .is_none()
+                .then(|| "each flow draws its own backend: give CLIENT:PORT to see one".into()),
+            live_flow: port.map(|_| flow),
+            moves_at: Some(
+                "now in canary; in canary from 2.0001% on (other weights as they are)".into(),
+            ),
+        })
+    }
+}
+
+fn cut(version: &str, from_percent: f64, to_percent: f64) -> Cut {
+    Cut {
+        version: version.into(),
+        from_percent,
+        to_percent,
+    }
+}
+
+fn cuts() -> Vec<Cut> {
+    vec![cut("canary", 0.0, 5.0), cut("stable", 5.0, 100.0)]
+}
+
+fn settings() -> ServiceSettings {
+    let http = HttpSettings {
+        method: "GET".into(),
+        path: "/healthz".into(),
+        host: Some("shop.example".into()),
+        expect_status: vec!["200".into(), "300-399".into()],
+        expect_body: Some("ok".into()),
+    };
+    ServiceSettings {
+        salt_group: Some("front".into()),
+        direct: vec!["10.9.0.0/16".into(), "fd09::/16".into()],
+        failsafe_max_weight: "25%".into(),
+        health: Some(HealthSettings {
+            check: Some(CheckSettings {
+                check: "http".into(),
+                http: Some(http),
+                port: Some(8_080),
+                interval_s: 2.0,
+                timeout_s: 0.5,
+                rise: 2,
+                fall: 3,
+            }),
+            passive: Some(PassiveSettings {
+                window_s: 10.0,
+                min_handshakes: 20,
+                unanswered: "95%".into(),
+                resets: "50%".into(),
+                eject_for_s: 30.0,
+                eject_max_s: 600.0,
+            }),
+            max_unhealthy: "50%".into(),
+            slow_start_s: 90.0,
+        }),
+    }
+}
+
+fn shop_weights() -> Weights {
+    let version = |version: &str, baseline, weight: &str, from: &str, file_weight: &str| {
+        let set = (from == "overlay").then(|| SetBy {
+            by: BY.into(),
+            at: AT.into(),
+            reason: Some("try".into()),
+        });
+        WeightInForce {
+            version: version.into(),
+            baseline,
+            weight: weight.into(),
+            from: from.into(),
+            file_weight: file_weight.into(),
+            set,
+        }
+    };
+    Weights {
+        service: "shop".into(),
+        generation: 11,
+        since: Some(AT.into()),
+        key: "client".into(),
+        versions: vec![
+            version("stable", true, "95%", "rest", "99%"),
+            version("canary", false, "5%", "overlay", "1%"),
+        ],
+        cuts: cuts(),
+    }
+}
+
+fn mail_weights() -> Weights {
+    Weights {
+        service: "mail".into(),
+        generation: 12,
+        since: None,
+        key: "client/24".into(),
+        versions: vec![WeightInForce {
+            version: "v1".into(),
+            baseline: true,
+            weight: "100%".into(),
+            from: "rest".into(),
+            file_weight: "100%".into(),
+            set: None,
+        }],
+        cuts: vec![cut("v1", 0.0, 100.0)],
+    }
+}

@@ -1,0 +1,197 @@
+//! What the command line prints, compared with the files in `golden/`: a change of it is seen by
+//! whoever reviews the change. They are written anew by
+//! `SPLITTER_RENEW_GOLDEN=1 cargo test -p splitter-user golden`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use super::super::{complaint, execute};
+use super::fixed::Fixed;
+use super::{Cli, Exit};
+use crate::api::{bind, serve};
+use crate::model::DEFAULT_SOCKET;
+
+/// As wide as a help is made for.
+const COLUMNS: usize = 80;
+const RENEW: &str = "SPLITTER_RENEW_GOLDEN";
+/// The folder of the files that `check` is shown.
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/golden/files");
+
+/// Files by name, and the command that each is the output of.
+const COMMANDS: &[(&str, &str)] = &[
+    ("status", "status"),
+    ("status-wide", "status -o wide"),
+    ("status-json", "status mail -o json"),
+    ("status-of-one", "status mail"),
+    ("status-of-none", "status shpo"),
+    ("weight-get", "weight get shop"),
+    ("weight-get-all", "weight get"),
+    ("weight-get-json", "weight get shop -o json"),
+    ("weight-get-of-none", "weight get shpo"),
+    ("weight-set", "weight set shop canary=10%"),
+    ("weight-set-dry-run", "weight set shop canary=10% --dry-run"),
+    ("weight-set-twice", "weight set shop canary=10% canary=11%"),
+    ("weight-set-baseline", "weight set shop stable=10%"),
+    ("weight-set-over", "weight set shop canary=120%"),
+    ("service-list", "service list"),
+    ("service-show", "service show shop"),
+    ("service-show-plain", "service show mail"),
+    ("service-show-json", "service show shop -o json"),
+    ("service-show-of-none", "service show shpo"),
+    ("backend-list", "backend list shop"),
+    (
+        "backend-drain",
+        "backend drain shop 10.0.1.11:8443 --dry-run",
+    ),
+    ("backend-drain-last", "backend drain shop 10.0.1.12:8443"),
+    ("explain", "explain shop 198.51.100.7"),
+    ("explain-flow", "explain shop 198.51.100.7:5555"),
+    ("explain-json", "explain shop 198.51.100.7 -o json"),
+    ("explain-no-address", "explain shop example.com"),
+    ("lease-supervise", "lease supervise on shop"),
+    ("reload-dry-run", "reload --dry-run"),
+    ("reload-refused", "reload"),
+    ("check", "check FILES/good.toml"),
+    ("check-memory", "check FILES/good.toml --memory --cpus 2"),
+    ("check-bad", "check FILES/bad.toml"),
+    ("check-no-file", "check FILES/none.toml"),
+    ("no-command", "satus"),
+    ("no-form", "status -o yaml"),
+    ("no-socket", "--socket NOWHERE status"),
+    ("watch-no-seconds", "status --watch soon"),
+];
+
+/// What a command prints, and its exit code.
+fn output(socket: &Path, line: &str) -> String {
+    let folder = socket.parent().expect("a folder");
+    let nowhere = folder.join("nowhere.sock");
+    let words = line.split(' ').map(|word| {
+        let word = word.replace("FILES", FILES);
+        word.replace("NOWHERE", &nowhere.to_string_lossy())
+    });
+    let mut all = vec!["splitter".to_owned()];
+    if !line.contains("--socket") {
+        all.extend(["--socket".to_owned(), socket.display().to_string()]);
+    }
+    all.extend(words);
+    let command = Cli::command().term_width(COLUMNS);
+    let parsed = command
+        .try_get_matches_from(all)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let (out, error, code) = match parsed {
+        Err(error) => (String::new(), error.render().to_string(), error.exit_code()),
+        Ok(cli) => match execute(cli) {
+            Ok(answer) => (answer, String::new(), Exit::Done as i32),
+            Err(error) => (String::new(), complaint(&error), Exit::of(&error) as i32),
+        },
+    };
+    let text = format!("$ splitter {line}\n{out}{error}[exit code {code}]\n");
+    text.replace(FILES, "/etc/splitter")
+        .replace("FILES", "/etc/splitter")
+        .replace(&*nowhere.to_string_lossy(), DEFAULT_SOCKET)
+        .replace("NOWHERE", DEFAULT_SOCKET)
+}
+
+/// The help of every command, by its words.
+fn helps(command: &clap::Command, path: &str, found: &mut BTreeMap<String, String>) {
+    for each in command.get_subcommands() {
+        if each.get_name() == "help" {
+            continue;
+        }
+        helps(each, &format!("{path}-{}", each.get_name()), found);
+    }
+    let text = command.clone().render_long_help().to_string();
+    found.insert(format!("help{path}"), text);
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/golden")
+}
+
+/// What is committed, by name.
+fn committed() -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(folder()).expect("the folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let texts = paths.filter(|path| path.extension().is_some_and(|end| end == "txt"));
+    texts
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            let text = std::fs::read_to_string(&path).expect("text");
+            (name.into_owned(), text)
+        })
+        .collect()
+}
+
+fn renew(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
+    let path = |name: &str| folder().join(format!("{name}.txt"));
+    for name in before.keys().filter(|name| !now.contains_key(*name)) {
+        std::fs::remove_file(path(name)).expect("removed");
+    }
+    for (name, text) in now {
+        std::fs::write(path(name), text).expect("written");
+    }
+}
+
+/// The first line in which two texts differ.
+fn difference(name: &str, before: Option<&String>, now: Option<&String>) -> String {
+    let (before, now) = match (before, now) {
+        (Some(before), Some(now)) => (before, now),
+        (None, _) => return format!("{name}.txt is missing"),
+        (Some(_), None) => return format!("{name}.txt is the output of no command"),
+    };
+    let line = |text: &str, at: usize| text.lines().nth(at).unwrap_or("(the end)").to_owned();
+    let at = (0..)
+        .find(|at| before.lines().nth(*at) != now.lines().nth(*at))
+        .unwrap_or(0);
+    let (was, is) = (line(before, at), line(now, at));
+    format!("{name}.txt, line {}:\n  - {was}\n  + {is}", at + 1)
+}
+
+#[test]
+fn the_output_is_that_of_the_golden_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("splitter.sock");
+    let daemon = tokio::runtime::Runtime::new().expect("a runtime");
+    {
+        let _inside = daemon.enter();
+        let listener = bind(&socket).expect("bound");
+        daemon.spawn(serve(listener, Arc::new(Fixed), std::future::pending()));
+    }
+    let mut now = BTreeMap::new();
+    let mut command = Cli::command().term_width(COLUMNS);
+    command.build();
+    helps(&command, "", &mut now);
+    for (name, line) in COMMANDS {
+        let twice = now.insert((*name).to_owned(), output(&socket, line));
+        assert_eq!(twice, None, "{name} names two");
+    }
+    let before = committed();
+    if std::env::var_os(RENEW).is_some() {
+        return renew(&before, &now);
+    }
+    let names = before
+        .keys()
+        .chain(now.keys().filter(|name| !before.contains_key(*name)));
+    let differences: Vec<String> = names
+        .filter(|name| before.get(*name) != now.get(*name))
+        .map(|name| difference(name, before.get(name), now.get(name)))
+        .collect();
+    assert!(
+        differences.is_empty(),
+        "{}\nif that is as it should be: {RENEW}=1 cargo test -p splitter-user golden",
+        differences.join("\n")
+    );
+}
+
+#[test]
+fn a_difference_is_told_with_its_line() {
+    let texts = ["a\nb\n", "a\nc\n", "a\n"].map(str::to_owned);
+    let told = |before: usize, now: usize| difference("x", texts.get(before), texts.get(now));
+    assert_eq!(told(0, 1), "x.txt, line 2:\n  - b\n  + c");
+    assert_eq!(told(0, 2), "x.txt, line 2:\n  - b\n  + (the end)");
+    assert_eq!(told(9, 0), "x.txt is missing");
+    assert_eq!(told(0, 9), "x.txt is the output of no command");
+}

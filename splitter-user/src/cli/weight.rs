@@ -1,0 +1,173 @@
+//! Owns `splitter weight ...`: its grammar and what it prints.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use clap::Subcommand;
+use splitter_common::weight::Weight;
+
+use super::args::{ChangeArgs, OutputArgs};
+use super::show::{cuts, fate, moves, set_by};
+use super::text::table;
+use super::{answer, ask};
+use crate::api::types::{WeightChange, WeightInForce, WeightSet, Weights};
+use crate::api::{Client, Refusal};
+
+/// `splitter weight ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum WeightCommand {
+    /// Say which weights are in force, and where each comes from
+    Get {
+        /// Only of this service
+        service: Option<String>,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Change weights; the baseline takes the rest
+    Set {
+        /// The service
+        service: String,
+        /// New weights such as canary=5%; versions left out keep theirs
+        #[arg(required = true, value_name = "VERSION=WEIGHT")]
+        weights: Vec<Assignment>,
+        /// Why, dry run, and how to print it
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// `canary=5%`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The version.
+    pub version: String,
+    /// Its new weight.
+    pub weight: Weight,
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "write VERSION=WEIGHT, such as canary=5%";
+        let (version, weight) = text.split_once('=').ok_or(example)?;
+        if version.is_empty() {
+            return Err(example.to_owned());
+        }
+        let weight = Weight::parse(weight).map_err(|error| format!("\"{weight}\" is {error}"))?;
+        Ok(Self {
+            version: version.to_owned(),
+            weight,
+        })
+    }
+}
+
+/// The answer to the command.
+pub(super) fn run(socket: &Path, command: WeightCommand) -> anyhow::Result<String> {
+    match command {
+        WeightCommand::Get { service, output } => ask(async {
+            let all = Client::new(socket).weights(service.as_deref()).await?;
+            answer(output.output, &all, |all| in_force(all))
+        }),
+        WeightCommand::Set {
+            service,
+            weights,
+            change,
+        } => set(socket, &service, weights, change),
+    }
+}
+
+fn set(
+    socket: &Path,
+    service: &str,
+    weights: Vec<Assignment>,
+    args: ChangeArgs,
+) -> anyhow::Result<String> {
+    let change = WeightSet {
+        weights: by_version(weights)?,
+        flows: args.flows,
+        reason: args.reason,
+        dry_run: args.dry_run,
+    };
+    ask(async {
+        let change = Client::new(socket).set_weights(service, &change).await?;
+        answer(args.output.output, &change, changed)
+    })
+}
+
+pub(super) fn by_version(weights: Vec<Assignment>) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut by_version = BTreeMap::new();
+    for Assignment { version, weight } in weights {
+        if by_version
+            .insert(version.clone(), weight.to_string())
+            .is_some()
+        {
+            return Err(Refusal::invalid(format!(
+                "version \"{version}\" is given two weights"
+            )));
+        }
+    }
+    Ok(by_version)
+}
+
+/// The answer to `weight set`.
+fn changed(change: &WeightChange) -> String {
+    let mut out = if change.dry_run {
+        format!("{}: dry run, nothing was changed\n", change.service)
+    } else {
+        format!(
+            "{}: in force, generation {}\n",
+            change.service, change.generation
+        )
+    };
+    let rows = change.after.iter().map(|(version, after)| {
+        let before = change.before.get(version).map_or("-", String::as_str);
+        vec![version.clone(), before.to_owned(), after.clone()]
+    });
+    out += &table(&["VERSION", "BEFORE", "AFTER"], &[0], rows.collect());
+    out + &moves(&change.moves, change.dry_run) + &fate(&change.flows)
+}
+
+/// The answer to `weight get`, a paragraph for each service.
+fn in_force(all: &[Weights]) -> String {
+    if all.is_empty() {
+        return "no services\n".to_owned();
+    }
+    let paragraphs: Vec<String> = all.iter().map(of_service).collect();
+    paragraphs.join("\n")
+}
+
+fn of_service(weights: &Weights) -> String {
+    let since = weights.since.as_ref();
+    let mut out = format!(
+        "service {}: generation {}, key {}{}\n",
+        weights.service,
+        weights.generation,
+        weights.key,
+        since.map_or_else(String::new, |since| format!(", in force since {since}"))
+    );
+    let row = |version: &WeightInForce| {
+        let mark = if version.baseline { " (baseline)" } else { "" };
+        vec![
+            format!("{}{mark}", version.version),
+            version.weight.clone(),
+            version.from.clone(),
+            version.file_weight.clone(),
+        ]
+    };
+    out += &table(
+        &["", "WEIGHT", "FROM", "IN THE FILE"],
+        &[0, 2],
+        weights.versions.iter().map(row).collect(),
+    );
+    for version in &weights.versions {
+        if let Some(set) = &version.set {
+            let who = set_by(&set.by, &set.at, set.reason.as_deref());
+            out += &format!("  {}={} set{who}", version.version, version.weight);
+        }
+    }
+    out += "  the hash space, as the kernel cuts it\n";
+    out + &cuts(&weights.cuts, None)
+}

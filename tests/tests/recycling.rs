@@ -1,0 +1,9 @@
+//! Elements of the flow tables and numbers of backends that are used again while packets go by on
+//! other CPUs: no packet ever goes to a backend that is not its flow's. Needs root.
+
+#[path = "recycling/elements.rs"]
+mod elements;
+#[path = "recycling/lab.rs"]
+mod lab;
+#[path = "recycling/numbers.rs"]
+mod numbers;
