@@ -10,6 +10,8 @@ mod changes;
 mod fares;
 #[path = "daemon/floods.rs"]
 mod floods;
+#[path = "daemon/flows.rs"]
+mod flows;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
 #[path = "daemon/health.rs"]

@@ -5,11 +5,15 @@
 //! are RFC 3339 in UTC, durations carry their unit (`_s`).
 
 mod backend;
+mod flows;
 
 use std::collections::BTreeMap;
 
 pub use backend::{
     BackendChange, BackendHealth, BackendLine, BackendOverlay, BackendSet, BackendVerb,
+};
+pub use flows::{
+    FlowCount, FlowEstimate, FlowLine, FlowList, FlowQuery, FlowStates, TableFill, VersionFlows,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +40,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Every service, or the one asked for.
     pub services: Vec<ServiceStatus>,
+    /// How full the tables of flows are; empty until they were first looked at.
+    #[serde(default)]
+    pub tables: Vec<TableFill>,
     /// Every reason that has counted a packet.
     pub reasons: Vec<ReasonCount>,
     /// What an operator should know at once, most urgent first.
@@ -117,6 +124,9 @@ pub struct VersionStatus {
     pub share_flows: Option<f64>,
     /// New flows since the last weight change.
     pub new_flows_since: u64,
+    /// Its open flows; `None` until the tables were first looked at.
+    #[serde(default)]
+    pub open_flows: Option<FlowEstimate>,
     /// Totals over its backends.
     pub counters: Counters,
     /// Backends that are active and healthy.
@@ -385,7 +395,7 @@ pub struct Cut {
 /// A flow that the kernel holds an entry of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveFlow {
-    /// `pending`, `established`, `closing`.
+    /// `pending`, `established`, `closing`, `adopted`.
     pub state: String,
     /// The version that serves it.
     pub version: String,

@@ -11,6 +11,7 @@ use splitter_common::weight::Weight;
 
 use super::backend::BackendCommand;
 use super::exit;
+use super::flows::FlowsCommand;
 use crate::model::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions, Vip,
@@ -80,6 +81,9 @@ pub enum Command {
     /// The backends of versions
     #[command(subcommand)]
     Backend(BackendCommand),
+    /// The open flows of a service
+    #[command(subcommand)]
+    Flows(FlowsCommand),
     /// Say where a client goes and why
     Explain {
         /// The service

@@ -7,6 +7,7 @@ pub mod args;
 pub mod backend;
 mod check;
 pub mod exit;
+pub mod flows;
 mod reload;
 mod show;
 mod status;
@@ -143,6 +144,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             })
         }),
         Command::Backend(command) => backend::run(&socket, command),
+        Command::Flows(command) => flows::run(&socket, command),
         Command::Explain {
             service,
             client,

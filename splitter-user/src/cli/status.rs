@@ -3,6 +3,7 @@
 //! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
 
 use super::backend::notes;
+use super::flows;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
     BackendStatus, Counters, InterfaceStatus, ReasonCount, ServiceStatus, Status, VersionStatus,
@@ -20,6 +21,7 @@ pub(super) fn table(status: &Status) -> String {
     }
     out += "\ninterfaces\n";
     out += &interfaces(&status.interfaces);
+    out += &flows::fill(&status.tables).map_or_else(String::new, |fill| format!("\n{fill}"));
     if !status.reasons.is_empty() {
         out += "\npackets by reason\n";
         out += &reasons(&status.reasons);
@@ -64,6 +66,7 @@ fn service(service: &ServiceStatus) -> String {
         std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
     });
     out += &text::table(&head, &[0], rows.collect());
+    out += &flows::open(service).unwrap_or_default();
     out += &unusual_flows(service);
     out += &healths(service);
     let since = match &service.since {

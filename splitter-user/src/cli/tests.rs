@@ -8,8 +8,8 @@ use super::args::{ChangeArgs, Cli, ClientAddress, Command, Output, WeightCommand
 use super::exit::Exit;
 use super::{by_version, check, complaint, no_service, status, text};
 use crate::api::types::{
-    BackendHealth, BackendOverlay, BackendStatus, Counters, InterfaceStatus, Overlay, ReasonCount,
-    ServiceStatus, Status, VersionStatus,
+    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, InterfaceStatus, Overlay,
+    ReasonCount, ServiceStatus, Status, TableFill, VersionStatus,
 };
 use crate::api::{BindError, ClientError, Refusal};
 use crate::secret::SecretError;
@@ -254,6 +254,11 @@ fn a_service() -> ServiceStatus {
             file_weight_percent,
             share_flows: Some(weight_percent / 100.0),
             new_flows_since: 123_456,
+            open_flows: Some(FlowEstimate {
+                flows: 1_234_567,
+                age_s: 4,
+                sampled_percent: 12.5,
+            }),
             counters,
             healthy: usize::from(baseline),
             on_empty: "baseline".into(),
@@ -294,7 +299,7 @@ fn a_service() -> ServiceStatus {
     }
 }
 
-fn a_status() -> Status {
+pub(super) fn a_status() -> Status {
     let interface = |name: &str, mode: &str| InterfaceStatus {
         name: name.into(),
         ifindex: 2,
@@ -321,6 +326,16 @@ fn a_status() -> Status {
         hz: 250,
         interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
         services: vec![a_service()],
+        tables: [("established", 1_048_576), ("pending", 262_144)]
+            .map(|(table, capacity)| TableFill {
+                table: table.into(),
+                capacity,
+                entries: capacity.into(),
+                fill_percent: 2.6,
+                age_s: 4,
+                sampled_percent: 12.5,
+            })
+            .into(),
         reasons: vec![
             reason("not_vip", "pass", 9_999_999),
             reason("no_frontend_port", "drop", 3),

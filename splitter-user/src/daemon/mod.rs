@@ -10,6 +10,7 @@ mod core;
 mod difference;
 mod explain;
 mod fares;
+mod flows;
 mod health;
 mod heap;
 mod hops;
@@ -86,6 +87,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
     loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
+    loops.spawn(
+        "the flows' estimate",
+        flows::estimate::keep(Arc::clone(&daemon)),
+    );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
         "the loop of SIGHUP",
@@ -188,6 +193,7 @@ impl Daemon {
         Self {
             core: Mutex::new(core),
             new_backends: Notify::new(),
+            walks: Mutex::new(()),
             net,
         }
     }
@@ -225,6 +231,22 @@ impl Control for Daemon {
         let done = backends::change(&mut core, &service, &change, &actor);
         self.new_backends.notify_one();
         done
+    }
+
+    async fn flows(
+        &self,
+        service: String,
+        wanted: types::FlowQuery,
+    ) -> Result<types::FlowList, Refusal> {
+        flows::list(self, service, wanted).await
+    }
+
+    async fn count_flows(
+        &self,
+        service: String,
+        wanted: types::FlowQuery,
+    ) -> Result<types::FlowCount, Refusal> {
+        flows::count(self, service, wanted).await
     }
 
     async fn reload(

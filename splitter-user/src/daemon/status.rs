@@ -48,6 +48,7 @@ pub(super) fn status(core: &Core) -> Status {
         hz: core.plane.hz(),
         interfaces: core.interfaces.clone(),
         services: services.collect(),
+        tables: core.estimates.tables(),
         reasons: reasons.collect(),
         warnings: warnings(core),
     }
@@ -179,6 +180,7 @@ fn version_status(
         file_weight_percent: file.map_or(0.0, percent),
         share_flows: (all > 0).then(|| own as f64 / all as f64),
         new_flows_since: own,
+        open_flows: core.estimates.of_version(version, given),
         counters: counters(&sum),
         healthy: served.healthy,
         on_empty: version.on_empty().to_string(),

@@ -19,6 +19,7 @@ pub mod pod;
 mod predecessor;
 mod prefixes;
 mod tables;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -39,6 +40,7 @@ pub use load::{Options, check_host};
 pub use maps::Maps;
 pub use pins::{DetachReport, detach};
 pub use predecessor::OtherLayout;
+pub use walk::{FlowTable, Walk};
 
 /// Why the kernel did not do what was asked.
 #[derive(Debug, Error)]
