@@ -20,6 +20,8 @@ mod health;
 mod interfaces;
 #[path = "daemon/lease.rs"]
 mod lease;
+#[path = "daemon/limits.rs"]
+mod limits;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -169,7 +169,7 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
 
 fn refused_plan(error: &PlanError) -> Refusal {
     match error {
-        PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
+        PlanError::Capacity(_) | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
         PlanError::SaltInUse { .. }
         | PlanError::PlaceInUse { .. }
         | PlanError::NumbersTaken(_)

@@ -4,6 +4,7 @@
 //! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
 
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -14,10 +15,7 @@ use rustix::{
     mount::{MountFlags, mount},
 };
 use splitter_common::{
-    capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, REASON_CELLS, TABLE_PAGES,
-    },
+    capacity::{CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, REASON_CELLS},
     layout::{
         BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
         FragmentRow, FrontendRow, LAYOUT_VERSION, NextHop, Page, PrefixKey, ServiceRow,
@@ -158,61 +156,95 @@ pub(super) fn adoptable(dir: &Path, limits: &Limits) -> Result<bool, DataPlaneEr
         fs::create_dir_all(dir).map_err(|error| fault(dir, "cannot be made", &error))?;
         return Ok(false);
     }
-    for name in NAMES {
-        let path = map_path(dir, name);
-        let info =
-            MapInfo::from_pin(&path).map_err(|error| fault(&path, "cannot be read", &error))?;
+    let found = NAMES
+        .into_iter()
+        .map(|name| info(dir, name).map(|info| (name, info)))
+        .collect::<Result<HashMap<_, _>, _>>()?;
+    if let Some(difference) = in_force(&found).difference(*limits) {
+        return Err(DataPlaneError::Pins(format!(
+            "{}: the tables have room for other numbers than [limits] asks for in brackets: \
+             {difference}; take [limits] back, or start anew with `splitter detach` (flows are \
+             then decided anew)",
+            dir.display()
+        )));
+    }
+    for (name, info) in found {
         let found = (info.key_size(), info.value_size(), info.max_entries());
         let wanted = shape(name, limits);
         if found != wanted {
             return Err(DataPlaneError::Pins(format!(
-                "{}: has (key bytes, value bytes, entries) {found:?}, this configuration wants \
-                 {wanted:?}; take [limits] back, or start anew with `splitter detach` (flows are \
-                 then decided anew)",
-                path.display()
+                "{}: has (key bytes, value bytes, entries) {found:?}, this binary wants {wanted:?}; \
+                 start anew with `splitter detach` (flows are then decided anew)",
+                map_path(dir, name).display()
             )));
         }
     }
     Ok(true)
 }
 
+fn info(dir: &Path, name: &str) -> Result<MapInfo, DataPlaneError> {
+    let path = map_path(dir, name);
+    MapInfo::from_pin(&path).map_err(|error| fault(&path, "cannot be read", &error))
+}
+
+/// The limits that tables were made with.
+fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
+    let of = |name| found.get(name).map_or(0, MapInfo::max_entries);
+    Limits {
+        flows: of("ESTABLISHED"),
+        pending: of("PENDING"),
+        fragments: of("FRAGMENTS"),
+        services: of("SERVICE_WORDS"),
+        vips: of("FRONTENDS"),
+        backends: of("BACKENDS").saturating_sub(1),
+        table_pages: of("PAGES"),
+        prefixes: of("PREFIXES"),
+    }
+}
+
+/// Entries of a map whose size the limits say.
+pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
+    let sizes = limits.sizes();
+    match name {
+        "ESTABLISHED" => Some(sizes.established),
+        "PENDING" => Some(sizes.pending),
+        "FRAGMENTS" => Some(sizes.fragments),
+        "SERVICE_WORDS" => Some(sizes.services),
+        "SERVICES" => Some(2 * sizes.services),
+        "FRONTENDS" => Some(sizes.frontends),
+        "BACKENDS" | "NEXT_HOPS" | "COUNTERS" => Some(sizes.backends),
+        "PAGES" => Some(sizes.pages),
+        "PREFIXES" => Some(limits.prefixes),
+        _ => None,
+    }
+}
+
 /// Key bytes, value bytes and entries of a map.
 fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
-    fn row<T>(entries: u32) -> (u32, u32, u32) {
-        (4, size_of::<T>() as u32, entries)
+    fn bytes<K, V>() -> (u32, u32) {
+        (size_of::<K>() as u32, size_of::<V>() as u32)
     }
-    let flow = |entries| {
-        (
-            size_of::<FlowKey>() as u32,
-            size_of::<FlowEntry>() as u32,
-            entries,
-        )
-    };
-    match name {
-        "CONTROL" => row::<u64>(CONTROL_WORDS),
-        "DIRECTORY" => row::<DirectoryRow>(2),
-        "FILTER" => row::<u64>(2 * FILTER_WORDS),
-        "BUCKETS" => row::<Bucket>(2 * DIRECTORY_BUCKETS),
-        "FRONTENDS" => row::<FrontendRow>(MAX_FRONTENDS),
-        "BACKENDS" => row::<BackendRow>(MAX_BACKENDS),
-        "SERVICE_WORDS" => row::<u64>(MAX_SERVICES),
-        "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
-        "PAGES" => row::<Page>(TABLE_PAGES),
-        "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
-        "ASIDE" | "ASIDE_FRAGS" | "LEFT_ASIDE" => row::<u32>(1),
-        "FRAGMENTS" => (
-            size_of::<FragmentKey>() as u32,
-            size_of::<FragmentRow>() as u32,
-            FRAGMENTED_DATAGRAMS,
-        ),
+    let ((key, value), fixed) = match name {
+        "CONTROL" => (bytes::<u32, u64>(), CONTROL_WORDS),
+        "DIRECTORY" => (bytes::<u32, DirectoryRow>(), 2),
+        "FILTER" => (bytes::<u32, u64>(), 2 * FILTER_WORDS),
+        "BUCKETS" => (bytes::<u32, Bucket>(), 2 * DIRECTORY_BUCKETS),
+        "FRONTENDS" => (bytes::<u32, FrontendRow>(), 0),
+        "BACKENDS" => (bytes::<u32, BackendRow>(), 0),
+        "SERVICE_WORDS" => (bytes::<u32, u64>(), 0),
+        "SERVICES" => (bytes::<u32, ServiceRow>(), 0),
+        "PAGES" => (bytes::<u32, Page>(), 0),
+        "NEXT_HOPS" => (bytes::<u32, NextHop>(), 0),
+        "ASIDE" | "ASIDE_FRAGS" | "LEFT_ASIDE" => (bytes::<u32, u32>(), 1),
+        "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
         // The length of the prefix stands before the key.
-        "PREFIXES" => ((4 + size_of::<PrefixKey>()) as u32, 4, MAX_PREFIXES),
-        "COUNTERS" => row::<BackendCounters>(MAX_BACKENDS),
-        "REASONS" => row::<u64>(REASON_CELLS),
-        "PENDING" => flow(limits.pending),
-        "ESTABLISHED" => flow(limits.flows),
-        _ => (0, 0, 0),
-    }
+        "PREFIXES" => (bytes::<[u32; 1 + size_of::<PrefixKey>() / 4], u32>(), 0),
+        "COUNTERS" => (bytes::<u32, BackendCounters>(), 0),
+        "REASONS" => (bytes::<u32, u64>(), REASON_CELLS),
+        "PENDING" | "ESTABLISHED" => (bytes::<FlowKey, FlowEntry>(), 0),
+        _ => ((0, 0), 0),
+    };
+    (key, value, sized_by(name, limits).unwrap_or(fixed))
 }
 
 /// Takes the programs off their interfaces and forgets all flows: removes every pin below
