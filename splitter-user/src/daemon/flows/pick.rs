@@ -177,43 +177,61 @@ mod tests {
         hz: 100,
     };
 
-    fn entry(state: u8, idle_s: u32) -> Entry {
-        Entry {
-            generation: 7,
-            backend: 3,
-            service: 1,
-            version: 0,
-            state: state.into(),
-            seen: Jiffies32(NOW.jiffies.0 - idle_s * NOW.hz),
-            began: Jiffies32(5),
-            client_seq: 0,
-            server_seq: 0,
-        }
+    /// An entry with these marks.
+    macro_rules! entry {
+        ($state:expr, $idle_s:expr) => {
+            Entry {
+                generation: 7,
+                backend: 3,
+                service: 1,
+                version: 0,
+                state: $state,
+                seen: Jiffies32(NOW.jiffies.0 - $idle_s * NOW.hz),
+                began: Jiffies32(5),
+                client_seq: 0,
+                server_seq: 0,
+            }
+        };
     }
 
     #[test]
     fn the_state_is_what_the_packet_path_would_do() {
-        let tcp = |table, state, idle_s| {
-            FlowState::of(&entry(state, idle_s), table, Protocol::Tcp, 7, NOW)
-        };
+        let tcp = |table, entry: Entry| FlowState::of(&entry, table, Protocol::Tcp, 7, NOW);
         let (established, pending) = (Table::Established, Table::Pending);
-        assert_eq!(tcp(established, 0, 9_000), Some(FlowState::Established));
-        assert_eq!(tcp(pending, 0, 0), Some(FlowState::Pending));
-        assert_eq!(tcp(pending, 2, 0), Some(FlowState::Adopted));
-        assert_eq!(tcp(established, 0x22, 200), Some(FlowState::Closing));
-        assert_eq!(tcp(established, 0x20, 241), None, "240 s after a FIN");
-        assert_eq!(tcp(established, 0x08, 9), Some(FlowState::Closing));
-        assert_eq!(tcp(established, 0x08, 11), None, "10 s after a RST");
-        assert_eq!(tcp(established, 0x04, 0), None, "a backend's own");
-        let udp = |table, state, idle_s| {
-            FlowState::of(&entry(state, idle_s), table, Protocol::Udp, 7, NOW)
-        };
-        assert_eq!(udp(established, 0, 119), Some(FlowState::Established));
-        assert_eq!(udp(established, 0, 121), None);
-        assert_eq!(udp(pending, 0, 29), Some(FlowState::Pending));
-        assert_eq!(udp(pending, 0, 31), None);
-        assert_eq!(udp(established, 0x04, 0), None, "a backend's own");
-        let young = FlowState::of(&entry(0, 0), established, Protocol::Tcp, 8, NOW);
+        let fin = state::FIN_SERVER;
+        for (table, entry, wanted) in [
+            (established, entry!(0, 9_000), Some(FlowState::Established)),
+            (pending, entry!(0, 0), Some(FlowState::Pending)),
+            (pending, entry!(state::ADOPTED, 0), Some(FlowState::Adopted)),
+            (
+                established,
+                entry!(state::ADOPTED | fin, 200),
+                Some(FlowState::Closing),
+            ),
+            // 240 s after a FIN, 10 s after a RST.
+            (established, entry!(fin, 241), None),
+            (
+                established,
+                entry!(state::RST_CLIENT, 9),
+                Some(FlowState::Closing),
+            ),
+            (established, entry!(state::RST_CLIENT, 11), None),
+            // A backend's own connection.
+            (established, entry!(state::OWN, 0), None),
+        ] {
+            assert_eq!(tcp(table, entry), wanted, "{entry:?}");
+        }
+        let udp = |table, entry: Entry| FlowState::of(&entry, table, Protocol::Udp, 7, NOW);
+        for (table, entry, wanted) in [
+            (established, entry!(0, 119), Some(FlowState::Established)),
+            (established, entry!(0, 121), None),
+            (pending, entry!(0, 29), Some(FlowState::Pending)),
+            (pending, entry!(0, 31), None),
+            (established, entry!(state::OWN, 0), None),
+        ] {
+            assert_eq!(udp(table, entry), wanted, "{entry:?}");
+        }
+        let young = FlowState::of(&entry!(0, 0), established, Protocol::Tcp, 8, NOW);
         assert_eq!(young, None, "older than a number's birth");
     }
 
@@ -244,7 +262,7 @@ mod tests {
             let found = filter.pick(Table::Established, &key, &element, NOW);
             found.map(|found| (found.key, found.state))
         };
-        let (fresh, one) = (entry(0, 1), key("10.0.0.1", 4));
+        let (fresh, one) = (entry!(0, 1), key("10.0.0.1", 4));
         assert_eq!(
             picked(&all, one, fresh),
             Some((one, FlowState::Established))

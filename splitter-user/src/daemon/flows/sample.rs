@@ -159,7 +159,7 @@ mod tests {
             let key = HashKey { k0: seed, k1: 7 };
             let bucket = |flow: u64| siphash13(key, &flow.to_le_bytes()) as u32 % buckets;
             // One flow in twenty belongs to backend 2.
-            let owner = |flow: u64| if flow % 20 == 0 { 2 } else { 1 };
+            let owner = |flow: u64| if flow.is_multiple_of(20) { 2 } else { 1 };
             for part in [buckets / 10, buckets] {
                 let mut round = Round::default();
                 let begin = (seed as u32 * 1_000) % (buckets - part + 1);
