@@ -139,12 +139,12 @@ fn put_in_force(core: &mut Core, survey: &Survey, planned: Planned) -> Result<()
 
 /// The kernel's tables keep the size that they were made with.
 fn same_limits(core: &Core, file: &Config) -> Result<(), Refusal> {
-    let Some(difference) = core.config.limits.difference(file.limits) else {
+    let Some(difference) = file.limits.difference(core.config.limits) else {
         return Ok(());
     };
     Err(Refusal::conflict(format!(
-        "the kernel's tables keep their size, and [limits] of the file asks for another one in \
-         brackets: {difference}; nothing was changed"
+        "the kernel's tables keep their sizes, and [limits] of the file asks for others: \
+         {difference}; nothing was changed"
     ))
     .with_hint(
         "put [limits] back; or stop the daemon, `splitter detach` and start it again (every flow \

@@ -160,11 +160,10 @@ pub(super) fn adoptable(dir: &Path, limits: &Limits) -> Result<bool, DataPlaneEr
         .into_iter()
         .map(|name| info(dir, name).map(|info| (name, info)))
         .collect::<Result<HashMap<_, _>, _>>()?;
-    if let Some(difference) = in_force(&found).difference(*limits) {
+    if let Some(difference) = limits.difference(in_force(&found)) {
         return Err(DataPlaneError::Pins(format!(
-            "{}: the tables have room for other numbers than [limits] asks for in brackets: \
-             {difference}; take [limits] back, or start anew with `splitter detach` (flows are \
-             then decided anew)",
+            "{}: the tables keep their sizes, and [limits] asks for others: {difference}; take \
+             [limits] back, or start anew with `splitter detach` (flows are then decided anew)",
             dir.display()
         )));
     }

@@ -84,11 +84,12 @@ impl Limits {
         limit("prefixes", 1..=16_777_216, |limits| &mut limits.prefixes),
     ];
 
-    /// The keys in which two differ, as `key = here (there)`; `None` where they do not.
-    pub fn difference(mut self, mut other: Self) -> Option<String> {
+    /// The keys in which these differ from what the tables have, as `key = 5 instead of 4`; `None`
+    /// where they do not.
+    pub fn difference(mut self, mut tables: Self) -> Option<String> {
         let differs = |limit: &Limit| {
-            let (here, there) = (*(limit.of)(&mut self), *(limit.of)(&mut other));
-            (here != there).then(|| format!("{} = {here} ({there})", limit.key))
+            let (here, there) = (*(limit.of)(&mut self), *(limit.of)(&mut tables));
+            (here != there).then(|| format!("{} = {here} instead of {there}", limit.key))
         };
         let all: Vec<String> = Self::ALL.iter().filter_map(differs).collect();
         (!all.is_empty()).then(|| all.join(", "))
@@ -252,7 +253,10 @@ mod tests {
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
         let mut other = limits;
         other.vips = 99;
-        assert_eq!(limits.difference(other).as_deref(), Some("vips = 4 (99)"));
+        assert_eq!(
+            limits.difference(other).as_deref(),
+            Some("vips = 4 instead of 99")
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ fn tight() -> (Scene, String) {
     );
     let told = scene.daemon.log();
     assert!(
-        told.contains("services = 1024 (1), vips = 4096 (4)") && told.contains("splitter detach"),
+        told.contains("services = 1 instead of 1024, vips = 4 instead of 4096")
+            && told.contains("splitter detach"),
         "{told}"
     );
     let pins = scene.daemon.pin_dir().display().to_string();
@@ -52,7 +53,7 @@ fn a_host_serves_with_tables_as_small_as_its_configuration() {
     scene.daemon.write_config(&larger).expect("written");
     let refused = scene.daemon.cli(&["reload"]).expect("ran");
     assert!(
-        refused.code == Some(5) && refused.stderr.contains("vips = 4 (5)"),
+        refused.code == Some(5) && refused.stderr.contains("vips = 5 instead of 4"),
         "{refused:?}"
     );
     scene.everyone_gets_what_explain_says();
