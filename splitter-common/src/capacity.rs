@@ -1,8 +1,13 @@
 //! Owns every capacity of the data plane, with its unit and its memory cost; nothing else in the
 //! project states a size. [`shares`] says what each takes.
+//!
+//! Those of [`Sizes`] are what a host has unless its configuration says otherwise: the program asks
+//! the maps for what they hold, and knows no size of theirs. The others are part of how the program
+//! finds a place, and fixed.
 
+use crate::flow::recheck::RecheckRow;
 use crate::layout::{
-    BackendCounters, BackendRow, Bucket, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
+    BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
     FragmentRow, FrontendRow, NextHop, Page, ServiceRow,
 };
 
@@ -39,7 +44,7 @@ pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
 pub const CONTROL_WORDS: u32 = 8;
 /// Clients whose new flows are limited, known at once; those who were not seen for longest go first.
-pub const LIMITED_CLIENTS: u32 = 65_536;
+pub const LIMITED_CLIENTS: u32 = 32_768;
 /// Counters of the flow tables, see [`crate::layout::TableEvent`].
 pub const TABLE_EVENT_CELLS: u32 = 4;
 /// Counters by reason and verdict, see [`crate::reason`].
@@ -72,24 +77,41 @@ const fn share(what: &'static str, entries: u64, bytes_each: u64) -> Share {
     }
 }
 
+/// Sizes of the tables that a configuration can set, in entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// Established flows.
+    pub established: u32,
+    /// Pending flows.
+    pub pending: u32,
+    /// Datagrams whose fragments are followed.
+    pub fragments: u32,
+    /// Services.
+    pub services: u32,
+    /// VIPs.
+    pub frontends: u32,
+    /// Backend numbers, 0 among them.
+    pub backends: u32,
+    /// Table pages.
+    pub pages: u32,
+}
+
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
 /// when they are listed: `prefixes` are.
-pub const fn shares(established: u32, pending: u32, prefixes: u32, cpus: u32) -> [Share; 11] {
+pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
     let backend = size_of::<BackendRow>() as u64 + size_of::<NextHop>() as u64;
     let counters = cpus as u64 * size_of::<BackendCounters>() as u64;
-    let service = 2 * size_of::<ServiceRow>() as u64 + 8;
+    let emptied = cpus as u64 * MAX_VERSIONS as u64 * 8;
+    let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + emptied;
+    let limited = size_of::<ClientKey>() as u64 + 8 + LRU_OVERHEAD_BYTES;
     let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
     [
-        share("established flows", established as u64, flow),
-        share("pending flows", pending as u64, flow),
-        share(
-            "fragmented datagrams",
-            FRAGMENTED_DATAGRAMS as u64,
-            fragment,
-        ),
+        share("established flows", sizes.established as u64, flow),
+        share("pending flows", sizes.pending as u64, flow),
+        share("fragmented datagrams", sizes.fragments as u64, fragment),
         share(
             "directory buckets",
             2 * DIRECTORY_BUCKETS as u64,
@@ -100,19 +122,20 @@ pub const fn shares(established: u32, pending: u32, prefixes: u32, cpus: u32) ->
             entries: 2 * 64 * FILTER_WORDS as u64,
             bytes: filter,
         },
-        share("services", MAX_SERVICES as u64, service),
+        share("services", sizes.services as u64, service),
         share(
             "VIPs",
-            MAX_FRONTENDS as u64,
+            sizes.frontends as u64,
             size_of::<FrontendRow>() as u64,
         ),
-        share("backends", MAX_BACKENDS as u64, backend),
-        share("table pages", TABLE_PAGES as u64, size_of::<Page>() as u64),
+        share("backends", sizes.backends as u64, backend),
+        share("table pages", sizes.pages as u64, size_of::<Page>() as u64),
+        share("clients with limits", LIMITED_CLIENTS as u64, limited),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {
             what: "counters of backends and reasons",
-            entries: MAX_BACKENDS as u64 + REASON_CELLS as u64,
-            bytes: MAX_BACKENDS as u64 * counters
+            entries: sizes.backends as u64 + REASON_CELLS as u64,
+            bytes: sizes.backends as u64 * counters
                 + cpus as u64 * REASON_CELLS as u64 * 8
                 + CONTROL_WORDS as u64 * 8,
         },
@@ -130,7 +153,16 @@ mod tests {
     /// 1,000 services x 2 versions x 10 backends must load within 256 MiB on two CPUs.
     #[test]
     fn the_defaults_fit_256_mib_on_two_cpus() {
-        let shares = shares(ESTABLISHED_FLOWS, PENDING_FLOWS, 0, 2);
+        let sizes = Sizes {
+            established: ESTABLISHED_FLOWS,
+            pending: PENDING_FLOWS,
+            fragments: FRAGMENTED_DATAGRAMS,
+            services: MAX_SERVICES,
+            frontends: MAX_FRONTENDS,
+            backends: MAX_BACKENDS,
+            pages: TABLE_PAGES,
+        };
+        let shares = shares(&sizes, 0, 2);
         let bytes: u64 = shares.iter().map(|share| share.bytes).sum();
         assert!(bytes < 256 << 20, "{bytes}");
         assert!(bytes > 64 << 20, "the sum has lost a table: {bytes}");

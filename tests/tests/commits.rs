@@ -32,6 +32,7 @@ impl Lab {
         let limits = Limits {
             flows: 4_096,
             pending: 4_096,
+            ..Limits::default()
         };
         let options = Options {
             pin_dir: None,

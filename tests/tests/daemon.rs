@@ -12,6 +12,8 @@ mod fares;
 mod fate;
 #[path = "daemon/floods.rs"]
 mod floods;
+#[path = "daemon/flows.rs"]
+mod flows;
 #[path = "daemon/forwarding.rs"]
 mod forwarding;
 #[path = "daemon/health.rs"]
@@ -20,6 +22,8 @@ mod health;
 mod interfaces;
 #[path = "daemon/lease.rs"]
 mod lease;
+#[path = "daemon/limits.rs"]
+mod limits;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -19,8 +19,9 @@ use tokio::net::UnixStream;
 
 use super::control::Refusal;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -28,6 +29,8 @@ use crate::model::Vip;
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reload may take: a new configuration may be all new tables.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a walk of the flow tables may take, with those that wait before it.
+pub const WALK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer, or not the one hoped for.
 #[derive(Debug, Error)]
@@ -148,6 +151,24 @@ impl Client {
         self.ask(Method::POST, &path, body.into()).await
     }
 
+    /// Flows of a service, as many as are asked for.
+    pub async fn flows(&self, service: &str, wanted: &FlowQuery) -> Result<FlowList, ClientError> {
+        let path = flows_path(service, "", wanted);
+        self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
+            .await
+    }
+
+    /// How many flows a service has.
+    pub async fn count_flows(
+        &self,
+        service: &str,
+        wanted: &FlowQuery,
+    ) -> Result<FlowCount, ClientError> {
+        let path = flows_path(service, "/count", wanted);
+        self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
+            .await
+    }
+
     /// Applies what the configuration file has changed, or says what that would do.
     pub async fn reload(&self, wanted: ReloadRequest) -> Result<Reload, ClientError> {
         let body = serde_json::to_vec(&wanted).map_err(|error| self.nonsense(error))?;
@@ -260,6 +281,26 @@ fn connect_error(path: &Path, error: io::Error) -> ClientError {
         // io::ErrorKind is open-ended; the error speaks for itself.
         _ => ClientError::Io { path, error },
     }
+}
+
+/// The path of a question about flows.
+fn flows_path(service: &str, verb: &str, wanted: &FlowQuery) -> String {
+    let FlowQuery {
+        version,
+        client,
+        pending,
+        limit,
+    } = wanted;
+    let mut path = format!(
+        "/v1/services/{}/flows{verb}?pending={pending}&limit={limit}",
+        escape(service)
+    );
+    for (name, value) in [("version", version), ("client", client)] {
+        if let Some(value) = value {
+            path += &format!("&{name}={}", escape(value));
+        }
+    }
+    path
 }
 
 /// Percent-encodes whatever could mean something in a URI (RFC 3986, section 2.3).

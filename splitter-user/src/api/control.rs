@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -52,6 +53,20 @@ pub trait Control: Send + Sync + 'static {
         change: BackendSet,
         actor: Actor,
     ) -> impl Future<Output = Result<BackendChange, Refusal>> + Send;
+
+    /// Flows of a service, as many as are asked for.
+    fn flows(
+        &self,
+        service: String,
+        wanted: FlowQuery,
+    ) -> impl Future<Output = Result<FlowList, Refusal>> + Send;
+
+    /// How many flows a service has.
+    fn count_flows(
+        &self,
+        service: String,
+        wanted: FlowQuery,
+    ) -> impl Future<Output = Result<FlowCount, Refusal>> + Send;
 
     /// Applies what the configuration file has changed, or says what that would do.
     fn reload(

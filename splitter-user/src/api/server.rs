@@ -22,8 +22,9 @@ use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
+    WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -59,6 +60,8 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
             "/v1/services/{name}/backends",
             get(backends::<C>).post(change_backend::<C>),
         )
+        .route("/v1/services/{name}/flows", get(flows::<C>))
+        .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -212,6 +215,39 @@ async fn change_backend<C: Control>(
     let change: BackendSet = read(body, "change of a backend", example)?;
     let actor = known(actor).await?;
     Ok(Json(control.change_backend(name, change, actor).await?))
+}
+
+async fn flows<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<FlowQuery>, QueryRejection>,
+) -> Result<Json<FlowList>, Answer> {
+    let (name, query) = about_flows(name, query)?;
+    Ok(Json(control.flows(name, query).await?))
+}
+
+async fn count_flows<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<FlowQuery>, QueryRejection>,
+) -> Result<Json<FlowCount>, Answer> {
+    let (name, query) = about_flows(name, query)?;
+    Ok(Json(control.count_flows(name, query).await?))
+}
+
+/// The service and the question about its flows.
+fn about_flows(
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<FlowQuery>, QueryRejection>,
+) -> Result<(String, FlowQuery), Refusal> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let Query(query) = query.map_err(|error| {
+        Refusal::invalid(error.body_text()).with_hint(
+            "ask with ?version=NAME, client=ADDRESS or PREFIX, pending=true and limit=N, each if \
+             wanted",
+        )
+    })?;
+    Ok((name, query))
 }
 
 /// What can stand behind the `?` of `explain`.

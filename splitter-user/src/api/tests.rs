@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::types::{
-    BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange,
-    WeightSet, Weights,
+    BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, FlowCount, FlowLine,
+    FlowList, FlowQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    Supervision, VersionWeight, WeightChange, WeightSet, Weights,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -107,6 +107,37 @@ impl Control for Straw {
             after: format!("{:?}", change.verb),
             dry_run: change.dry_run,
             consequences: Vec::new(),
+        })
+    }
+
+    async fn flows(&self, service: String, wanted: FlowQuery) -> Result<FlowList, Refusal> {
+        let (version, client) = (
+            wanted.version.expect("asked"),
+            wanted.client.expect("asked"),
+        );
+        assert!(wanted.pending);
+        let flow = FlowLine {
+            client,
+            vip: String::new(),
+            version,
+            backend: String::new(),
+            state: String::new(),
+            age_s: 0.0,
+            idle_s: 0.0,
+        };
+        Ok(FlowList {
+            service,
+            flows: vec![flow],
+            more: u64::from(wanted.limit),
+        })
+    }
+
+    async fn count_flows(&self, service: String, wanted: FlowQuery) -> Result<FlowCount, Refusal> {
+        assert_eq!(wanted.version, None);
+        Ok(FlowCount {
+            service,
+            flows: 3,
+            versions: Vec::new(),
         })
     }
 
@@ -208,6 +239,21 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     let wanted = ReloadRequest { dry_run: true };
     let reload = client.reload(wanted).await.expect("said");
     assert_eq!((reload.generation, reload.dry_run), (7, true));
+    let mut wanted = FlowQuery {
+        version: Some("v 1".into()),
+        client: Some("2001:db8::/64".into()),
+        pending: true,
+        limit: 5,
+    };
+    let flows = client.flows("shop", &wanted).await.expect("listed");
+    assert_eq!(
+        (flows.flows[0].client.as_str(), flows.more),
+        ("2001:db8::/64", 5)
+    );
+    assert_eq!(flows.flows[0].version, "v 1");
+    wanted.version = None;
+    let counted = client.count_flows("shop", &wanted).await.expect("counted");
+    assert_eq!((counted.service.as_str(), counted.flows), ("shop", 3));
     let vip = "[2001:db8::1]:443/udp".parse().expect("a VIP");
     let address = "2001:db8::9".parse().expect("an address");
     let why = client
@@ -294,6 +340,11 @@ async fn everything_is_answered_in_json() {
             "GET /v1/services/shop/explain?client=10.0.0.1&vip=x HTTP/1.1",
             "400",
             "is no VIP",
+        ),
+        (
+            "GET /v1/services/shop/flows?limit=x HTTP/1.1",
+            "400",
+            "ask with ?version=NAME",
         ),
         (
             "POST /v1/services/shop/weights HTTP/1.1\r\nContent-Length: 2",

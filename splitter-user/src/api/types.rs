@@ -7,6 +7,7 @@
 mod backend;
 mod counters;
 mod explain;
+mod flow_rules;
 mod flows;
 mod health;
 mod lease;
@@ -23,7 +24,10 @@ pub use backend::{
 };
 pub use counters::Counters;
 pub use explain::{Cut, Explanation, LiveFlow};
-pub use flows::{FlowRules, Limit};
+pub use flow_rules::{FlowRules, Limit};
+pub use flows::{
+    FlowCount, FlowEstimate, FlowLine, FlowList, FlowQuery, FlowStates, TableFill, VersionFlows,
+};
 pub use health::{CheckSettings, HealthSettings, HttpSettings, PassiveSettings};
 pub use lease::{Supervise, Supervision};
 pub use reload::{Difference, Reload, ReloadRequest, ServiceChange};

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backend::BackendCommand;
 use super::exit;
+use super::flows::FlowsCommand;
 use super::service::ServiceCommand;
 use super::status::StatusArgs;
 use super::weight::WeightCommand;
@@ -76,6 +77,9 @@ pub enum Command {
     /// The backends of versions
     #[command(subcommand)]
     Backend(BackendCommand),
+    /// The open flows of a service
+    #[command(subcommand)]
+    Flows(FlowsCommand),
     /// Say where a client goes and why
     Explain {
         /// The service

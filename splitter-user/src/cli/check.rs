@@ -5,7 +5,10 @@ use std::path::Path;
 use splitter_common::capacity::shares;
 
 use super::text;
-use crate::{config, model::Config};
+use crate::{
+    config,
+    model::{Config, Need, needs},
+};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -25,10 +28,26 @@ pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> 
         text::count(backends, "backend"),
         text::count(config.interfaces.len(), "interface"),
     );
+    out += &room(&config);
     if let Some(cpus) = memory {
         out += &table(&config, cpus);
     }
     Ok(out)
+}
+
+/// What the configuration needs of the limits in force.
+fn room(config: &Config) -> String {
+    let row = |need: &Need| {
+        vec![
+            need.what.to_owned(),
+            need.count.to_string(),
+            need.room.to_string(),
+            need.key.unwrap_or("(fixed)").to_owned(),
+        ]
+    };
+    let needs = needs(config.services.iter(), &config.limits);
+    let rows = needs.iter().map(row).collect();
+    text::table(&["needs", "", "room for", "[limits]"], &[0, 3], rows)
 }
 
 /// The CPUs that this host can have, which is what per-CPU tables are made for.
@@ -42,13 +61,11 @@ pub(super) fn possible_cpus() -> anyhow::Result<u32> {
 
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn table(config: &Config, cpus: u32) -> String {
-    let prefixes: usize = config
-        .services
-        .iter()
-        .map(|service| service.direct.len())
-        .sum();
+    let needs = needs(config.services.iter(), &config.limits);
+    let listed = needs.iter().find(|need| need.key == Some("prefixes"));
+    let prefixes = listed.map_or(0, |need| need.count);
     let prefixes = u32::try_from(prefixes).unwrap_or(u32::MAX);
-    let shares = shares(config.limits.flows, config.limits.pending, prefixes, cpus);
+    let shares = shares(&config.limits.sizes(), prefixes, cpus);
     let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
     let rows = shares
         .iter()
@@ -62,7 +79,7 @@ fn table(config: &Config, cpus: u32) -> String {
         .collect();
     let total = shares.iter().map(|share| share.bytes).sum();
     format!(
-        "Kernel memory with {}:\n{}  {} MiB in all; flows and pending are set by [limits]\n",
+        "Kernel memory with {}:\n{}  {} MiB in all\n",
         text::count(cpus as usize, "CPU"),
         text::table(&["table", "room for", "MiB"], &[0], rows),
         mib(total)

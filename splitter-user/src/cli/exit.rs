@@ -97,7 +97,7 @@ impl Exit {
 
     fn of_plan(error: &PlanError) -> Self {
         match error {
-            PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Self::Usage,
+            PlanError::Capacity(_) | PlanError::DirectoryFull { .. } => Self::Usage,
             PlanError::SaltInUse { .. }
             | PlanError::PlaceInUse { .. }
             | PlanError::NumbersTaken(_)

@@ -7,6 +7,7 @@ pub mod args;
 pub mod backend;
 mod check;
 pub mod exit;
+pub mod flows;
 mod reload;
 pub mod service;
 mod show;
@@ -126,6 +127,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         }),
         Command::Service(command) => service::run(&socket, command),
         Command::Backend(command) => backend::run(&socket, command),
+        Command::Flows(command) => flows::run(&socket, command),
         Command::Explain {
             service,
             client,

@@ -7,6 +7,7 @@ mod watch;
 mod wide;
 
 use super::backend::notes;
+use super::flows;
 use super::show::set_by;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
@@ -29,6 +30,7 @@ pub(super) fn table(status: &Status, wide: bool) -> String {
     }
     out += "\ninterfaces\n";
     out += &interfaces(&status.interfaces);
+    out += &flows::fill(&status.tables).map_or_else(String::new, |fill| format!("\n{fill}"));
     if !status.reasons.is_empty() {
         out += "\npackets by reason\n";
         out += &reasons(&status.reasons);
@@ -71,6 +73,7 @@ fn service(service: &ServiceStatus, wide: bool) -> String {
     } else {
         backends(service)
     };
+    out += &flows::open(service).unwrap_or_default();
     out += &unusual_flows(service);
     out += &flow_rules(&service.flows);
     out += &healths(service);

@@ -1,6 +1,6 @@
 //! Tests of the command line: grammar, exit codes, and what a table looks like.
 
-mod fixed;
+pub(super) mod fixed;
 mod golden;
 
 use std::path::PathBuf;
@@ -169,7 +169,20 @@ fn check_says_what_there_is() {
                 version.v = { baseline = true, backends = [\"10.0.0.1\", \"10.0.0.2\"] }\n";
     std::fs::write(&file, text).expect("written");
     let answer = check::check(&file, None).expect("good");
-    assert!(answer.ends_with("s.toml: ok: 1 service, 1 VIP, 1 version, 2 backends, 1 interface\n"));
+    let (first, room) = answer.split_once('\n').expect("lines");
+    assert!(first.ends_with("s.toml: ok: 1 service, 1 VIP, 1 version, 2 backends, 1 interface"));
+    let rows: Vec<String> = room
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for row in [
+        "services 1 1024 services",
+        "backends 2 32767 backends",
+        "addresses and ports 4 24576 (fixed)",
+        "pages of tables 1 8192 table_pages",
+    ] {
+        assert!(rows.iter().any(|told| told == row), "{row} in\n{room}");
+    }
 }
 
 #[test]

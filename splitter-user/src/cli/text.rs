@@ -28,6 +28,19 @@ pub(super) fn brief(count: u64) -> String {
     format!("{value:.1}E")
 }
 
+/// A count with its thousands apart: `1,048,576`.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A percentage with no needless zeros, exact to 0.0001 %.
 pub(super) fn percent(percent: f64) -> String {
     let text = format!("{percent:.4}");

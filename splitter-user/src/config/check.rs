@@ -3,12 +3,10 @@
 //! Invariant: a draft without complaint from here can be carried out by the kernel as it stands.
 //! A value that could not be read has been reported already and is not missed a second time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use splitter_common::capacity::{
-    MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS, TABLE_PAGES,
-};
+use splitter_common::capacity::MAX_VERSIONS;
 
 use super::backends::{backend_addresses, families};
 use super::draft::{Draft, ServiceDraft, VersionPlaces};
@@ -16,7 +14,7 @@ use super::error::{ConfigError, Place};
 use super::health;
 use super::sharing;
 use super::weights::check_weights;
-use crate::model::{Service, Version, Vip};
+use crate::model::{Version, Vip, needs};
 
 /// What is wrong, gathered.
 #[derive(Default)]
@@ -216,39 +214,10 @@ fn weights(draft: &ServiceDraft, faults: &mut Faults) {
 
 fn capacities(draft: &Draft, start: &Place, faults: &mut Faults) {
     let services = draft.services.iter().map(|draft| &draft.service);
-    let vips: usize = services.clone().map(|service| service.vips.len()).sum();
-    let backends: usize = services
-        .clone()
-        .flat_map(|service| &service.versions)
-        .map(|v| v.backends.len())
-        .sum();
-    let addresses: BTreeSet<IpAddr> = services
-        .clone()
-        .flat_map(|service| &service.vips)
-        .map(|vip| vip.address)
-        .collect();
-    let endpoints: usize = services.clone().map(Service::endpoints).sum();
-    let pages = services.clone().map(Service::table_pages).sum();
-    // Backend number 0 is never given out.
-    for (what, count, most) in [
-        ("services", services.count(), MAX_SERVICES),
-        ("VIPs", vips, MAX_FRONTENDS),
-        ("backends", backends, MAX_BACKENDS - 1),
-        (
-            "addresses and ports (VIPs, and for each VIP the backends of its service)",
-            addresses.len() + endpoints,
-            MAX_ENDPOINTS,
-        ),
-        (
-            "pages of tables (versions of many backends take many)",
-            pages,
-            TABLE_PAGES,
-        ),
-    ] {
-        if count > most as usize {
-            let message =
-                format!("{count} {what} in all files together; one host holds at most {most}");
-            faults.add(start, message);
+    let limits = draft.limits.as_ref().map(|(limits, _)| *limits);
+    for need in needs(services, &limits.unwrap_or_default()) {
+        if !need.fits() {
+            faults.add(start, need.to_string());
         }
     }
 }

@@ -27,7 +27,7 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use files::Texts;
 pub use nearest::{hint, nearest};
-pub use runtime::{backend, check_again};
+pub use runtime::{backend, check_again, prefix};
 pub use weights::{WeightsError, apply_weights, check_weights};
 
 use crate::model::Config;

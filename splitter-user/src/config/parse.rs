@@ -114,16 +114,13 @@ fn interface(section: &Section<'_, '_, '_>) -> Option<(Interface, Place)> {
 }
 
 fn limits(section: &Section<'_, '_, '_>, draft: &mut Draft) {
-    section.only(&["flows", "pending"]);
-    let default = Limits::default();
-    let limits = Limits {
-        flows: section
-            .integer("flows", Limits::RANGE)
-            .unwrap_or(default.flows),
-        pending: section
-            .integer("pending", Limits::RANGE)
-            .unwrap_or(default.pending),
-    };
+    section.only(&Limits::ALL.map(|limit| limit.key));
+    let mut limits = Limits::default();
+    for limit in Limits::ALL {
+        if let Some(entries) = section.integer(limit.key, limit.range) {
+            *(limit.of)(&mut limits) = entries;
+        }
+    }
     let at = section.reader.place(&section.span);
     match &draft.limits {
         Some((_, other)) => {

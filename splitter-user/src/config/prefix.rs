@@ -10,7 +10,7 @@ use super::reader::Section;
 
 /// Why a text is no prefix.
 #[derive(Debug, Error, PartialEq, Eq)]
-enum PrefixError {
+pub(super) enum PrefixError {
     #[error("\"{0}\" is no prefix: write \"10.0.0.0/8\", \"2001:db8::/32\" or one address")]
     NotAPrefix(String),
     #[error("\"{0}\" has bits set behind its prefix: write \"{1}\" or one address")]
@@ -37,7 +37,7 @@ pub(super) fn prefixes(section: &Section<'_, '_, '_>, key: &str) -> Vec<IpNet> {
     found
 }
 
-fn prefix(text: &str) -> Result<IpNet, PrefixError> {
+pub(super) fn prefix(text: &str) -> Result<IpNet, PrefixError> {
     let net = match text.parse::<IpNet>() {
         Ok(net) => net,
         Err(_) => match text.parse::<IpAddr>() {

@@ -3,6 +3,8 @@
 //!
 //! Invariant: what passes [`check_again`] would pass as a file.
 
+use ipnet::IpNet;
+
 use super::address::{backend_address, refused};
 use super::check;
 use super::draft::{Draft, ServiceDraft, VersionPlaces};
@@ -21,6 +23,11 @@ pub fn backend(text: &str, weight: u16) -> Result<Backend, String> {
             leaving: false,
         }),
     }
+}
+
+/// Reads a prefix or one address as the file would, or says why it is none.
+pub fn prefix(text: &str) -> Result<IpNet, String> {
+    super::prefix::prefix(text).map_err(|error| error.to_string())
 }
 
 /// Holds a configuration to the rules between values of the file.

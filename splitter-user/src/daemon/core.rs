@@ -11,7 +11,7 @@ use std::{
 use splitter_common::layout::Counter;
 use tokio::sync::{Mutex, Notify};
 
-use super::{answers::Answers, fate::Fate, refusal};
+use super::{answers::Answers, fate::Fate, flows::estimate::Estimates, refusal};
 use crate::{
     api::{Refusal, types},
     config::nearest,
@@ -29,6 +29,8 @@ pub struct Daemon {
     pub(super) core: Mutex<Core>,
     /// Told when there are backends whose next hops nobody has looked up.
     pub(super) new_backends: Notify,
+    /// Held by whoever walks the flow tables.
+    pub(super) walks: Mutex<()>,
     pub(super) net: Net,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Core {
     pub(super) unfinished: Option<String>,
     /// Whom nothing comes back from.
     pub(super) answers: Answers,
+    /// Open flows and how full the tables are, as last looked at.
+    pub(super) estimates: Estimates,
     /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
     /// When the daemon began.

@@ -9,19 +9,19 @@ use splitter_common::{
     capacity::PAGE_CELLS,
     clock::Jiffies,
     decide::{Decision, Question, decide},
-    flow::{Entry, Table, entry::state, law},
+    flow::{Entry, Table, law},
     layout::{FlowKey, ServiceRow},
     split::Cuts,
     weight::{WHOLE_PPM, Weight},
 };
 
-use super::{core::Core, weights::intervals};
+use super::{core::Core, flows::FlowState, weights::intervals};
 use crate::{
     api::{
         Refusal,
         types::{Cut, Explanation, LiveFlow},
     },
-    model::{Affinity, Protocol, Service, SplitKey, Vip},
+    model::{Affinity, Service, SplitKey, Vip},
     plan::numbers::ServiceNumbers,
 };
 
@@ -246,10 +246,7 @@ fn live_flow(
         zero: 0,
     };
     let now = Jiffies(core.plane.jiffies().map_err(Refusal::internal)?).low();
-    for (table, name) in [
-        (Table::Established, "established"),
-        (Table::Pending, "pending"),
-    ] {
+    for table in [Table::Established, Table::Pending] {
         let Some(entry) = core.plane.flow(table, &key) else {
             continue;
         };
@@ -257,34 +254,19 @@ fn live_flow(
             continue;
         };
         let row = core.plane.maps().backends.read(entry.backend);
-        if entry.generation < row.born || entry.generation < frontend.born {
-            continue;
-        }
         let clock = law::Now {
             jiffies: now,
             hz: core.plane.hz(),
         };
-        let is_over = match vip.protocol {
-            Protocol::Tcp => law::is_over(&entry, clock),
-            Protocol::Udp => law::datagram(entry, law::udp_life_s(table), clock).is_none(),
-        };
-        if is_over {
+        let born = frontend.born.max(row.born);
+        let Some(state) = FlowState::of(&entry, table, vip.protocol, born, clock) else {
             continue;
-        }
-        let word = if entry.state & state::CUT != 0 {
-            "cut"
-        } else if entry.state & (state::RST | state::FIN) != 0 {
-            "closing"
-        } else if entry.state & state::LEAVING != 0 {
-            "leaving"
-        } else {
-            name
         };
         let backend = given
             .backend_name(entry.backend)
             .map(|(_, address)| address.to_owned());
         return Ok(Some(LiveFlow {
-            state: word.to_owned(),
+            state: state.name().to_owned(),
             version: version_name(given, usize::from(entry.version)),
             backend: backend.unwrap_or_else(|| "(unknown)".to_owned()),
             generation: u64::from(entry.generation),

@@ -11,6 +11,7 @@ mod difference;
 mod explain;
 mod fares;
 mod fate;
+mod flows;
 mod health;
 mod heap;
 mod hops;
@@ -88,6 +89,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
     loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
+    loops.spawn(
+        "the flows' estimate",
+        flows::estimate::keep(Arc::clone(&daemon)),
+    );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
         "the loop of SIGHUP",
@@ -166,7 +171,7 @@ pub fn refusal(error: DataPlaneError) -> Refusal {
 
 fn refused_plan(error: &PlanError) -> Refusal {
     match error {
-        PlanError::Capacity { .. } | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
+        PlanError::Capacity(_) | PlanError::DirectoryFull { .. } => Refusal::invalid(error),
         PlanError::SaltInUse { .. }
         | PlanError::PlaceInUse { .. }
         | PlanError::NumbersTaken(_)
@@ -190,6 +195,7 @@ impl Daemon {
         Self {
             core: Mutex::new(core),
             new_backends: Notify::new(),
+            walks: Mutex::new(()),
             net,
         }
     }
@@ -235,6 +241,22 @@ impl Control for Daemon {
         let done = backends::change(&mut core, &service, &change, &actor);
         self.new_backends.notify_one();
         done
+    }
+
+    async fn flows(
+        &self,
+        service: String,
+        wanted: types::FlowQuery,
+    ) -> Result<types::FlowList, Refusal> {
+        flows::list(self, service, wanted).await
+    }
+
+    async fn count_flows(
+        &self,
+        service: String,
+        wanted: types::FlowQuery,
+    ) -> Result<types::FlowCount, Refusal> {
+        flows::count(self, service, wanted).await
     }
 
     async fn reload(

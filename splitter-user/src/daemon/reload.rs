@@ -141,16 +141,14 @@ fn put_in_force(core: &mut Core, survey: &Survey, planned: Planned) -> Result<()
     })
 }
 
-/// The kernel's flow tables keep the size that they were made with.
+/// The kernel's tables keep the size that they were made with.
 fn same_limits(core: &Core, file: &Config) -> Result<(), Refusal> {
-    let (now, wanted) = (core.config.limits, file.limits);
-    if now == wanted {
+    let Some(difference) = file.limits.difference(core.config.limits) else {
         return Ok(());
-    }
+    };
     Err(Refusal::conflict(format!(
-        "[limits] is flows = {}, pending = {} in the file, and flows = {}, pending = {} in the \
-         kernel, whose tables keep their size; nothing was changed",
-        wanted.flows, wanted.pending, now.flows, now.pending
+        "the kernel's tables keep their sizes, and [limits] of the file asks for others: \
+         {difference}; nothing was changed"
     ))
     .with_hint(
         "put [limits] back; or stop the daemon, `splitter detach` and start it again (every flow \

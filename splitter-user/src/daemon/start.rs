@@ -59,6 +59,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         own_addresses: Default::default(),
         unfinished: None,
         answers: Default::default(),
+        estimates: Default::default(),
         warnings: Vec::new(),
         began: Instant::now(),
     };

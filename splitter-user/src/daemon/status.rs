@@ -52,6 +52,7 @@ pub(super) fn status(core: &Core) -> Status {
         hz: core.plane.hz(),
         interfaces: core.interfaces.clone(),
         services: services.collect(),
+        tables: core.estimates.tables(),
         reasons: reasons.collect(),
         warnings: warnings(core),
     }
@@ -202,6 +203,7 @@ fn version_status(
         file_weight_percent: file.map_or(0.0, percent),
         share_flows: (all > 0).then(|| own as f64 / all as f64),
         new_flows_since: own,
+        open_flows: core.estimates.of_version(version, given),
         counters: counters(&sum),
         met_empty: given.versions.get(&version.name).map_or(0, |number| {
             core.plane

@@ -16,6 +16,7 @@ pub(super) fn warnings(core: &Core) -> Vec<String> {
     warnings.extend(hops(core));
     warnings.extend(core.answers.warnings().cloned());
     warnings.extend(tables(core));
+    warnings.extend(core.estimates.warnings());
     warnings.extend(host::warnings(core));
     warnings.extend(core.warnings.iter().cloned());
     warnings

@@ -5,6 +5,7 @@
 use std::{
     ffi::CString,
     io,
+    marker::PhantomData,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -12,9 +13,14 @@ use std::{
     path::Path,
 };
 
+use aya::maps::MapInfo;
+use bytemuck::Pod;
+
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
@@ -78,6 +84,141 @@ struct NextKey {
     padding: u32,
     key: u64,
     next_key: u64,
+}
+
+/// The arguments of `BPF_MAP_LOOKUP_ELEM`.
+#[repr(C)]
+struct LookUp {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// The arguments of `BPF_MAP_LOOKUP_BATCH`.
+#[repr(C)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// A map whose keys are `K` and whose values `V`, by a file descriptor of its own.
+#[derive(Debug)]
+pub(super) struct Typed<K, V> {
+    fd: OwnedFd,
+    element: PhantomData<fn() -> (K, V)>,
+}
+
+/// What one batch gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batched {
+    /// Elements.
+    pub(super) count: usize,
+    /// The bucket to go on at; `None` when there is none left.
+    pub(super) next: Option<u32>,
+}
+
+impl<K: Pod, V: Pod> Typed<K, V> {
+    /// Whether `info`, of the map behind `fd`, has keys and values of these sizes; `None` where not.
+    pub(super) fn new(fd: OwnedFd, info: &MapInfo) -> Option<Self> {
+        let fits =
+            (info.key_size(), info.value_size()) == (size_of::<K>() as u32, size_of::<V>() as u32);
+        fits.then_some(Self {
+            fd,
+            element: PhantomData,
+        })
+    }
+
+    /// Whole buckets of a hash map from `bucket` on, as many as there is room for. The position is
+    /// four bytes and counts buckets: `__htab_map_lookup_and_delete_batch` in
+    /// kernel/bpf/hashtab.c, with us since 5.6. Fails with `ENOSPC` when the next bucket alone
+    /// has more elements than there is room for.
+    pub(super) fn batch(
+        &self,
+        bucket: u32,
+        keys: &mut [K],
+        values: &mut [V],
+    ) -> io::Result<Batched> {
+        let mut next = 0u32;
+        let mut batch = Batch {
+            in_batch: if bucket == 0 {
+                0
+            } else {
+                (&raw const bucket) as u64
+            },
+            out_batch: (&raw mut next) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: keys.len().min(values.len()) as u32,
+            map_fd: self.fd.as_raw_fd() as u32,
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads and writes four bytes of position, and writes at most `count`
+        // keys and values of the map's sizes, which are those of `K` and `V`, and any bytes are a
+        // value of either; it writes their number into `batch`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command_mut(BPF_MAP_LOOKUP_BATCH, &mut batch) };
+        let count = batch.count as usize;
+        match told {
+            Ok(_) => Ok(Batched {
+                count,
+                next: Some(next),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Batched { count, next: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The key after `key`, or the first; `None` behind the last. After a key that is gone the
+    /// kernel begins anew.
+    pub(super) fn next_key(&self, key: Option<&K>) -> io::Result<Option<K>> {
+        let mut next = K::zeroed();
+        let ask = NextKey {
+            map_fd: self.fd.as_raw_fd() as u32,
+            padding: 0,
+            key: key.map_or(0, |key| std::ptr::from_ref(key) as u64),
+            next_key: (&raw mut next) as u64,
+        };
+        // SAFETY: the kernel reads one key and writes one, of the size of `K`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command(BPF_MAP_GET_NEXT_KEY, &ask) };
+        found(told).map(|there| there.then_some(next))
+    }
+
+    /// The value of a key.
+    pub(super) fn look_up(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = V::zeroed();
+        let ask = LookUp {
+            map_fd: self.fd.as_raw_fd() as u32,
+            padding: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value: (&raw mut value) as u64,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads one key and writes one value, of the sizes of `K` and `V`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command(BPF_MAP_LOOKUP_ELEM, &ask) };
+        found(told).map(|there| there.then_some(value))
+    }
+}
+
+/// Whether there is what was asked for.
+fn found(told: io::Result<libc::c_long>) -> io::Result<bool> {
+    match told {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Gives a pinned link a pinned program instead of the one that it has.
@@ -182,6 +323,29 @@ unsafe fn command<T>(number: libc::c_long, arguments: &T) -> io::Result<libc::c_
             size_of::<T>(),
         )
     };
+    outcome(answer)
+}
+
+/// One bpf(2) call that writes an answer into its arguments.
+///
+/// # Safety
+///
+/// As for [`command`].
+#[allow(unsafe_code, reason = "bpf(2); see the module")]
+unsafe fn command_mut<T>(number: libc::c_long, arguments: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads and writes at most the size given; the rest is the caller's promise.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            number,
+            std::ptr::from_mut(arguments),
+            size_of::<T>(),
+        )
+    };
+    outcome(answer)
+}
+
+fn outcome(answer: libc::c_long) -> io::Result<libc::c_long> {
     if answer < 0 {
         Err(io::Error::last_os_error())
     } else {

@@ -67,7 +67,7 @@ const OLDEST_KERNEL: (u32, u32) = (5, 15);
 pub struct Options {
     /// Where to pin; `None` keeps everything in this process.
     pub pin_dir: Option<PathBuf>,
-    /// Sizes of the flow tables.
+    /// Sizes of the tables.
     pub limits: Limits,
 }
 
@@ -100,8 +100,8 @@ impl DataPlane {
         let mut plane = Self {
             ebpf,
             maps,
-            pages: Pages::new(),
-            prefixes: PrefixLists::default(),
+            pages: Pages::new(options.limits.table_pages),
+            prefixes: PrefixLists::new(options.limits.prefixes),
             flipped: HashMap::new(),
             directory_flipped: None,
             endpoints: Vec::new(),
@@ -173,8 +173,11 @@ impl DataPlane {
 
 fn load(options: &Options, pin_dir: Option<&Path>) -> Result<Ebpf, DataPlaneError> {
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries("ESTABLISHED", options.limits.flows);
-    loader.map_max_entries("PENDING", options.limits.pending);
+    for name in super::maps::NAMES {
+        if let Some(entries) = pins::sized_by(name, &options.limits) {
+            loader.map_max_entries(name, entries);
+        }
+    }
     if let Some(dir) = pin_dir {
         for name in super::maps::NAMES {
             loader.map_pin_path(name, pins::map_path(dir, name));

@@ -16,7 +16,7 @@ use splitter_common::{
     reason::{self, Reason, Verdict},
 };
 
-use super::{DataPlaneError, mapped::Mapped, pod::Raw};
+use super::{DataPlaneError, mapped::Mapped, pod::Raw, walk::FlowTable};
 
 /// Prefixes of all lists; a value says no more than that the key is there.
 pub(super) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
@@ -54,6 +54,8 @@ pub struct Maps {
     fragments: HashMap<MapData, Raw<FragmentKey>, Raw<FragmentRow>>,
     pending: Flows,
     established: Flows,
+    pending_table: FlowTable,
+    established_table: FlowTable,
     counters: PerCpuArray<MapData, Raw<BackendCounters>>,
     reasons: PerCpuArray<MapData, u64>,
     table_events: PerCpuArray<MapData, u64>,
@@ -92,6 +94,8 @@ pub(super) const NAMES: [&str; 25] = [
 impl Maps {
     /// Takes the maps out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
+        let (pending, pending_table) = flows(ebpf, "PENDING")?;
+        let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,
             directory: mapped(ebpf, "DIRECTORY")?,
@@ -108,8 +112,10 @@ impl Maps {
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
             fragments: typed(ebpf, "FRAGMENTS")?,
-            pending: typed(ebpf, "PENDING")?,
-            established: typed(ebpf, "ESTABLISHED")?,
+            pending,
+            established,
+            pending_table,
+            established_table,
             counters: typed(ebpf, "COUNTERS")?,
             reasons: typed(ebpf, "REASONS")?,
             table_events: typed(ebpf, "TABLE_EVENTS")?,
@@ -139,6 +145,14 @@ impl Maps {
             .get(&Raw(*key), 0)
             .ok()
             .map(|entry| entry.0)
+    }
+
+    /// A flow table, for walks beside everything else.
+    pub fn flow_table(&self, table: Table) -> &FlowTable {
+        match table {
+            Table::Pending => &self.pending_table,
+            Table::Established => &self.established_table,
+        }
     }
 
     /// All keys of a flow table; an estimate while traffic runs.
@@ -302,6 +316,20 @@ fn mapped<T: bytemuck::Pod>(
             why: "not an array".to_owned(),
         }),
     }
+}
+
+/// A flow table, by key and for walks.
+fn flows(ebpf: &mut Ebpf, name: &'static str) -> Result<(Flows, FlowTable), DataPlaneError> {
+    let map = take(ebpf, name)?;
+    let Map::LruHashMap(data) = &map else {
+        return Err(DataPlaneError::Map {
+            map: name,
+            why: "not an LRU hash map".to_owned(),
+        });
+    };
+    let table = FlowTable::of(data).map_err(|why| DataPlaneError::Map { map: name, why })?;
+    let flows = Flows::try_from(map).map_err(|error| named_error(name, &error))?;
+    Ok((flows, table))
 }
 
 fn typed<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DataPlaneError>

@@ -20,6 +20,7 @@ mod predecessor;
 mod prefixes;
 mod rechecks;
 mod tables;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -40,6 +41,7 @@ pub use load::{Options, check_host};
 pub use maps::Maps;
 pub use pins::{DetachReport, detach};
 pub use predecessor::OtherLayout;
+pub use walk::{FlowTable, Walk};
 
 /// Why the kernel did not do what was asked.
 #[derive(Debug, Error)]
@@ -81,23 +83,25 @@ pub enum DataPlaneError {
     },
     /// The table pages are used up.
     #[error(
-        "no room for a table of {pages} pages beside those in force, {} in all: change fewer \
-         services at once, or configure fewer versions or backends",
-        splitter_common::capacity::TABLE_PAGES
+        "no room for a table of {pages} pages beside those in force, {all} in all: change fewer \
+         services at once, configure fewer versions or backends, or raise [limits] table_pages"
     )]
     PagesFull {
         /// Pages asked for.
         pages: u32,
+        /// How many there are.
+        all: usize,
     },
     /// The prefixes are used up.
     #[error(
-        "no room for {prefixes} more prefixes beside those in force, {} in all: list fewer, or \
-         change fewer services at once",
-        splitter_common::capacity::MAX_PREFIXES
+        "no room for {prefixes} more prefixes beside those in force, {all} in all: list fewer, \
+         change fewer services at once, or raise [limits] prefixes"
     )]
     PrefixesFull {
         /// Prefixes asked for.
         prefixes: usize,
+        /// For how many there is room.
+        all: u32,
     },
     /// What was written does not read back.
     #[error("{0} did not read back as written")]

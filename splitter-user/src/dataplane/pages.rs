@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use splitter_common::capacity::TABLE_PAGES;
-
 use super::DataPlaneError;
 
 /// A freed page is reused a second later at the earliest.
@@ -28,10 +26,10 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// All free.
-    pub(super) fn new() -> Self {
+    /// So many, all free.
+    pub(super) fn new(count: u32) -> Self {
         Self {
-            pages: vec![Page::Free; TABLE_PAGES as usize],
+            pages: vec![Page::Free; count as usize],
             cursor: 0,
         }
     }
@@ -62,7 +60,10 @@ impl Pages {
             }
             let freed = self.pages.iter().any(|page| matches!(page, Page::Freed(_)));
             if !freed {
-                return Err(DataPlaneError::PagesFull { pages: count });
+                return Err(DataPlaneError::PagesFull {
+                    pages: count,
+                    all: self.pages.len(),
+                });
             }
             self.expire(now);
             thread::sleep(Duration::from_millis(20));
@@ -70,7 +71,7 @@ impl Pages {
     }
 
     fn find(&self, count: usize, now: Instant) -> Option<u32> {
-        let last = self.pages.len() - count;
+        let last = self.pages.len().checked_sub(count)?;
         let starts = (self.cursor.min(last)..=last).chain(0..self.cursor.min(last));
         starts
             .into_iter()
@@ -103,14 +104,16 @@ mod tests {
 
     #[test]
     fn a_freed_run_rests_and_a_full_store_says_so() {
-        let mut pages = Pages::new();
+        let mut pages = Pages::new(100);
         let first = pages.take(32).expect("room");
-        let rest = TABLE_PAGES - 32;
+        let rest = 100 - 32;
         assert_eq!(pages.take(rest).expect("room"), first + 32);
         assert!(matches!(
             pages.take(1),
-            Err(DataPlaneError::PagesFull { pages: 1 })
+            Err(DataPlaneError::PagesFull { pages: 1, all: 100 })
         ));
+        let more = Pages::new(7).take(8);
+        assert!(matches!(more, Err(DataPlaneError::PagesFull { .. })));
         pages.free(first..first + 32);
         let before = Instant::now();
         assert_eq!(pages.take(8).expect("waits"), first);

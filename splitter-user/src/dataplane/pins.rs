@@ -4,6 +4,7 @@
 //! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
 
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -15,9 +16,8 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, FRAGMENTED_DATAGRAMS, LIMITED_CLIENTS,
-        MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, MAX_VERSIONS, REASON_CELLS,
-        TABLE_EVENT_CELLS, TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_VERSIONS,
+        REASON_CELLS, TABLE_EVENT_CELLS,
     },
     engine::Parsed,
     flow::recheck::RecheckRow,
@@ -162,68 +162,101 @@ pub(super) fn adoptable(dir: &Path, limits: &Limits) -> Result<bool, DataPlaneEr
         fs::create_dir_all(dir).map_err(|error| fault(dir, "cannot be made", &error))?;
         return Ok(false);
     }
-    for name in NAMES {
-        let path = map_path(dir, name);
-        let info =
-            MapInfo::from_pin(&path).map_err(|error| fault(&path, "cannot be read", &error))?;
+    let found = NAMES
+        .into_iter()
+        .map(|name| info(dir, name).map(|info| (name, info)))
+        .collect::<Result<HashMap<_, _>, _>>()?;
+    if let Some(difference) = limits.difference(in_force(&found)) {
+        return Err(DataPlaneError::Pins(format!(
+            "{}: the tables keep their sizes, and [limits] asks for others: {difference}; take \
+             [limits] back, or start anew with `splitter detach` (flows are then decided anew)",
+            dir.display()
+        )));
+    }
+    for (name, info) in found {
         let found = (info.key_size(), info.value_size(), info.max_entries());
         let wanted = shape(name, limits);
         if found != wanted {
             return Err(DataPlaneError::Pins(format!(
-                "{}: has (key bytes, value bytes, entries) {found:?}, this configuration wants \
-                 {wanted:?}; take [limits] back, or start anew with `splitter detach` (flows are \
-                 then decided anew)",
-                path.display()
+                "{}: has (key bytes, value bytes, entries) {found:?}, this binary wants {wanted:?}; \
+                 start anew with `splitter detach` (flows are then decided anew)",
+                map_path(dir, name).display()
             )));
         }
     }
     Ok(true)
 }
 
+fn info(dir: &Path, name: &str) -> Result<MapInfo, DataPlaneError> {
+    let path = map_path(dir, name);
+    MapInfo::from_pin(&path).map_err(|error| fault(&path, "cannot be read", &error))
+}
+
+/// The limits that tables were made with.
+fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
+    let of = |name| found.get(name).map_or(0, MapInfo::max_entries);
+    Limits {
+        flows: of("ESTABLISHED"),
+        pending: of("PENDING"),
+        fragments: of("FRAGMENTS"),
+        services: of("SERVICE_WORDS"),
+        vips: of("FRONTENDS"),
+        backends: of("BACKENDS").saturating_sub(1),
+        table_pages: of("PAGES"),
+        prefixes: of("PREFIXES"),
+    }
+}
+
+/// Entries of a map whose size the limits say.
+pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
+    let sizes = limits.sizes();
+    match name {
+        "ESTABLISHED" => Some(sizes.established),
+        "PENDING" => Some(sizes.pending),
+        "FRAGMENTS" => Some(sizes.fragments),
+        "SERVICE_WORDS" | "RECHECKS" | "SERVICE_LIMITS" => Some(sizes.services),
+        "EMPTIED" => Some(sizes.services * MAX_VERSIONS as u32),
+        "SERVICES" => Some(2 * sizes.services),
+        "FRONTENDS" => Some(sizes.frontends),
+        "BACKENDS" | "NEXT_HOPS" | "COUNTERS" => Some(sizes.backends),
+        "PAGES" => Some(sizes.pages),
+        "PREFIXES" => Some(limits.prefixes),
+        _ => None,
+    }
+}
+
 /// Key bytes, value bytes and entries of a map.
 fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
-    fn row<T>(entries: u32) -> (u32, u32, u32) {
-        (4, size_of::<T>() as u32, entries)
+    fn bytes<K, V>() -> (u32, u32) {
+        (size_of::<K>() as u32, size_of::<V>() as u32)
     }
-    let flow = |entries| {
-        (
-            size_of::<FlowKey>() as u32,
-            size_of::<FlowEntry>() as u32,
-            entries,
-        )
-    };
-    match name {
-        "CONTROL" => row::<u64>(CONTROL_WORDS),
-        "DIRECTORY" => row::<DirectoryRow>(2),
-        "FILTER" => row::<u64>(2 * FILTER_WORDS),
-        "BUCKETS" => row::<Bucket>(2 * DIRECTORY_BUCKETS),
-        "FRONTENDS" => row::<FrontendRow>(MAX_FRONTENDS),
-        "BACKENDS" => row::<BackendRow>(MAX_BACKENDS),
-        "SERVICE_WORDS" => row::<u64>(MAX_SERVICES),
-        "SERVICES" => row::<ServiceRow>(2 * MAX_SERVICES),
-        "PAGES" => row::<Page>(TABLE_PAGES),
-        "NEXT_HOPS" => row::<NextHop>(MAX_BACKENDS),
-        "ASIDE" | "ASIDE_FRAGS" => row::<u32>(2),
-        "PARSED" => row::<Parsed>(1),
-        "LEFT" => row::<Left>(1),
-        "RECHECKS" => row::<RecheckRow>(MAX_SERVICES),
-        "SERVICE_LIMITS" => row::<u64>(MAX_SERVICES),
-        "CLIENT_LIMITS" => (size_of::<ClientKey>() as u32, 8, LIMITED_CLIENTS),
-        "TABLE_EVENTS" => row::<u64>(TABLE_EVENT_CELLS),
-        "EMPTIED" => row::<u64>(MAX_SERVICES * MAX_VERSIONS as u32),
-        "FRAGMENTS" => (
-            size_of::<FragmentKey>() as u32,
-            size_of::<FragmentRow>() as u32,
-            FRAGMENTED_DATAGRAMS,
-        ),
+    let ((key, value), fixed) = match name {
+        "CONTROL" => (bytes::<u32, u64>(), CONTROL_WORDS),
+        "DIRECTORY" => (bytes::<u32, DirectoryRow>(), 2),
+        "FILTER" => (bytes::<u32, u64>(), 2 * FILTER_WORDS),
+        "BUCKETS" => (bytes::<u32, Bucket>(), 2 * DIRECTORY_BUCKETS),
+        "FRONTENDS" => (bytes::<u32, FrontendRow>(), 0),
+        "BACKENDS" => (bytes::<u32, BackendRow>(), 0),
+        "SERVICE_WORDS" => (bytes::<u32, u64>(), 0),
+        "SERVICES" => (bytes::<u32, ServiceRow>(), 0),
+        "PAGES" => (bytes::<u32, Page>(), 0),
+        "NEXT_HOPS" => (bytes::<u32, NextHop>(), 0),
+        "ASIDE" | "ASIDE_FRAGS" => (bytes::<u32, u32>(), 2),
+        "PARSED" => (bytes::<u32, Parsed>(), 1),
+        "LEFT" => (bytes::<u32, Left>(), 1),
+        "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
+        "SERVICE_LIMITS" | "EMPTIED" => (bytes::<u32, u64>(), 0),
+        "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), LIMITED_CLIENTS),
+        "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),
+        "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
         // The length of the prefix stands before the key.
-        "PREFIXES" => ((4 + size_of::<PrefixKey>()) as u32, 4, MAX_PREFIXES),
-        "COUNTERS" => row::<BackendCounters>(MAX_BACKENDS),
-        "REASONS" => row::<u64>(REASON_CELLS),
-        "PENDING" => flow(limits.pending),
-        "ESTABLISHED" => flow(limits.flows),
-        _ => (0, 0, 0),
-    }
+        "PREFIXES" => (bytes::<[u32; 1 + size_of::<PrefixKey>() / 4], u32>(), 0),
+        "COUNTERS" => (bytes::<u32, BackendCounters>(), 0),
+        "REASONS" => (bytes::<u32, u64>(), REASON_CELLS),
+        "PENDING" | "ESTABLISHED" => (bytes::<FlowKey, FlowEntry>(), 0),
+        _ => ((0, 0), 0),
+    };
+    (key, value, sized_by(name, limits).unwrap_or(fixed))
 }
 
 /// Takes the programs off their interfaces and forgets all flows: removes every pin below

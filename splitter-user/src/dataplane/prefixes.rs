@@ -12,7 +12,6 @@ use std::{
 use aya::maps::lpm_trie::Key;
 use splitter_common::{
     address::Address,
-    capacity::MAX_PREFIXES,
     layout::{PrefixKey, ServiceRow},
 };
 
@@ -23,14 +22,23 @@ use crate::plan::service::PrefixList;
 const LISTED: u32 = 1;
 
 /// What is in the trie, by list number.
-#[derive(Default)]
 pub(super) struct PrefixLists {
+    /// Prefixes for which there is room.
+    room: u32,
     lists: BTreeMap<u32, PrefixList>,
 }
 
 impl PrefixLists {
-    /// From a trie that an earlier process filled.
-    fn read(trie: &Prefixes) -> Self {
+    /// None, with room for so many prefixes.
+    pub(super) fn new(room: u32) -> Self {
+        Self {
+            room,
+            lists: BTreeMap::new(),
+        }
+    }
+
+    /// What an earlier process filled a trie with.
+    fn read(trie: &Prefixes) -> BTreeMap<u32, PrefixList> {
         let mut lists = BTreeMap::<u32, PrefixList>::new();
         for key in trie.keys().flatten() {
             let [a, b, c, d] = key.data().0.address.map(u64::from);
@@ -39,7 +47,7 @@ impl PrefixLists {
             let list = lists.entry(key.data().0.list).or_default();
             list.insert((bits, address));
         }
-        Self { lists }
+        lists
     }
 
     /// The number of a list, which is put in unless it is there; 0 for the empty one.
@@ -51,9 +59,10 @@ impl PrefixLists {
             return Ok(*number);
         }
         let taken: usize = self.lists.values().map(PrefixList::len).sum();
-        if taken + list.len() > MAX_PREFIXES as usize {
+        if taken + list.len() > self.room as usize {
             return Err(DataPlaneError::PrefixesFull {
                 prefixes: list.len(),
+                all: self.room,
             });
         }
         let unused = (1..).find(|number| !self.lists.contains_key(number));
@@ -93,13 +102,13 @@ fn named(row: &ServiceRow) -> impl Iterator<Item = u32> {
 impl DataPlane {
     /// Learns what an earlier process left, and takes away what no row names.
     pub(super) fn adopt_prefixes(&mut self) {
-        self.prefixes = PrefixLists::read(&self.maps.prefixes);
+        self.prefixes.lists = PrefixLists::read(&self.maps.prefixes);
         self.sweep_prefixes();
     }
 
     /// The lists by number, as they stand in the kernel; for tests.
     pub fn prefix_lists(&self) -> BTreeMap<u32, PrefixList> {
-        PrefixLists::read(&self.maps.prefixes).lists
+        PrefixLists::read(&self.maps.prefixes)
     }
 
     /// The number of a list, for a row to name.

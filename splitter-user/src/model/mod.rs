@@ -8,13 +8,13 @@
 mod choices;
 mod flows;
 mod health;
+mod limits;
 mod options;
 mod vip;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub use flows::{FlowFate, FlowFateError, FlowLimit, FlowLimits};
 pub use health::{
     AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
 };
+pub use limits::{Limit, Limits, Need, needs};
 pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
@@ -52,29 +53,6 @@ pub struct Interface {
     pub name: String,
     /// How the program is attached.
     pub xdp: XdpChoice,
-}
-
-/// Sizes of the flow tables, in entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Established flows.
-    pub flows: u32,
-    /// Handshakes begun and not completed.
-    pub pending: u32,
-}
-
-impl Limits {
-    /// What either table may hold, in entries.
-    pub const RANGE: RangeInclusive<u32> = 1_024..=16_777_216;
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            flows: 1_048_576,
-            pending: 262_144,
-        }
-    }
 }
 
 /// A service: the owner of VIPs and of a split among versions.

@@ -2,19 +2,14 @@
 
 use thiserror::Error;
 
+use crate::model::Need;
+
 /// Why a configuration cannot become tables.
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// More of something than the capacity.
-    #[error("{wanted} {what} are configured, at most {limit} fit; see splitter_common::capacity")]
-    Capacity {
-        /// What.
-        what: &'static str,
-        /// How many.
-        wanted: usize,
-        /// How many fit.
-        limit: usize,
-    },
+    #[error("{0}")]
+    Capacity(Need),
     /// No multiplier spreads the endpoints.
     #[error("{endpoints} addresses and ports of VIPs and backends do not fit the directory")]
     DirectoryFull {

@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, MAX_VERSIONS};
+use splitter_common::capacity::MAX_VERSIONS;
 
 use super::{
     PlanError, guard,
     numbers::{BackendNumber, FrontendNumber, Numbers, ServiceNumbers, VersionNumber},
     service::salt_id,
 };
-use crate::{model::Service, secret::Secret};
+use crate::{
+    model::{Limits, Service},
+    secret::Secret,
+};
 
 /// Numbers that the kernel's tables name now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,13 +39,14 @@ pub(super) struct Giver<'a, R> {
     pub(super) generation: u32,
     pub(super) cursor: u32,
     used: InUse,
+    limits: Limits,
     running: &'a R,
 }
 
 impl<'a, R: Running> Giver<'a, R> {
     /// After `old`. What the kernel holds may differ from it: the state may be lost, or a commit
     /// may have been cut short.
-    pub(super) fn new(old: &Numbers, running: &'a R) -> Self {
+    pub(super) fn new(old: &Numbers, running: &'a R, limits: Limits) -> Self {
         let mut used = running.in_use();
         let services = || old.services.values();
         used.backends
@@ -58,6 +62,7 @@ impl<'a, R: Running> Giver<'a, R> {
             generation: old.generation + 1,
             cursor: old.cursor,
             used,
+            limits,
             running,
         }
     }
@@ -73,28 +78,23 @@ impl<'a, R: Running> Giver<'a, R> {
         if let Some(old) = old {
             guard::check(service, &old.applied, old.salt_id != salt_id)?;
         }
-        let (number, born) = match old {
+        let fits = |old: &&ServiceNumbers| u32::from(old.number) < self.limits.services;
+        let (number, born) = match old.filter(fits) {
             Some(old) => (old.number, old.born),
-            None => {
-                let limit = MAX_SERVICES as u16;
-                (
-                    lowest_free(&mut self.used.services, limit, "service")?,
-                    self.generation,
-                )
-            }
+            None => (
+                lowest_free(&mut self.used.services, self.limits.services, "service")?,
+                self.generation,
+            ),
         };
         let mut frontends = BTreeMap::new();
         for vip in &service.vips {
             let name = vip.to_string();
             let kept = old.and_then(|old| old.frontends.get(&name)).copied();
-            let given = match kept {
+            let vips = self.limits.vips;
+            let given = match kept.filter(|kept| u32::from(kept.number) < vips) {
                 Some(kept) => kept,
                 None => FrontendNumber {
-                    number: lowest_free(
-                        &mut self.used.frontends,
-                        MAX_FRONTENDS as u16,
-                        "frontend",
-                    )?,
+                    number: lowest_free(&mut self.used.frontends, vips, "frontend")?,
                     born: self.generation,
                 },
             };
@@ -141,7 +141,7 @@ impl<'a, R: Running> Giver<'a, R> {
             let given = match old.and_then(|old| old.versions.get(&version.name)) {
                 Some(kept) => *kept,
                 None => VersionNumber {
-                    index: lowest_free(&mut used, MAX_VERSIONS as u16, "version")? as u8,
+                    index: lowest_free(&mut used, MAX_VERSIONS as u32, "version")? as u8,
                     born: self.generation,
                     retired: [0; 16],
                 },
@@ -162,7 +162,8 @@ impl<'a, R: Running> Giver<'a, R> {
             let mut given = BTreeMap::new();
             for backend in &version.backends {
                 let name = backend.to_string();
-                let number = match old.and_then(|old| old.get(&name)) {
+                let kept = old.and_then(|old| old.get(&name));
+                let number = match kept.filter(|kept| kept.number <= self.limits.backends) {
                     Some(kept) => *kept,
                     None => self.backend()?,
                 };
@@ -174,9 +175,10 @@ impl<'a, R: Running> Giver<'a, R> {
     }
 
     fn backend(&mut self) -> Result<BackendNumber, PlanError> {
-        let after = self.cursor + 1..MAX_BACKENDS;
+        let most = self.limits.backends;
+        let after = self.cursor.saturating_add(1)..=most;
         let number = after
-            .chain(1..self.cursor + 1)
+            .chain(1..=self.cursor.min(most))
             .find(|number| !self.used.backends.contains(number))
             .ok_or(PlanError::NumbersTaken("backend"))?;
         self.used.backends.insert(number);
@@ -217,8 +219,9 @@ impl<'a, R: Running> Giver<'a, R> {
     }
 }
 
-fn lowest_free(used: &mut BTreeSet<u16>, limit: u16, what: &'static str) -> Result<u16, PlanError> {
-    let free = (0..limit).find(|number| !used.contains(number));
+fn lowest_free(used: &mut BTreeSet<u16>, limit: u32, what: &'static str) -> Result<u16, PlanError> {
+    let last = u16::try_from(limit).unwrap_or(u16::MAX);
+    let free = (0..last).find(|number| !used.contains(number));
     let number = free.ok_or(PlanError::NumbersTaken(what))?;
     used.insert(number);
     Ok(number)

@@ -3,22 +3,20 @@
 //!
 //! Invariants: a number keeps its owner as long as the owner is configured; a freed backend
 //! number goes to the end of the line (`cursor`), so that it is not given away at once; backend
-//! number 0 is never given, it marks an empty table cell.
+//! number 0 is never given, it marks an empty table cell. A number that the limits have no room for
+//! is given anew: limits change with all tables alone, when no flow names it any more.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use splitter_common::{
-    address::Address,
-    capacity::{MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES},
-};
+use splitter_common::address::Address;
 
 use super::{
     PlanError,
     giver::{Giver, Running},
 };
 use crate::{
-    model::{Backend, Config, Service, Vip},
+    model::{Backend, Config, Service, Vip, needs},
     secret::Secret,
 };
 
@@ -209,7 +207,7 @@ impl Numbers {
         running: &impl Running,
     ) -> Result<Self, PlanError> {
         check_capacity(config)?;
-        let mut giver = Giver::new(self, running);
+        let mut giver = Giver::new(self, running, config.limits);
         let mut services = BTreeMap::new();
         for service in &config.services {
             let old = self.services.get(&service.name);
@@ -228,27 +226,13 @@ impl Numbers {
     }
 }
 
+/// Whether there are numbers for all. What tables and directory have room for shows when they are
+/// built.
 fn check_capacity(config: &Config) -> Result<(), PlanError> {
-    let vips = config
-        .services
-        .iter()
-        .map(|service| service.vips.len())
-        .sum();
-    let versions = || config.services.iter().flat_map(|service| &service.versions);
-    let backends = versions().map(|version| version.backends.len()).sum();
-    // One backend number is the empty cell.
-    for (what, wanted, limit) in [
-        ("services", config.services.len(), MAX_SERVICES as usize),
-        ("VIPs", vips, MAX_FRONTENDS as usize),
-        ("backends", backends, MAX_BACKENDS as usize - 1),
-    ] {
-        if wanted > limit {
-            return Err(PlanError::Capacity {
-                what,
-                wanted,
-                limit,
-            });
-        }
+    let mut needs = needs(config.services.iter(), &config.limits).into_iter();
+    let numbered = [Some("services"), Some("vips"), Some("backends")];
+    match needs.find(|need| !need.fits() && numbered.contains(&need.key)) {
+        Some(need) => Err(PlanError::Capacity(need)),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -43,6 +43,7 @@ pub fn measure() -> Result<Vec<ProgramSize>> {
         limits: Limits {
             flows: 1_024,
             pending: 1_024,
+            ..Limits::default()
         },
     })?;
     let told = "the kernel does not tell the program's size";

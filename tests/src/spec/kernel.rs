@@ -111,6 +111,7 @@ pub(crate) fn open() -> Result<DataPlane> {
     let limits = Limits {
         flows: 4_096,
         pending: 4_096,
+        ..Limits::default()
     };
     let mut plane = DataPlane::open(&Options {
         pin_dir: None,

@@ -29,7 +29,8 @@ fn small() -> Scene {
     scene
 }
 
-fn flooded(scene: &Scene, flood: Flood) {
+/// Floods the scene with so many packets of pretended senders.
+pub(crate) fn flooded(scene: &Scene, flood: Flood, packets: u32) {
     let lb = &scene.topology.lb;
     let shown = lb
         .ip(&["-o", "link", "show", "cli0"])
@@ -41,7 +42,7 @@ fn flooded(scene: &Scene, flood: Flood) {
         .collect();
     let mac = mac.try_into().expect("six bytes");
     let vip = SocketAddr::from((VIP_V4, PORT));
-    let sent = flood::send(&scene.topology.client, "eth0", mac, vip, flood, PACKETS);
+    let sent = flood::send(&scene.topology.client, "eth0", mac, vip, flood, packets);
     sent.expect("sent");
 }
 
@@ -59,7 +60,7 @@ fn a_flood_of_syns_evicts_no_flow_and_fails_no_handshake() {
     let mut kept = client.connect(source, target).expect("connected");
     let before = kept.ask().expect("answered");
     thread::scope(|scope| {
-        let flood = scope.spawn(|| flooded(&scene, Flood::Syns));
+        let flood = scope.spawn(|| flooded(&scene, Flood::Syns, PACKETS));
         let mut rounds = 0;
         // At least one round, and as many as the flood lasts.
         loop {
@@ -117,7 +118,7 @@ fn a_flood_of_datagrams_evicts_no_confirmed_flow() {
     };
     let before = ask();
     // The answer has confirmed it.
-    flooded(&scene, Flood::Datagrams);
+    flooded(&scene, Flood::Datagrams, PACKETS);
     assert!(new_flows(&scene) > u64::from(10 * PENDING));
     let version = scene.explained(client.ip());
     let other = if version == "canary" { "0%" } else { "100%" };

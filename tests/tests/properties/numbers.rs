@@ -149,6 +149,38 @@ fn a_number_that_the_kernel_names_is_not_given() {
     assert_eq!(backends, [2, 4]);
 }
 
+/// Limits change with all tables alone: what they have no room for is given anew, the rest stays.
+#[test]
+fn a_number_beyond_smaller_limits_is_given_anew() {
+    let secret = fixed_secret().expect("a secret");
+    let wide = config("5%", &[11, 12, 13], &[21]);
+    let (mut numbers, _) = plan(&wide, &Numbers::default(), &secret);
+    // As if many had come and gone.
+    let shop = numbers.services.get_mut("shop").expect("the service");
+    shop.number = 900;
+    for frontend in shop.frontends.values_mut() {
+        frontend.number = 4_000;
+    }
+    let far = shop.backends.get_mut("canary").expect("the version");
+    far.values_mut().for_each(|backend| backend.number = 30_000);
+    numbers.cursor = 30_000;
+    let mut narrow = wide.clone();
+    (narrow.limits.services, narrow.limits.vips) = (1, 1);
+    narrow.limits.backends = 4;
+    let (next, image) = plan(&narrow, &numbers, &secret);
+    let (old, new) = (&numbers.services["shop"], &next.services["shop"]);
+    assert_eq!(old.backends["stable"], new.backends["stable"], "these fit");
+    assert_eq!((new.number, new.born), (0, next.generation));
+    let mut given: Vec<u32> = image.backends.keys().copied().collect();
+    given.sort_unstable();
+    assert_eq!(given, [1, 2, 3, 4]);
+    assert_eq!(image.frontends.keys().copied().collect::<Vec<_>>(), [0]);
+    narrow.limits.backends = 3;
+    let refused = numbers.next(&narrow, &secret, &nothing_counted());
+    let told = refused.expect_err("refused").to_string();
+    assert!(told.contains("[limits] backends = 3"), "{told}");
+}
+
 struct Kernel;
 
 impl Running for Kernel {

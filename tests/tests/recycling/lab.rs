@@ -104,6 +104,7 @@ impl Lab {
         let limits = Limits {
             flows,
             pending: flows,
+            ..Limits::default()
         };
         let options = Options {
             pin_dir: None,

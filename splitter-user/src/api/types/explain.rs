@@ -50,8 +50,7 @@ pub struct Cut {
 /// A flow that the kernel holds an entry of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveFlow {
-    /// `pending`, `established`, `closing`; `leaving` when its service decides otherwise by now, `cut`
-    /// once it was ended.
+    /// `established`, `pending`, `closing`, `adopted`, `leaving`, as flows are listed.
     pub state: String,
     /// The version that serves it.
     pub version: String,

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendStatus, Counters, Cut, FlowRules, HealthSettings, Overlay, Supervision};
+use super::{
+    BackendStatus, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay, Supervision,
+};
 
 /// One service and what went where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct VersionStatus {
     pub share_flows: Option<f64>,
     /// New flows since the last weight change.
     pub new_flows_since: u64,
+    /// Its open flows; `None` until the tables were first looked at.
+    #[serde(default)]
+    pub open_flows: Option<FlowEstimate>,
     /// Totals over its backends.
     pub counters: Counters,
     /// New flows of its clients while it had no backend: failures of this version, whoever served

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ServiceStatus;
+use super::{ServiceStatus, TableFill};
 
 /// What the daemon and the kernel are doing: `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Every service, or the one asked for.
     pub services: Vec<ServiceStatus>,
+    /// How full the tables of flows are; empty until they were first looked at.
+    #[serde(default)]
+    pub tables: Vec<TableFill>,
     /// Every reason that has counted a packet.
     pub reasons: Vec<ReasonCount>,
     /// What an operator should know at once, most urgent first.

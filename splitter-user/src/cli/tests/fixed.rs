@@ -7,15 +7,17 @@ use std::net::IpAddr;
 use self::status::{mail, shop};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
-    Explanation, HealthSettings, HttpSettings, LiveFlow, Move, PassiveSettings, Reload,
-    ReloadRequest, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
-    SetBy, Status, Supervise, Supervision, VersionStatus, VersionWeight, WeightChange,
-    WeightInForce, WeightSet, Weights,
+    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, HealthSettings,
+    HttpSettings, LiveFlow, Move, PassiveSettings, Reload, ReloadRequest, ServiceChange,
+    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
+    Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce,
+    WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::model::Vip;
 
-pub(super) use self::status::{distinct_counters, status};
+pub(super) use self::status::distinct_counters;
+pub(in crate::cli) use self::status::status;
 
 const AT: &str = "2026-01-02T03:04:05Z";
 const BY: &str = "root (uid 0)";
@@ -33,6 +35,47 @@ fn known(name: &str) -> Result<(), Refusal> {
 }
 
 impl Control for Fixed {
+    async fn flows(&self, service: String, wanted: FlowQuery) -> Result<FlowList, Refusal> {
+        known(&service)?;
+        let flow = |client: &str, state: &str, age_s| FlowLine {
+            client: client.into(),
+            vip: "203.0.113.10:443/tcp".into(),
+            version: "canary".into(),
+            backend: "10.0.2.11:8443".into(),
+            state: state.into(),
+            age_s,
+            idle_s: 0.4,
+        };
+        Ok(FlowList {
+            service,
+            flows: vec![
+                flow("198.51.100.7:40000", "established", 3_725.2),
+                flow("[2001:db8:9::1]:40001", "leaving", 61.0),
+            ],
+            more: if wanted.limit < 100 { 12_345 } else { 0 },
+        })
+    }
+
+    async fn count_flows(&self, service: String, wanted: FlowQuery) -> Result<FlowCount, Refusal> {
+        known(&service)?;
+        let version = |name: &str, established| VersionFlows {
+            name: name.into(),
+            flows: established + 6,
+            states: FlowStates {
+                established,
+                closing: 1,
+                adopted: 2,
+                leaving: 3,
+                pending: wanted.pending.then_some(0),
+            },
+        };
+        Ok(FlowCount {
+            service,
+            flows: 1_012,
+            versions: vec![version("stable", 900), version("canary", 100)],
+        })
+    }
+
     async fn status(&self) -> Result<Status, Refusal> {
         Ok(status())
     }

@@ -47,6 +47,13 @@ const COMMANDS: &[(&str, &str)] = &[
         "backend drain shop 10.0.1.11:8443 --dry-run",
     ),
     ("backend-drain-last", "backend drain shop 10.0.1.12:8443"),
+    ("flows-list", "flows list shop"),
+    (
+        "flows-list-some",
+        "flows list shop --version canary --limit 2",
+    ),
+    ("flows-count", "flows count shop --pending"),
+    ("flows-count-json", "flows count shop -o json"),
     ("explain", "explain shop 198.51.100.7"),
     ("explain-flow", "explain shop 198.51.100.7:5555"),
     ("explain-json", "explain shop 198.51.100.7 -o json"),

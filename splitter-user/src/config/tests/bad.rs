@@ -340,4 +340,19 @@ fn what_no_host_has_room_for() {
         )),
         &["1:1 64081 addresses and ports | at most 24576"],
     );
+    let limits = "[limits]\nservices = 1\nvips = 1\nbackends = 2\nprefixes = 1\nbackend = 3\n\
+                  table_pages = 1\n[[interface]]\nname = \"eth0\"\n[service.shop]\n\
+                  vips = [\"203.0.113.10:1/tcp\", \"203.0.113.10:2/tcp\"]\n\
+                  direct = [\"10.8.0.0/16\", \"10.9.0.0/16\"]\nversion.stable = { baseline = true, \
+                  backends = [\"10.0.0.1\", \"10.0.0.2\", \"10.0.0.3\"] }\n";
+    expect(
+        limits,
+        &[
+            "1:1 2 VIPs in all | [limits] vips = 1 is the most: raise it to 2",
+            "1:1 3 backends in all | [limits] backends = 2 is the most: raise it to 3",
+            "1:1 2 listed prefixes in all | [limits] prefixes = 1",
+            "6:1 unknown key `backend` | did you mean `backends`",
+            "7:15 `table_pages` is 1: it must be 32 to 262144",
+        ],
+    );
 }

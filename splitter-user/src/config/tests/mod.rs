@@ -22,6 +22,7 @@ xdp = "native"
 
 [limits]
 flows = 65_536
+backends = 40_000
 
 [service.shop]
 vips = ["203.0.113.10:443/tcp", "[2001:db8::10]:443/tcp", "203.0.113.10:443/udp"]
@@ -60,7 +61,8 @@ fn a_good_file_is_read_whole_and_in_order() {
         config.limits,
         Limits {
             flows: 65_536,
-            pending: 262_144
+            backends: 40_000,
+            ..Limits::default()
         }
     );
     let names: Vec<_> = config

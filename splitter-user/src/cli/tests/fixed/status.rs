@@ -2,8 +2,9 @@
 
 use super::{AT, BY};
 use crate::api::types::{
-    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowRules, InterfaceStatus, Limit,
-    Overlay, ReasonCount, ServiceStatus, Status, Supervision, VersionStatus,
+    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules,
+    InterfaceStatus, Limit, Overlay, ReasonCount, ServiceStatus, Status, Supervision, TableFill,
+    VersionStatus,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
@@ -73,6 +74,11 @@ pub(super) fn shop() -> ServiceStatus {
             file_weight_percent,
             share_flows: Some(weight_percent / 100.0),
             new_flows_since: 123_456,
+            open_flows: Some(FlowEstimate {
+                flows: 1_234_567,
+                age_s: 4,
+                sampled_percent: 12.5,
+            }),
             counters,
             met_empty: if baseline { 0 } else { 40 },
             healthy: usize::from(baseline),
@@ -167,6 +173,7 @@ pub(super) fn mail() -> ServiceStatus {
             file_weight_percent: 100.0,
             share_flows: None,
             new_flows_since: 0,
+            open_flows: None,
             counters: Counters::default(),
             met_empty: 0,
             healthy: 1,
@@ -192,7 +199,7 @@ pub(super) fn mail() -> ServiceStatus {
 }
 
 /// Everything that it says at once.
-pub(in crate::cli::tests) fn status() -> Status {
+pub(in crate::cli) fn status() -> Status {
     let interface = |name: &str, mode: &str| InterfaceStatus {
         name: name.into(),
         ifindex: 2,
@@ -219,6 +226,16 @@ pub(in crate::cli::tests) fn status() -> Status {
         hz: 250,
         interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
         services: vec![shop(), mail()],
+        tables: [("established", 1_048_576), ("pending", 262_144)]
+            .map(|(table, capacity)| TableFill {
+                table: table.into(),
+                capacity,
+                entries: 27_000,
+                fill_percent: 2.6,
+                age_s: 4,
+                sampled_percent: 12.5,
+            })
+            .into(),
         reasons: vec![
             reason("not_vip", "pass", 9_999_999),
             reason("no_frontend_port", "drop", 3),
