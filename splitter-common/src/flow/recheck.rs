@@ -117,7 +117,7 @@ impl RecheckRow {
 pub fn must_look(entry: &Entry, newest: u32) -> u64 {
     // The sign of the difference: both are below 2^32.
     let older = black_box((entry.checked as u64).wrapping_sub(newest as u64)) >> 63;
-    let is_cut = entry.state / state::CUT & 1;
+    let is_cut = (entry.state / state::CUT) & 1;
     older | is_cut as u64
 }
 

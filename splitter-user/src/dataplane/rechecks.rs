@@ -66,6 +66,15 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Forgets what open flows are looked at for; for tests, whose flows are gone.
+    pub fn forget_rechecks(&mut self) {
+        for service in 0..self.maps.rechecks.len() {
+            if self.recheck(service) != RecheckRow::default() {
+                self.write_recheck(service, &RecheckRow::default());
+            }
+        }
+    }
+
     /// Brings all ends of flows nearer by so many jiffies; for tests, which cannot wait.
     pub fn advance_rechecks(&mut self, jiffies: u64) {
         for service in 0..self.maps.rechecks.len() {

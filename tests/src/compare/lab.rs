@@ -13,7 +13,8 @@ use splitter_common::{
 };
 use splitter_user::{
     dataplane::DataPlane,
-    model::Config,
+    health::mark_leaving,
+    model::{Config, FlowFate},
     plan::{Image, Numbers},
     secret::Secret,
 };
@@ -81,6 +82,7 @@ impl Lab {
             }
         }
         self.forget_fragments()?;
+        self.plane.forget_rechecks();
         self.numbers = Numbers {
             generation: self.plane.generation(),
             ..Numbers::default()
@@ -90,15 +92,22 @@ impl Lab {
     }
 
     /// Puts a configuration in force; `false` when the plan refuses it.
-    pub(super) fn commit(&mut self, config: &Config, reuse: bool) -> Result<bool> {
+    pub(super) fn commit(&mut self, config: &Config, reuse: bool, fate: FlowFate) -> Result<bool> {
+        let mut config = config.clone();
+        for service in &mut config.services {
+            mark_leaving(service, |_, _| false);
+        }
         let mut before = self.numbers.clone();
         if reuse {
             before.cursor = 0;
         }
-        let Ok(numbers) = before.next(config, &self.secret, &self.plane) else {
+        let Ok(mut numbers) = before.next(&config, &self.secret, &self.plane) else {
             return Ok(false);
         };
-        let image = Image::build(config, &numbers, &self.secret)?;
+        let services = config.services.iter();
+        let ends = services.filter_map(|each| Some((each.name.clone(), fate.ends_after_s()?)));
+        numbers.end_flows(&before, &ends.collect());
+        let image = Image::build(&config, &numbers, &self.secret)?;
         self.plane.commit(&image, SEED)?;
         for (number, row) in &image.backends {
             let hop = |hop: NextHop, ifindex| Hop {
@@ -148,6 +157,7 @@ impl Lab {
     /// Makes all flows and fragments older.
     pub(super) fn age(&mut self, seconds: u32) -> Result<()> {
         let jiffies = seconds * self.plane.hz();
+        self.plane.advance_rechecks(u64::from(jiffies));
         for table in [Table::Pending, Table::Established] {
             for key in self.plane.maps().flow_keys(table) {
                 let found = self.plane.flow(table, &key);
@@ -187,6 +197,7 @@ impl Lab {
             adopted: cell(Counter::Adopted),
             syn_retransmits: cell(Counter::SynRetransmits),
             icmp_errors: cell(Counter::IcmpErrors),
+            cut: cell(Counter::Cut),
         })
     }
 

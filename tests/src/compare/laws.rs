@@ -35,6 +35,10 @@ pub(super) fn check(model: &Model, sent: &[u8], action: u32, left: &[u8]) -> Res
         ensure!(action == XDP_TX, "an answer left with action {action}");
         return answered(model, (sent, &was), (left, &is));
     }
+    if is_turned && sent.len() >= left.len() && was.carries != is.carries {
+        ensure!(action == XDP_TX, "a RST left with action {action}");
+        return reset(model, &was, left, &is);
+    }
     ensure!(
         sent.len() == left.len(),
         "{} bytes became {}",
@@ -106,6 +110,26 @@ fn ports(model: &Model, (from, to): (Socket, Socket), new: (Socket, Socket)) -> 
             );
         }
     }
+    Ok(())
+}
+
+/// This host has ended a flow: a client's with a VIP, or a backend's with its client.
+fn reset(model: &Model, was: &Shape, left: &[u8], is: &Shape) -> Result<()> {
+    let (Carries::Ports(from, to), Carries::Ports(new_from, new_to)) = (was.carries, is.carries)
+    else {
+        bail!("{was:?} was answered by {is:?}");
+    };
+    ensure!((from, to) == (new_to, new_from), "a RST has other ends");
+    ensure!(
+        model.dialled(&to).is_some() || model.served(&from).is_some(),
+        "a RST to nobody of ours"
+    );
+    let flags = left.get(is.l4 + 13).copied().unwrap_or_default();
+    ensure!(flags & 0x04 != 0, "an answer that is no RST");
+    ensure!(
+        left.len() == is.l4 + 20 && checksums(left).1 == Some(true),
+        "a RST of another form"
+    );
     Ok(())
 }
 

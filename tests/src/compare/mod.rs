@@ -10,7 +10,8 @@
 //!
 //! Left out: what a commit does to datagrams whose fragments are under way, which both sides forget
 //! at a commit; the table of fragments being full; ICMP errors that do not fit their way, which no
-//! sender makes.
+//! sender makes; limits of new flows, which go by the real clock, and versions without backend, which
+//! no file has: spec rows hold both.
 
 pub mod endless;
 pub mod fuzz;
@@ -32,6 +33,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail, ensure};
 use splitter_common::reason::Verdict;
+use splitter_user::model::FlowFate;
 
 use crate::{
     model::{Model, Outcome},
@@ -192,7 +194,11 @@ impl<'a> Play<'a> {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Commit { reuse, changes } => self.commit(*reuse, changes),
+            Step::Commit {
+                reuse,
+                fate,
+                changes,
+            } => self.commit(*reuse, *fate, changes),
             Step::Age(seconds) => {
                 self.model.age(u64::from(*seconds));
                 self.lab.age(*seconds)
@@ -202,7 +208,7 @@ impl<'a> Play<'a> {
     }
 
     /// A commit that is refused is one for neither side.
-    fn commit(&mut self, reuse: bool, changes: &[(String, String)]) -> Result<()> {
+    fn commit(&mut self, reuse: bool, fate: FlowFate, changes: &[(String, String)]) -> Result<()> {
         let (world, config) = match self.world.with(changes) {
             Ok(next) => next,
             Err(_) => {
@@ -212,8 +218,8 @@ impl<'a> Play<'a> {
         };
         self.check_counts()?;
         self.check_reasons()?;
-        if self.lab.commit(&config, reuse)? {
-            self.model.commit(&config);
+        if self.lab.commit(&config, reuse, fate)? {
+            self.model.commit(&config, fate);
             self.world = world;
             self.seen.commits += 1;
         } else {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! # a comment
-//! commit PATH=VALUE ...   values of the configuration; an empty one takes away all below its path
+//! commit PATH=VALUE ...   values of the configuration; an empty one takes away all below its path;
+//!                         `flows=FATE` before them is what becomes of open flows
 //! reuse PATH=VALUE ...    the same, and freed backend numbers are given to new backends
 //! age SECONDS             all flows grow older
 //! > FRAME                 a packet in the packet language, with addresses for its ends
@@ -13,6 +14,8 @@ use std::{fmt, net::SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
 
+use splitter_user::model::FlowFate;
+
 use crate::packet::Frame;
 
 /// One step of a case.
@@ -22,6 +25,8 @@ pub enum Step {
     Commit {
         /// Freed backend numbers are given again.
         reuse: bool,
+        /// What becomes of open flows.
+        fate: FlowFate,
         /// Dotted path and TOML value.
         changes: Vec<(String, String)>,
     },
@@ -69,9 +74,15 @@ impl Step {
                     let (path, value) = pair.split_once('=').context("PATH=VALUE")?;
                     Ok((path.to_owned(), value.to_owned()))
                 };
+                let mut words = rest.split_whitespace().peekable();
+                let fate = words.next_if(|word| word.starts_with("flows="));
+                let fate = fate
+                    .map(|word| word["flows=".len()..].parse())
+                    .transpose()?;
                 Ok(Self::Commit {
                     reuse: word == "reuse",
-                    changes: rest.split_whitespace().map(change).collect::<Result<_>>()?,
+                    fate: fate.unwrap_or_default(),
+                    changes: words.map(change).collect::<Result<_>>()?,
                 })
             }
             "age" => Ok(Self::Age(rest.parse()?)),
@@ -85,8 +96,15 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Commit { reuse, changes } => {
+            Self::Commit {
+                reuse,
+                fate,
+                changes,
+            } => {
                 f.write_str(if *reuse { "reuse" } else { "commit" })?;
+                if *fate != FlowFate::Keep {
+                    write!(f, " flows={fate}")?;
+                }
                 changes
                     .iter()
                     .try_for_each(|(path, value)| write!(f, " {path}={value}"))
@@ -131,7 +149,7 @@ mod tests {
 
     #[test]
     fn steps_survive_their_text() {
-        let text = "commit service.shop.vips=[\"203.0.113.10:80/tcp\"] service.x=\n\
+        let text = "commit flows=drain=20s service.shop.vips=[\"203.0.113.10:80/tcp\"] service.x=\n\
                     reuse service.shop.key=\"flow\"\n\
                     age 13\n\
                     > 10.100.0.1:40000 > 203.0.113.10:80 tcp SYN seq 1000\n\

@@ -1,6 +1,6 @@
 //! Owns what this host answers in another's name, out of the interface that the packet came in by:
-//! an echo to a VIP (RFC 792, RFC 4443 section 4), and what is too big for its way (RFC 1191,
-//! RFC 4443 section 3.2).
+//! an echo to a VIP (RFC 792, RFC 4443 section 4), what is too big for its way (RFC 1191, RFC 4443
+//! section 3.2), and a segment of a flow that was ended (RFC 9293, section 3.5.2).
 
 use std::net::IpAddr;
 
@@ -9,8 +9,9 @@ use splitter_common::reason::{Reason, Verdict};
 use super::{
     Outcome,
     edit::{Editing, End, Leaving},
+    flow::{ACK, FIN, RST, SYN},
     sums::{checksum, octets, put},
-    wire::{L3, Seen},
+    wire::{L3, Ports, Seen},
 };
 
 const TTL: u8 = 64;
@@ -88,4 +89,36 @@ pub(super) fn too_big(frame: &[u8], seen: &Seen, mtu: usize) -> Outcome {
     let bytes = [&frame[6..12], &frame[..6], &frame[12..14], &ip, &message].concat();
     let wrong = Vec::new();
     sent(Reason::TooBig, Leaving { bytes, wrong })
+}
+
+/// The RST to a segment, from whom it was sent to. Its number is what the segment acknowledges; a
+/// segment that acknowledges nothing is acknowledged.
+pub(super) fn reset(frame: &[u8], seen: &Seen, ports: &Ports, reason: Reason) -> Outcome {
+    let length = |flag: u8| usize::from(ports.flags & flag != 0);
+    let (seq, ack, flags) = if ports.flags & ACK != 0 {
+        (ports.ack, 0, RST)
+    } else {
+        let taken = ports.payload + length(SYN) + length(FIN);
+        (0, ports.seq.wrapping_add(taken as u32), RST | ACK)
+    };
+    let mut segment = [ports.destination.to_be_bytes(), ports.source.to_be_bytes()].concat();
+    segment.extend(seq.to_be_bytes());
+    segment.extend(ack.to_be_bytes());
+    segment.extend([0x50, flags, 0, 0, 0, 0, 0, 0]);
+    let (from, to) = (octets(seen.destination), octets(seen.source));
+    let covered = [from.clone(), to.clone(), vec![0, 6, 0, 20], segment.clone()].concat();
+    put(&mut segment, 16, &checksum(&covered).to_be_bytes());
+    let mut ip = if seen.source.is_ipv4() {
+        vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, TTL, 6, 0, 0]
+    } else {
+        vec![0x60, 0, 0, 0, 0, 20, 6, TTL]
+    };
+    ip.extend(from.iter().chain(&to));
+    if seen.source.is_ipv4() {
+        let sum = checksum(&ip);
+        put(&mut ip, 10, &sum.to_be_bytes());
+    }
+    let bytes = [&frame[6..12], &frame[..6], &frame[12..14], &ip, &segment].concat();
+    let wrong = Vec::new();
+    sent(reason, Leaving { bytes, wrong })
 }

@@ -74,6 +74,12 @@ impl Law {
         Some((version, &version.backends[cells[cell as usize]]))
     }
 
+    /// The version that a flow belongs to.
+    pub(super) fn version(&self, client: &Client, dialled: u16, protocol: u8) -> &Version {
+        let position = self.version_of(self.place(client, dialled, protocol));
+        &self.service.versions[position]
+    }
+
     /// The client's place `u` on the line 0 .. 2^32: a keyed hash of what `key` names.
     fn place(&self, client: &Client, dialled: u16, protocol: u8) -> u32 {
         let message = match self.service.key {

@@ -30,18 +30,24 @@ pub(super) struct Flow {
     pub(super) server_seq: Option<u32>,
     /// Begun for a packet without SYN.
     pub(super) is_adopted: bool,
+    /// The newest commit by which it was decided, or found to be decided the same way.
+    pub(super) commit: u64,
+    /// It was ended here.
+    pub(super) is_cut: bool,
     pub(super) client: Marks,
     pub(super) backend: Marks,
 }
 
 impl Flow {
-    pub(super) fn new(server: u64, segment: &Ports, now_s: u64) -> Self {
+    pub(super) fn new(server: u64, segment: &Ports, commit: u64, now_s: u64) -> Self {
         Self {
             server,
             seen_s: now_s,
             client_seq: segment.seq,
             server_seq: None,
             is_adopted: false,
+            commit,
+            is_cut: false,
             client: Marks::default(),
             backend: Marks::default(),
         }

@@ -101,7 +101,7 @@ impl Flows {
     fn segment(&mut self, key: Key, segment: &Ports, counts: &mut Counts) -> Option<Known> {
         let now_s = self.now_s;
         let begins = opens(segment.flags);
-        let is_closing = |flow: &Flow| flow.is_reset() || flow.has_fin();
+        let is_closing = |flow: &Flow| flow.is_reset() || flow.has_fin() || flow.is_cut;
         let waiting = self
             .pending
             .get_mut(&key)
@@ -120,8 +120,9 @@ impl Flows {
                 Some(Known::Pending(flow.server))
             }
             (true, _, Some(flow)) => {
-                let server = flow.server;
-                self.pending.insert(key, Flow::new(server, segment, now_s));
+                let (server, commit) = (flow.server, flow.commit);
+                let beside = Flow::new(server, segment, commit, now_s);
+                self.pending.insert(key, beside);
                 let counts = counts.of(server);
                 counts.new_flows += 1;
                 counts.syns_begun += 1;
@@ -184,13 +185,14 @@ impl Flows {
         server: u64,
         segment: &Ports,
         protocol: u8,
+        commit: u64,
         counts: &mut Counts,
     ) -> Begun {
         let is_new = protocol != TCP || opens(segment.flags);
         if is_new || segment.flags & RST == 0 {
             let flow = Flow {
                 is_adopted: !is_new,
-                ..Flow::new(server, segment, self.now_s)
+                ..Flow::new(server, segment, commit, self.now_s)
             };
             self.established.remove(&key);
             // Its partner dials the VIP by the same ports.
@@ -206,6 +208,21 @@ impl Flows {
             counts.adopted += 1;
             Begun::Adopted
         }
+    }
+
+    /// The flow that a client's packet has just been found to be of.
+    pub(super) fn looked_at(&mut self, key: &Key, known: &Known) -> Option<&mut Flow> {
+        match known {
+            Known::Established(_) => self.established.get_mut(key),
+            Known::Pending(_) => self.pending.get_mut(key),
+            Known::Handshake(_) | Known::Beside(_) => None,
+        }
+    }
+
+    /// Whether the flow of a backend's packet, which is its own, was ended here.
+    pub(super) fn is_cut(&self, key: &Key, server: u64, segment: &Ports) -> bool {
+        let found = self.of_reply(key, server, segment);
+        found.is_some_and(|is_established| self.table(is_established)[key].is_cut)
     }
 
     /// Whose a backend's packet is. A life that is over is not asked for here: it ends when the

@@ -24,13 +24,16 @@ mod wire;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use splitter_common::reason::{Reason, Verdict};
-use splitter_user::{model::Config, secret::Secret};
+use splitter_user::{
+    model::{Config, FlowFate},
+    secret::Secret,
+};
 
 use edit::{End, Rewrite};
-use flow::{ACK, SYN};
+use flow::{ACK, RST, SYN};
 use flows::{Begun, Flows, Known, Reply};
 use fragments::Fragments;
-use site::{Site, Target};
+use site::{Fate, Site, Target};
 use wire::{Body, Ports, Seen};
 
 pub use edit::{Leaving, Macs};
@@ -116,6 +119,15 @@ pub struct Count {
     pub adopted: u64,
     pub syn_retransmits: u64,
     pub icmp_errors: u64,
+    pub cut: u64,
+}
+
+/// What a look at a client's packet's flow comes to.
+enum Looked {
+    /// It goes on, or there is none.
+    GoesOn(Option<Known>),
+    /// It was ended.
+    Ended,
 }
 
 #[derive(Default)]
@@ -150,9 +162,11 @@ impl Model {
         }
     }
 
-    /// Puts a configuration in force.
-    pub fn commit(&mut self, config: &Config) {
-        self.site.commit(config, &self.secret);
+    /// Puts a configuration in force, with what it says of open flows.
+    pub fn commit(&mut self, config: &Config, fate: FlowFate) {
+        let after_s = fate.ends_after_s().map(u64::from);
+        let ends_at_s = after_s.map(|after_s| self.flows.now_s + after_s);
+        self.site.commit(config, &self.secret, ends_at_s);
         // What a commit does to datagrams under way is left to the spec rows.
         self.fragments.clear();
         let site = &self.site;
@@ -228,6 +242,14 @@ impl Model {
         let known = self
             .flows
             .request(key, ports, seen.protocol, &mut self.counts);
+        let known = match self.look(&key, ports, known) {
+            Looked::GoesOn(known) => known,
+            Looked::Ended if seen.protocol == TCP => {
+                return answers::reset(frame, seen, ports, Reason::FlowCut);
+            }
+            // Datagrams begin anew.
+            Looked::Ended => None,
+        };
         let (target, reason) = match known {
             Some(known) => {
                 let (server, reason) = match known {
@@ -239,6 +261,9 @@ impl Model {
                 (self.site.target(server, dialled), reason)
             }
             None => {
+                if self.site.is_denied(vip, client.address) {
+                    return drop(Reason::Denied);
+                }
                 let Some(target) = self.site.decide(vip, &client, dialled) else {
                     return drop(Reason::VersionEmpty);
                 };
@@ -246,9 +271,14 @@ impl Model {
                     // A backend takes no packet from its own address.
                     return drop(Reason::Hairpin);
                 }
-                let begun =
-                    self.flows
-                        .begin(key, target.server, ports, seen.protocol, &mut self.counts);
+                let begun = self.flows.begin(
+                    key,
+                    target.server,
+                    ports,
+                    seen.protocol,
+                    self.site.commit,
+                    &mut self.counts,
+                );
                 let reason = match begun {
                     Begun::New => Reason::NewFlow,
                     Begun::Adopted => Reason::Adopted,
@@ -272,6 +302,46 @@ impl Model {
         };
         let way = (self.ways.to_server)(address);
         self.forward(frame, seen, to, way, reason, Some(server))
+    }
+
+    /// DESIGN, "Fate of open flows": a flow that is older than what its service says of open flows
+    /// goes once more through the decision. A RST goes on as on any flow: it is never answered.
+    fn look(&mut self, key: &flows::Key, ports: &Ports, known: Option<Known>) -> Looked {
+        let (client, vip, dialled) = *key;
+        let now_s = self.flows.now_s;
+        let Some(known) = known else {
+            return Looked::GoesOn(None);
+        };
+        let goes_on = Looked::GoesOn(Some(known));
+        let is_tcp = self.site.vip(vip).is_some_and(|vip| vip.socket.2 == TCP);
+        if is_tcp && !matches!(known, Known::Established(_)) || ports.flags & RST != 0 && is_tcp {
+            return goes_on;
+        }
+        let Some(flow) = self.flows.looked_at(key, &known) else {
+            return goes_on;
+        };
+        if flow.is_cut {
+            return Looked::Ended;
+        }
+        if !self.site.must_look(vip, flow.commit) {
+            return goes_on;
+        }
+        let (server, commit) = (flow.server, flow.commit);
+        match self
+            .site
+            .look(vip, (&client, dialled), server, commit, now_s)
+        {
+            Fate::Same => {
+                flow.commit = self.site.commit;
+                goes_on
+            }
+            Fate::Later => goes_on,
+            Fate::Ends => {
+                flow.is_cut = true;
+                self.counts.of(server).cut += 1;
+                Looked::Ended
+            }
+        }
     }
 
     /// A packet from a backend's socket.
@@ -306,6 +376,16 @@ impl Model {
             }
             Reply::NoFlow => return pass(Reason::ReplyWithoutFlow),
         };
+        if reason == Reason::Reply
+            && ports.flags & RST == 0
+            && self.flows.is_cut(&key, origin.server, ports)
+        {
+            return if seen.protocol == TCP {
+                answers::reset(frame, seen, ports, Reason::FlowCut)
+            } else {
+                drop(Reason::FlowCut)
+            };
+        }
         if seen.ttl <= 1 {
             return drop(Reason::TtlExpired);
         }

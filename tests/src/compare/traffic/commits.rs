@@ -4,6 +4,7 @@
 //! Not every change is valid; one that is refused is a step that does nothing.
 
 use fastrand::Rng;
+use splitter_user::model::FlowFate;
 
 use crate::compare::step::Step;
 
@@ -109,6 +110,27 @@ const DIRECT: [&str; 3] = [
     "[\"10.100.0.0/16\",\"fd64::1\"]",
 ];
 
+/// Those who are not served, or alone are; more often nobody.
+const LISTED: [&str; 5] = [
+    "[]",
+    "[]",
+    "[]",
+    "[\"10.100.7.0/24\",\"fd64:9::/32\",\"10.100.0.1\"]",
+    "[\"10.100.0.0/24\",\"fd64::/48\"]",
+];
+
+/// What becomes of open flows. No multiple of an age comes within three seconds of a drain's end.
+const FATES: [FlowFate; 8] = [
+    FlowFate::Keep,
+    FlowFate::Keep,
+    FlowFate::Keep,
+    FlowFate::Reset,
+    FlowFate::Reset,
+    FlowFate::Drain(20),
+    FlowFate::Drain(45),
+    FlowFate::Drain(72),
+];
+
 type Changes = Vec<(String, String)>;
 
 /// The configuration that a case begins with.
@@ -119,6 +141,7 @@ pub(in crate::compare) fn first(rng: &mut Rng) -> Step {
     }
     Step::Commit {
         reuse: false,
+        fate: FlowFate::Keep,
         changes,
     }
 }
@@ -126,7 +149,7 @@ pub(in crate::compare) fn first(rng: &mut Rng) -> Step {
 /// A later commit.
 pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
     let service = &SERVICES[rng.usize(..SERVICES.len())];
-    let changes = match rng.u32(..13) {
+    let changes = match rng.u32(..16) {
         0..=3 => weights(service, rng),
         4..=6 => backends(service, true, rng),
         7 => vips(service, rng),
@@ -153,10 +176,19 @@ pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
             let direct = DIRECT[rng.usize(..DIRECT.len())].to_owned();
             vec![(format!("service.{}.direct", service.name), direct)]
         }
+        12 | 13 => {
+            let prefixes = LISTED[rng.usize(..LISTED.len())].to_owned();
+            vec![(format!("service.{}.deny", service.name), prefixes)]
+        }
+        14 => {
+            let prefixes = LISTED[rng.usize(..LISTED.len())].to_owned();
+            vec![(format!("service.{}.allow", service.name), prefixes)]
+        }
         _ => whole(service, true, rng),
     };
     Step::Commit {
         reuse: rng.bool(),
+        fate: FATES[rng.usize(..FATES.len())],
         changes,
     }
 }
