@@ -314,7 +314,8 @@ impl Model {
         };
         let goes_on = Looked::GoesOn(Some(known));
         let is_tcp = self.site.vip(vip).is_some_and(|vip| vip.socket.2 == TCP);
-        if is_tcp && !matches!(known, Known::Established(_)) || ports.flags & RST != 0 && is_tcp {
+        let is_reset = ports.flags & RST != 0;
+        if is_tcp && (is_reset || !matches!(known, Known::Established(_))) {
             return goes_on;
         }
         let Some(flow) = self.flows.looked_at(key, &known) else {
