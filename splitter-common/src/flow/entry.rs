@@ -108,6 +108,14 @@ impl FlowKey {
     }
 }
 
+impl FlowEntry {
+    /// The same flow, ended: see [`state::CUT`].
+    pub const fn cut(mut self) -> Self {
+        self.words[3] |= state::CUT as u64;
+        self
+    }
+}
+
 impl Entry {
     /// As it goes into a table.
     #[inline(always)]
@@ -209,7 +217,7 @@ mod tests {
             backend: 70_000,
             service: 0xfffe,
             version: 7,
-            state: state::BESIDE | state::CUT,
+            state: state::BESIDE | state::LEAVING,
             checked: 0x0506_0708,
             seen: Jiffies32(u32::MAX),
             began: Jiffies32(5),
@@ -226,6 +234,12 @@ mod tests {
             Some(entry)
         );
         assert_eq!(load_hop(&element), [1, 2, 3]);
+        let cut = Entry {
+            state: entry.state | state::CUT,
+            ..entry
+        };
+        let packed = entry.pack(key.tag(), [1, 2, 3]).cut();
+        assert_eq!(Entry::unpack(&packed, key.tag()), Some(cut));
         // What a late writer can still reach is never where the flow goes.
         let late = Entry {
             backend: 9,

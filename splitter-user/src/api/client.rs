@@ -20,8 +20,8 @@ use tokio::net::UnixStream;
 use super::control::Refusal;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
+    Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -155,6 +155,18 @@ impl Client {
     pub async fn flows(&self, service: &str, wanted: &FlowQuery) -> Result<FlowList, ClientError> {
         let path = flows_path(service, "", wanted);
         self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
+            .await
+    }
+
+    /// Ends flows of a service, or says how many that would be.
+    pub async fn reset_flows(
+        &self,
+        service: &str,
+        wanted: &FlowsToReset,
+    ) -> Result<FlowsReset, ClientError> {
+        let body = serde_json::to_vec(wanted).map_err(|error| self.nonsense(error))?;
+        let path = format!("/v1/services/{}/flows/reset", escape(service));
+        self.ask_within(WALK_TIMEOUT, Method::POST, &path, body.into())
             .await
     }
 

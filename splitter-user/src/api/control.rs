@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
+    Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -67,6 +67,14 @@ pub trait Control: Send + Sync + 'static {
         service: String,
         wanted: FlowQuery,
     ) -> impl Future<Output = Result<FlowCount, Refusal>> + Send;
+
+    /// Ends flows of a service, or says how many that would be.
+    fn reset_flows(
+        &self,
+        service: String,
+        wanted: FlowsToReset,
+        actor: Actor,
+    ) -> impl Future<Output = Result<FlowsReset, Refusal>> + Send;
 
     /// Applies what the configuration file has changed, or says what that would do.
     fn reload(

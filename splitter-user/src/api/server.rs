@@ -23,8 +23,8 @@ use tokio::net::UnixListener;
 use super::control::{Actor, Control, Refusal};
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision,
-    WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
+    Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -62,6 +62,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         )
         .route("/v1/services/{name}/flows", get(flows::<C>))
         .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
+        .route("/v1/services/{name}/flows/reset", post(reset_flows::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -233,6 +234,19 @@ async fn count_flows<C: Control>(
 ) -> Result<Json<FlowCount>, Answer> {
     let (name, query) = about_flows(name, query)?;
     Ok(Json(control.count_flows(name, query).await?))
+}
+
+async fn reset_flows<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<FlowsReset>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let example = r#"send {"version": "canary", "dry_run": true}"#;
+    let wanted: FlowsToReset = read(body, "reset of flows", example)?;
+    let actor = known(actor).await?;
+    Ok(Json(control.reset_flows(name, wanted, actor).await?))
 }
 
 /// The service and the question about its flows.

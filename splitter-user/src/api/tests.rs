@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::types::{
     BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, FlowCount, FlowLine,
-    FlowList, FlowQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, VersionWeight, WeightChange, WeightSet, Weights,
+    FlowList, FlowQuery, FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown,
+    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
+    Weights,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -129,6 +130,22 @@ impl Control for Straw {
             service,
             flows: vec![flow],
             more: u64::from(wanted.limit),
+        })
+    }
+
+    async fn reset_flows(
+        &self,
+        service: String,
+        wanted: FlowsToReset,
+        actor: Actor,
+    ) -> Result<FlowsReset, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        let version = wanted.version.expect("asked");
+        Ok(FlowsReset {
+            service,
+            flows: 3,
+            versions: [(version, 3)].into(),
+            dry_run: wanted.dry_run,
         })
     }
 
@@ -252,6 +269,13 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     );
     assert_eq!(flows.flows[0].version, "v 1");
     wanted.version = None;
+    let ended = FlowsToReset {
+        version: Some("canary".to_owned()),
+        dry_run: true,
+        ..FlowsToReset::default()
+    };
+    let ended = client.reset_flows("shop", &ended).await.expect("reset");
+    assert_eq!((ended.versions["canary"], ended.dry_run), (3, true));
     let counted = client.count_flows("shop", &wanted).await.expect("counted");
     assert_eq!((counted.service.as_str(), counted.flows), ("shop", 3));
     let vip = "[2001:db8::1]:443/udp".parse().expect("a VIP");

@@ -26,7 +26,8 @@ pub use counters::Counters;
 pub use explain::{Cut, Explanation, LiveFlow};
 pub use flow_rules::{FlowRules, Limit};
 pub use flows::{
-    FlowCount, FlowEstimate, FlowLine, FlowList, FlowQuery, FlowStates, TableFill, VersionFlows,
+    FlowCount, FlowEstimate, FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset,
+    TableFill, VersionFlows,
 };
 pub use health::{CheckSettings, HealthSettings, HttpSettings, PassiveSettings};
 pub use lease::{Supervise, Supervision};

@@ -11,7 +11,8 @@ use super::text::{self, count, grouped};
 use super::{answer, ask};
 use crate::api::Client;
 use crate::api::types::{
-    FlowCount, FlowLine, FlowList, FlowQuery, ServiceStatus, TableFill, VersionFlows,
+    FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, ServiceStatus, TableFill,
+    VersionFlows,
 };
 use crate::config;
 
@@ -31,6 +32,11 @@ pub enum FlowsCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// End flows: each is reset at its next packet, and whoever comes back is decided as anybody
+    ///
+    /// Complete flows alone: a handshake that is under way goes on. Datagrams go on by a new decision.
+    /// To end flows that a change of weights leaves behind, `weight set --flows reset` costs less.
+    Reset(ResetArgs),
     /// Count flows by version and state: exact but for what comes and goes meanwhile
     Count {
         /// Which flows
@@ -40,6 +46,28 @@ pub enum FlowsCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// What `flows reset` takes.
+#[derive(Clone, Debug, Args)]
+pub struct ResetArgs {
+    /// The service
+    service: String,
+    /// Only flows that this version serves
+    #[arg(long, value_name = "NAME")]
+    version: Option<String>,
+    /// Only flows of this client, or of clients in this prefix
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = config::prefix)]
+    client: Option<IpNet>,
+    /// Why, for whoever reads the log later
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print it
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Which flows.
@@ -82,6 +110,18 @@ pub(super) fn run(socket: &Path, command: FlowsCommand) -> anyhow::Result<String
             let flows = Client::new(socket).flows(&service, &query).await?;
             answer(output.output, &flows, list)
         }),
+        FlowsCommand::Reset(args) => ask(async {
+            let wanted = FlowsToReset {
+                version: args.version,
+                client: args.client.map(|net| net.to_string()),
+                reason: args.reason,
+                dry_run: args.dry_run,
+            };
+            let done = Client::new(socket)
+                .reset_flows(&args.service, &wanted)
+                .await?;
+            answer(args.output.output, &done, reset)
+        }),
         FlowsCommand::Count { wanted, output } => ask(async {
             let (service, query) = wanted.into_query(FlowQuery::LIMIT);
             let counted = Client::new(socket).count_flows(&service, &query).await?;
@@ -119,6 +159,22 @@ fn row(flow: &FlowLine) -> Vec<String> {
         seconds(flow.age_s),
         seconds(flow.idle_s),
     ]
+}
+
+fn reset(done: &FlowsReset) -> String {
+    let flows = count(usize::try_from(done.flows).unwrap_or(usize::MAX), "flow");
+    let mut out = if done.dry_run {
+        format!(
+            "{}: dry run, nothing was changed: {flows} would be reset\n",
+            done.service
+        )
+    } else {
+        format!("{}: {flows} reset, each at its next packet\n", done.service)
+    };
+    for (version, flows) in &done.versions {
+        out += &format!("  {version} {}\n", grouped(*flows));
+    }
+    out
 }
 
 pub(super) fn counts(counted: &FlowCount) -> String {
@@ -169,10 +225,15 @@ pub(super) fn open(service: &ServiceStatus) -> Option<String> {
 }
 
 /// How full the tables are, in one line.
-pub(super) fn fill(tables: &[TableFill]) -> Option<String> {
+pub(super) fn fill(tables: &[TableFill], wide: bool) -> Option<String> {
     let one = |fill: &TableFill| {
         let (table, capacity) = (&fill.table, grouped(u64::from(fill.capacity)));
-        format!("{table} ~{:.0} % of {capacity}", fill.fill_percent)
+        let full = format!("{table} ~{:.0} % of {capacity}", fill.fill_percent);
+        if !wide {
+            return full;
+        }
+        let (inserts, removals) = (grouped(fill.inserts), grouped(fill.removals));
+        format!("{full} ({inserts} inserts, {removals} removals)")
     };
     let all: Vec<String> = tables.iter().map(one).collect();
     (!all.is_empty()).then(|| format!("tables: {}\n", all.join(", ")))

@@ -30,7 +30,7 @@ pub(super) fn table(status: &Status, wide: bool) -> String {
     }
     out += "\ninterfaces\n";
     out += &interfaces(&status.interfaces);
-    out += &flows::fill(&status.tables).map_or_else(String::new, |fill| format!("\n{fill}"));
+    out += &flows::fill(&status.tables, wide).map_or_else(String::new, |fill| format!("\n{fill}"));
     if !status.reasons.is_empty() {
         out += "\npackets by reason\n";
         out += &reasons(&status.reasons);

@@ -251,6 +251,15 @@ impl Control for Daemon {
         flows::list(self, service, wanted).await
     }
 
+    async fn reset_flows(
+        &self,
+        service: String,
+        wanted: types::FlowsToReset,
+        actor: api::Actor,
+    ) -> Result<types::FlowsReset, Refusal> {
+        flows::reset::reset(self, service, wanted, &actor).await
+    }
+
     async fn count_flows(
         &self,
         service: String,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use splitter_common::{
+    flow::Table,
     hash::{HashKey, siphash13},
-    layout::{Counter, LAYOUT_VERSION},
+    layout::{Counter, LAYOUT_VERSION, TableEvent},
 };
 
 use super::{core::Core, fares, lease::supervision, warnings::warnings};
@@ -52,7 +53,7 @@ pub(super) fn status(core: &Core) -> Status {
         hz: core.plane.hz(),
         interfaces: core.interfaces.clone(),
         services: services.collect(),
-        tables: core.estimates.tables(),
+        tables: core.estimates.tables(|table| table_events(core, table)),
         reasons: reasons.collect(),
         warnings: warnings(core),
     }
@@ -125,6 +126,18 @@ pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceSt
         supervision: supervision(core, service),
         flows: flow_rules(core, service, given),
     })
+}
+
+/// What a table of flows has counted: inserts and removals.
+fn table_events(core: &Core, table: Table) -> [u64; 2] {
+    let events = match table {
+        Table::Pending => [TableEvent::PendingInserts, TableEvent::PendingRemovals],
+        Table::Established => [
+            TableEvent::EstablishedInserts,
+            TableEvent::EstablishedRemovals,
+        ],
+    };
+    events.map(|event| core.plane.maps().table_events(event))
 }
 
 fn flow_rules(core: &Core, service: &Service, given: &ServiceNumbers) -> FlowRules {

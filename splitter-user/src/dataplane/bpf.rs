@@ -17,6 +17,7 @@ use aya::maps::MapInfo;
 use bytemuck::Pod;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -24,6 +25,8 @@ const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
+/// Only an element that is there.
+const BPF_EXIST: u64 = 2;
 
 /// The arguments of `BPF_OBJ_GET`.
 #[repr(C)]
@@ -86,9 +89,9 @@ struct NextKey {
     next_key: u64,
 }
 
-/// The arguments of `BPF_MAP_LOOKUP_ELEM`.
+/// The arguments of `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM`.
 #[repr(C)]
-struct LookUp {
+struct Element {
     map_fd: u32,
     padding: u32,
     key: u64,
@@ -198,7 +201,7 @@ impl<K: Pod, V: Pod> Typed<K, V> {
     /// The value of a key.
     pub(super) fn look_up(&self, key: &K) -> io::Result<Option<V>> {
         let mut value = V::zeroed();
-        let ask = LookUp {
+        let ask = Element {
             map_fd: self.fd.as_raw_fd() as u32,
             padding: 0,
             key: std::ptr::from_ref(key) as u64,
@@ -209,6 +212,21 @@ impl<K: Pod, V: Pod> Typed<K, V> {
         #[allow(unsafe_code, reason = "bpf(2); see the module")]
         let told = unsafe { command(BPF_MAP_LOOKUP_ELEM, &ask) };
         found(told).map(|there| there.then_some(value))
+    }
+
+    /// Gives a key that is there another value; `false` when it is not.
+    pub(super) fn replace(&self, key: &K, value: &V) -> io::Result<bool> {
+        let ask = Element {
+            map_fd: self.fd.as_raw_fd() as u32,
+            padding: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value: std::ptr::from_ref(value) as u64,
+            flags: BPF_EXIST,
+        };
+        // SAFETY: the kernel reads one key and one value, of the sizes of `K` and `V`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command(BPF_MAP_UPDATE_ELEM, &ask) };
+        found(told)
     }
 }
 

@@ -9,7 +9,10 @@
 use std::{io, os::fd::AsFd as _, sync::Arc};
 
 use aya::maps::MapData;
-use splitter_common::layout::{FlowEntry, FlowKey};
+use splitter_common::{
+    flow::Entry,
+    layout::{FlowEntry, FlowKey},
+};
 
 use super::bpf::Typed;
 
@@ -46,6 +49,24 @@ impl FlowTable {
     /// Buckets.
     pub fn buckets(&self) -> u32 {
         self.capacity.next_power_of_two()
+    }
+
+    /// Ends a flow that was met with that entry: its next packet is answered with a RST. `false` when
+    /// another flow has its key by now. What the packet path notes of it at the same instant is lost;
+    /// a client that opens a new one by the same ports at that instant has that one ended.
+    pub fn cut(&self, key: &FlowKey, met: &Entry) -> io::Result<bool> {
+        let Some(there) = self.map.look_up(key)? else {
+            return Ok(false);
+        };
+        let same = Entry::unpack(&there, key.tag()).is_some_and(|entry| {
+            let identity = |entry: &Entry| (entry.generation, entry.backend, entry.began);
+            identity(&entry) == identity(met)
+        });
+        if same {
+            self.map.replace(key, &there.cut())
+        } else {
+            Ok(false)
+        }
     }
 
     /// A walk that begins at `bucket` and takes about `part` flows at a time.

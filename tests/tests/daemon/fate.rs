@@ -307,3 +307,44 @@ fn a_version_without_backend_says_so_when_told_to_and_is_blamed_in_any_case() {
     assert_eq!(client.get(source, target), Err(AskError::Refused));
     assert_eq!(blamed(), 2);
 }
+
+#[test]
+fn flows_are_ended_by_client_and_by_version_and_come_back_to_where_they_belong() {
+    let scene = scene(false, "50%");
+    let client = Client::new(&scene.topology.client).expect("a client");
+    let mut open = scene.connections(&client);
+    let chosen = open[0].0.source();
+    let by_client = chosen.to_string();
+    let reset = |arguments: &[&str]| {
+        let all = [&["flows", "reset", "shop"], arguments].concat();
+        scene.daemon.cli_ok(&all).expect("reset")
+    };
+    let told = reset(&["--client", &by_client, "--dry-run"]);
+    assert!(told.contains("1 flow would be reset"), "{told}");
+    let told = reset(&["--client", &by_client, "--reason", "a test"]);
+    assert!(told.contains("1 flow reset"), "{told}");
+    for (open, version) in &mut open {
+        let (source, asked) = (open.source(), open.ask());
+        if source == chosen {
+            assert_eq!(asked.expect_err("ended"), AskError::Reset);
+        } else {
+            assert_eq!(&asked.expect("it stays").version, version, "{source}");
+        }
+    }
+    reset(&["--version", "canary"]);
+    for (mut open, version) in open.into_iter().skip(1) {
+        let (source, asked) = (open.source(), open.ask());
+        if version == "canary" {
+            assert_eq!(asked.expect_err("ended"), AskError::Reset, "{source}");
+            let again = client.get(source, vip_for(source, PORT)).expect("anew");
+            assert_eq!(again.version, version, "{source}");
+        } else {
+            assert_eq!(asked.expect("it stays").version, version, "{source}");
+        }
+    }
+    let refused = scene
+        .daemon
+        .cli(&["flows", "reset", "shop", "--version", "canry"])
+        .expect("ran");
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+}

@@ -1,5 +1,7 @@
 //! Owns the JSON of flows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What can stand behind the `?` of `GET /v1/services/{name}/flows` and `.../flows/count`.
@@ -125,4 +127,41 @@ pub struct TableFill {
     pub age_s: u64,
     /// The part of the table that was looked at, in percent.
     pub sampled_percent: f64,
+    /// Entries that came in, or took the place of one under the same key, since the tables were made.
+    #[serde(default)]
+    pub inserts: u64,
+    /// Entries that were taken out; what the kernel evicts for want of room is not among them.
+    #[serde(default)]
+    pub removals: u64,
+}
+
+/// What `POST /v1/services/{name}/flows/reset` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowsToReset {
+    /// Only flows that this version serves.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Only flows of this client or prefix of clients.
+    #[serde(default)]
+    pub client: Option<String>,
+    /// Why, for whoever reads the log later.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Only say how many there are.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of flows that were to be ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsReset {
+    /// The service.
+    pub service: String,
+    /// How many: each is ended at its next packet.
+    pub flows: u64,
+    /// By version that served them.
+    pub versions: BTreeMap<String, u64>,
+    /// Whether nothing was done.
+    pub dry_run: bool,
 }

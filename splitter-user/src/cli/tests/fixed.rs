@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use self::status::{mail, shop};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
-    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, HealthSettings,
-    HttpSettings, LiveFlow, Move, PassiveSettings, Reload, ReloadRequest, ServiceChange,
-    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
-    Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce,
-    WeightSet, Weights,
+    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset,
+    HealthSettings, HttpSettings, LiveFlow, Move, PassiveSettings, Reload, ReloadRequest,
+    ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status,
+    Supervise, Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange,
+    WeightInForce, WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::model::Vip;
@@ -53,6 +53,21 @@ impl Control for Fixed {
                 flow("[2001:db8:9::1]:40001", "leaving", 61.0),
             ],
             more: if wanted.limit < 100 { 12_345 } else { 0 },
+        })
+    }
+
+    async fn reset_flows(
+        &self,
+        service: String,
+        wanted: FlowsToReset,
+        _: Actor,
+    ) -> Result<FlowsReset, Refusal> {
+        known(&service)?;
+        Ok(FlowsReset {
+            service,
+            flows: 1_234,
+            versions: [("canary".to_owned(), 1_234)].into(),
+            dry_run: wanted.dry_run,
         })
     }
 

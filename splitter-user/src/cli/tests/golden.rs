@@ -52,6 +52,11 @@ const COMMANDS: &[(&str, &str)] = &[
         "flows-list-some",
         "flows list shop --version canary --limit 2",
     ),
+    ("flows-reset", "flows reset shop --version canary"),
+    (
+        "flows-reset-dry-run",
+        "flows reset shop --client 198.51.100.0/24 --dry-run",
+    ),
     ("flows-count", "flows count shop --pending"),
     ("flows-count-json", "flows count shop -o json"),
     ("explain", "explain shop 198.51.100.7"),

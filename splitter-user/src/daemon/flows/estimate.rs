@@ -65,7 +65,7 @@ impl Told {
         self.began.elapsed().as_secs()
     }
 
-    fn fill(&self, table: &str) -> TableFill {
+    fn fill(&self, table: &str, [inserts, removals]: [u64; 2]) -> TableFill {
         let entries = self.round.scaled(self.round.entries, self.buckets);
         TableFill {
             table: table.to_owned(),
@@ -74,19 +74,23 @@ impl Told {
             fill_percent: entries as f64 * 100.0 / f64::from(self.capacity.max(1)),
             age_s: self.age_s(),
             sampled_percent: self.round.sampled_percent(self.buckets),
+            inserts,
+            removals,
         }
     }
 }
 
 impl Estimates {
-    /// How full the tables are.
-    pub(in crate::daemon) fn tables(&self) -> Vec<TableFill> {
+    /// How full the tables are. `events`: the inserts and removals that a table has counted.
+    pub(in crate::daemon) fn tables(&self, events: impl Fn(Table) -> [u64; 2]) -> Vec<TableFill> {
         let told = [
-            ("established", &self.established),
-            ("pending", &self.pending),
+            ("established", Table::Established, &self.established),
+            ("pending", Table::Pending, &self.pending),
         ];
-        let fill = |(name, told): (&str, &Option<Told>)| told.as_ref().map(|told| told.fill(name));
-        told.into_iter().filter_map(fill).collect()
+        let tables = told.into_iter();
+        tables
+            .filter_map(|(name, table, told)| Some(told.as_ref()?.fill(name, events(table))))
+            .collect()
     }
 
     /// The open flows of a version.
@@ -110,7 +114,10 @@ impl Estimates {
 
     /// What an operator should know.
     pub(in crate::daemon) fn warnings(&self) -> Vec<String> {
-        self.tables().iter().filter_map(nearly_full).collect()
+        self.tables(|_| [0; 2])
+            .iter()
+            .filter_map(nearly_full)
+            .collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(super) mod estimate;
 mod pick;
+pub(super) mod reset;
 mod sample;
 
 use std::{

@@ -234,6 +234,8 @@ pub(in crate::cli) fn status() -> Status {
                 fill_percent: 2.6,
                 age_s: 4,
                 sampled_percent: 12.5,
+                inserts: 4_800_000,
+                removals: 2_399_000,
             })
             .into(),
         reasons: vec![
