@@ -10,6 +10,7 @@
 //! veth end can take frames from XDP, and nobody owns a VIP. Dropping the value removes it all.
 
 mod plan;
+mod second;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
