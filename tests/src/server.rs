@@ -51,6 +51,16 @@ impl Server {
     ///
     /// When the port is taken.
     pub fn start(backend: &Backend, port: u16) -> Result<Self> {
+        Self::start_at(backend, port, &[backend.v4.into(), backend.v6.into()])
+    }
+
+    /// The same at other addresses; datagrams are answered from a right one only where none of them
+    /// stands for all.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub fn start_at(backend: &Backend, port: u16, addresses: &[IpAddr]) -> Result<Self> {
         let shared = Arc::new(Shared {
             version: backend.version.clone(),
             backend: backend.name.clone(),
@@ -59,8 +69,8 @@ impl Server {
             datagrams_answered: AtomicU64::new(0),
         });
         let runtime = backend.netns.runtime()?;
-        for address in [IpAddr::V4(backend.v4), IpAddr::V6(backend.v6)] {
-            let address = SocketAddr::new(address, port);
+        for address in addresses {
+            let address = SocketAddr::new(*address, port);
             let bound = runtime.block_on(async move {
                 let listener = TcpListener::bind(address).await?;
                 let socket = UdpSocket::bind(address).await?;

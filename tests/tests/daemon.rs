@@ -20,6 +20,8 @@ mod flows;
 mod forwarding;
 #[path = "daemon/health.rs"]
 mod health;
+#[path = "daemon/hosts.rs"]
+mod hosts;
 #[path = "daemon/interfaces.rs"]
 mod interfaces;
 #[path = "daemon/lease.rs"]
