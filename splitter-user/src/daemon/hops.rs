@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{
     model::Config,
-    net::{Net, hops::HopState, watch},
+    net::{
+        Net,
+        hops::HopState,
+        watch::{self, Change},
+    },
 };
 
 /// While a next hop is unknown.
@@ -29,8 +33,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Keeps the next hops fresh until it is aborted.
 pub(super) async fn keep_fresh(daemon: Arc<Daemon>) -> anyhow::Result<()> {
-    let (tell, mut changes) = mpsc::channel(1_024);
-    let watcher = tokio::spawn(watch::changes(tell));
+    let mut changes = subscribe();
     loop {
         let pause = {
             let core = daemon.core.lock().await;
@@ -48,11 +51,11 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>) -> anyhow::Result<()> {
                 true
             }
             Some(None) => {
-                log::error!(
-                    "changes of routes and neighbours are no longer told; looking every second"
-                );
+                log::error!("changes of routes and neighbours were no longer told: asked for anew");
                 tokio::time::sleep(EAGER).await;
-                false
+                changes = subscribe();
+                // Whatever has changed meanwhile.
+                true
             }
             None => false,
         };
@@ -66,10 +69,18 @@ pub(super) async fn keep_fresh(daemon: Arc<Daemon>) -> anyhow::Result<()> {
         if let Err(error) = refresh(&mut core, &daemon.net).await {
             log::error!("cannot read routes and neighbours: {error:#}");
         }
-        if watcher.is_finished() && !told {
-            tokio::time::sleep(EAGER).await;
-        }
     }
+}
+
+/// Asks the kernel to tell changes.
+fn subscribe() -> mpsc::Receiver<Change> {
+    let (tell, changes) = mpsc::channel(1_024);
+    tokio::spawn(async move {
+        if let Err(error) = watch::changes(tell).await {
+            log::error!("changes of routes and neighbours cannot be heard: {error}");
+        }
+    });
+    changes
 }
 
 /// Looks all next hops up and writes what changed.
@@ -88,9 +99,11 @@ pub(super) async fn look_up(
 ) -> anyhow::Result<HashMap<IpAddr, HopState>> {
     let addresses: Vec<IpAddr> = addresses(config).into_iter().collect();
     let hops = net.next_hops(&addresses).await?;
-    let fresh = hops
-        .iter()
-        .filter(|(address, _)| !core.hops.contains_key(*address));
+    // A backend that is reached by another neighbour than before is as good as new.
+    let fresh = hops.iter().filter(|(address, hop)| {
+        let before = core.hops.get(*address).and_then(HopState::neighbour);
+        before != hop.neighbour()
+    });
     let unresolved = hops
         .iter()
         .filter(|(_, hop)| matches!(hop, HopState::Unresolved { .. }));

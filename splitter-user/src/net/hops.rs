@@ -55,6 +55,21 @@ pub enum HopState {
     NoRoute,
 }
 
+impl HopState {
+    /// The neighbour on the way: the number of its interface, and its address.
+    pub fn neighbour(&self) -> Option<(u32, IpAddr)> {
+        match self {
+            Self::Resolved {
+                ifindex, gateway, ..
+            }
+            | Self::Unresolved {
+                ifindex, gateway, ..
+            } => Some((*ifindex, *gateway)),
+            Self::Local | Self::NoRoute => None,
+        }
+    }
+}
+
 /// The neighbours that can be used, by interface and address.
 type Neighbours = HashMap<(u32, IpAddr), [u8; 6]>;
 
@@ -89,15 +104,7 @@ impl Net {
     pub async fn keep_resolved(&self, hops: &HashMap<IpAddr, HopState>, which: &BTreeSet<IpAddr>) {
         let neighbours: BTreeSet<(u32, IpAddr)> = which
             .iter()
-            .filter_map(|backend| match hops.get(backend)? {
-                HopState::Resolved {
-                    ifindex, gateway, ..
-                }
-                | HopState::Unresolved {
-                    ifindex, gateway, ..
-                } => Some((*ifindex, *gateway)),
-                HopState::Local | HopState::NoRoute => None,
-            })
+            .filter_map(|backend| hops.get(backend)?.neighbour())
             .collect();
         let permanent = self.permanent().await.unwrap_or_default();
         for (ifindex, address) in neighbours.difference(&permanent) {

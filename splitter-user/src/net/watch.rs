@@ -67,7 +67,11 @@ pub async fn changes(tell: Sender<Change>) -> Result<(), NetError> {
     while let Some((message, _)) = messages.next().await {
         let change = match message.payload {
             NetlinkPayload::InnerMessage(inner) => read(&inner, &mut memory),
-            NetlinkPayload::Overrun(_) => Some(Change::Lost),
+            NetlinkPayload::Overrun(_) => {
+                // What was heard before what was lost may be old.
+                memory = Memory::default();
+                Some(Change::Lost)
+            }
             // Errors, acknowledgements and the library's later kinds are no news.
             _ => None,
         };

@@ -91,8 +91,8 @@ fn a_backend_that_announces_a_new_mac_is_reached_by_it() {
     loop {
         let status = scene.daemon.status_json().expect("a status");
         let own = format!("{}:{PORT}", backend.v4);
-        let found = backends(&status).into_iter();
-        let found = found.filter(|each| each["address"] == *own).last();
+        let mut all = backends(&status).into_iter();
+        let found = all.find(|each| each["address"] == *own);
         let hop = found.expect("the backend")["next_hop"].to_string();
         if hop.contains(MAC) {
             break;
