@@ -69,24 +69,29 @@ impl RecheckRow {
         self
     }
 
-    /// The row when flows older than commit `from`, the newest so far, are to end at `at`; and
-    /// whether an earlier ending had to join it, for want of room, and is later now. The same commit
-    /// twice is one.
-    pub fn with_ending(mut self, from: u32, at: u64) -> (Self, bool) {
+    /// The row when at `now` flows older than commit `from`, the newest so far, are to end at `at`, no
+    /// earlier than now; and whether an earlier ending had to join it, for want of room, and is later
+    /// now. The same commit twice is one.
+    pub fn with_ending(mut self, from: u32, at: u64, now: u64) -> (Self, bool) {
         if self.from.contains(&from) {
             return (self, false);
         }
-        // What would end no sooner ends with this one.
-        let mut kept = [(0, 0); RECHECKS];
-        let mut count = 0;
         let mut earlier: [(u32, u64); RECHECKS] =
             core::array::from_fn(|slot| (self.from[slot], self.at[slot]));
         earlier.sort_unstable();
+        let mut kept = [(0, 0); RECHECKS];
+        let mut count = 0;
         for ending in earlier {
-            if ending.0 != 0 && ending.1 < at {
-                kept[count] = ending;
-                count += 1;
+            // What would end no sooner ends with the new one.
+            if ending.0 == 0 || ending.1 >= at {
+                continue;
             }
+            // Of those whose time is up the newest stands for all, whatever their times.
+            if count > 0 && ending.1 <= now {
+                count -= 1;
+            }
+            kept[count] = ending;
+            count += 1;
         }
         let joined = count == RECHECKS;
         kept[if joined { RECHECKS - 1 } else { count }] = (from, at);
@@ -178,16 +183,31 @@ mod tests {
     #[test]
     fn an_ending_takes_in_those_that_are_not_sooner() {
         let row = RecheckRow::default();
-        let (row, _) = row.with_ending(2, 100);
-        let (row, _) = row.with_ending(3, 200);
+        let (row, _) = row.with_ending(2, 100, 0);
+        let (row, _) = row.with_ending(3, 200, 0);
         assert_eq!((row.from, row.at), ([2, 3, 0], [100, 200, 0]));
         // A second time after a crash.
-        assert_eq!(row.with_ending(3, 250), (row, false));
-        let (sooner, joined) = row.with_ending(4, 150);
+        assert_eq!(row.with_ending(3, 250, 0), (row, false));
+        let (sooner, joined) = row.with_ending(4, 150, 0);
         assert_eq!((sooner.from, sooner.at), ([2, 4, 0], [100, 150, 0]));
         assert!(!joined && sooner.newest == 4);
-        let (now, _) = sooner.with_ending(5, 50);
+        let (now, _) = sooner.with_ending(5, 50, 0);
         assert_eq!((now.from, now.at), ([5, 0, 0], [50, 0, 0]));
+    }
+
+    #[test]
+    fn endings_that_are_over_take_one_place() {
+        let row = [(2, 100), (3, 200), (4, 300)]
+            .into_iter()
+            .fold(RecheckRow::default(), |row, (from, at)| {
+                row.with_ending(from, at, 0).0
+            });
+        let (row, joined) = row.with_ending(5, 400, 250);
+        assert!(!joined);
+        assert_eq!((row.from, row.at), ([3, 4, 5], [200, 300, 400]));
+        // Ended at once: there is nothing that this one does not stand for.
+        let (row, _) = row.with_ending(6, 350, 350);
+        assert_eq!((row.from, row.at), ([4, 6, 0], [300, 350, 0]));
     }
 
     #[test]
@@ -195,9 +215,9 @@ mod tests {
         let row = [(2, 100), (3, 200), (4, 300)]
             .into_iter()
             .fold(RecheckRow::default(), |row, (from, at)| {
-                row.with_ending(from, at).0
+                row.with_ending(from, at, 0).0
             });
-        let (row, joined) = row.with_ending(5, 400);
+        let (row, joined) = row.with_ending(5, 400, 0);
         assert!(joined);
         assert_eq!((row.from, row.at), ([2, 3, 5], [100, 200, 400]));
     }

@@ -50,8 +50,9 @@ impl DataPlane {
             next = next.with_denied(row.generation);
         }
         if let Some(after_s) = ends_after_s {
-            let at = self.read_clock()? + u64::from(after_s) * u64::from(self.hz);
-            let (with, joined) = next.with_ending(row.generation, at);
+            let now = self.read_clock()?;
+            let at = now + u64::from(after_s) * u64::from(self.hz);
+            let (with, joined) = next.with_ending(row.generation, at, now);
             if joined {
                 log::warn!(
                     "service number {service}: more drains are under way than the kernel keeps \

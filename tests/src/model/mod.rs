@@ -166,7 +166,8 @@ impl Model {
     pub fn commit(&mut self, config: &Config, fate: FlowFate) {
         let after_s = fate.ends_after_s().map(u64::from);
         let ends_at_s = after_s.map(|after_s| self.flows.now_s + after_s);
-        self.site.commit(config, &self.secret, ends_at_s);
+        self.site
+            .commit(config, &self.secret, ends_at_s, self.flows.now_s);
         // What a commit does to datagrams under way is left to the spec rows.
         self.fragments.clear();
         let site = &self.site;

@@ -96,10 +96,18 @@ struct Fates {
 const ENDINGS: usize = 3;
 
 impl Fates {
-    /// A new ending takes in those that would end no sooner; with no room left the last of the
-    /// sooner ones joins it.
-    fn end(&mut self, commit: u64, at_s: u64) {
+    /// A new ending takes in those that would end no sooner; of those that are over the newest stands
+    /// for all; with no room left the last of the sooner ones joins it.
+    fn end(&mut self, commit: u64, at_s: u64, now_s: u64) {
         self.endings.retain(|(_, sooner_s)| *sooner_s < at_s);
+        let newest_over = self
+            .endings
+            .iter()
+            .rev()
+            .find(|(_, over_s)| *over_s <= now_s);
+        let newest_over = newest_over.copied();
+        self.endings
+            .retain(|ending| ending.1 > now_s || Some(*ending) == newest_over);
         self.endings.truncate(ENDINGS - 1);
         self.endings.push((commit, at_s));
     }
@@ -127,7 +135,13 @@ pub(super) struct Target {
 impl Site {
     /// Puts a configuration in force.
     /// `ends_at_s`: when flows end that were open before.
-    pub(super) fn commit(&mut self, config: &Config, secret: &Secret, ends_at_s: Option<u64>) {
+    pub(super) fn commit(
+        &mut self,
+        config: &Config,
+        secret: &Secret,
+        ends_at_s: Option<u64>,
+        now_s: u64,
+    ) {
         let before = std::mem::take(self);
         self.next = before.next;
         self.commit = before.commit + 1;
@@ -136,7 +150,7 @@ impl Site {
                 .insert(service.name.clone(), Law::new(service, secret));
             self.direct
                 .insert(service.name.clone(), service.direct.clone());
-            self.fate(service, &before, ends_at_s);
+            self.fate(service, &before, ends_at_s, now_s);
             let mut own = BTreeMap::new();
             for version in &service.versions {
                 for backend in &version.backends {
@@ -183,7 +197,7 @@ impl Site {
     }
 
     /// What this commit says of a service's flows.
-    fn fate(&mut self, service: &Service, before: &Self, ends_at_s: Option<u64>) {
+    fn fate(&mut self, service: &Service, before: &Self, ends_at_s: Option<u64>, now_s: u64) {
         let set = |prefixes: &[IpNet]| prefixes.iter().copied().collect();
         let lists = [set(&service.deny), set(&service.allow)];
         let mut fates = Fates::default();
@@ -193,7 +207,7 @@ impl Site {
                 fates.listed = self.commit;
             }
             if let Some(at_s) = ends_at_s {
-                fates.end(self.commit, at_s);
+                fates.end(self.commit, at_s, now_s);
             }
         }
         self.lists.insert(service.name.clone(), lists);

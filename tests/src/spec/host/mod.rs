@@ -300,7 +300,7 @@ impl Host {
             }
             if let Some(after_s) = service.ends_after_s {
                 let at = self.jiffies + u64::from(after_s) * HZ;
-                row = row.with_ending(generation, at).0;
+                row = row.with_ending(generation, at, self.jiffies).0;
             }
             self.rechecks.insert(*number, row);
         }
