@@ -66,10 +66,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_reset_cuts_only_clients_between_the_two_weights() {
-    let scene = scene(false, "50%");
+    // With 32 clients that nobody is kept, or nobody cut, comes once in 90,000 secrets.
+    let scene = scene(false, "60%");
     let client = Client::new(&scene.topology.client).expect("a client");
     let open = scene.connections(&client);
-    let set = ["weight", "set", "shop", "canary=10%", "--flows", "reset"];
+    let set = ["weight", "set", "shop", "canary=30%", "--flows", "reset"];
     let told = scene.daemon.cli_ok(&set).expect("set");
     assert!(told.contains("are reset at their next packet"), "{told}");
     let (mut cut, mut kept_canary) = (0, 0);
