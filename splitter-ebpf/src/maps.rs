@@ -152,15 +152,15 @@ pub(crate) fn recheck(service: u32) -> RecheckRow {
     let Some(row) = RECHECKS.get_ptr(service) else {
         return RecheckRow::default();
     };
-    // SAFETY: as in `recheck_newest`; the indices are in range.
+    // SAFETY: as in `recheck_newest`.
+    let newest = unsafe { (&raw const (*row).newest).read_volatile() };
+    // SAFETY: as above; the indices are in range.
     let from = |slot: usize| unsafe { (&raw const (*row).from[slot]).read_volatile() };
     // SAFETY: as above.
     let at = |slot: usize| unsafe { (&raw const (*row).at[slot]).read_volatile() };
     RecheckRow {
-        newest: recheck_newest(service),
-        denied_from: 0,
+        newest,
         from: [from(0), from(1), from(2)],
-        zero: 0,
         at: [at(0), at(1), at(2)],
     }
 }

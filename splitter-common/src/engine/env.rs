@@ -54,7 +54,7 @@ pub trait Env {
     fn service(&self, index: u32) -> Option<&ServiceRow>;
     /// The newest generation that a service's open flows must be looked at for; 0 for none.
     fn recheck_newest(&self, service: u32) -> u32;
-    /// What ends open flows of that row, and when.
+    /// All of that row.
     fn recheck(&self, service: u32) -> RecheckRow;
     /// When a service's next flow is due by its limit, nanoseconds; see [`crate::flow::limit`].
     fn service_due(&self, service: u32) -> u64;

@@ -19,14 +19,11 @@ pub const RECHECKS: usize = 3;
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct RecheckRow {
-    /// The newest of the generations below: flows that were looked at since are left alone.
+    /// Flows that were looked at since this commit are left alone: the newest of those below, and of
+    /// those that changed who is served.
     pub newest: u32,
-    /// Flows older than this may be of clients that are denied since.
-    pub denied_from: u32,
     /// Flows older than this that the service decides otherwise end at `at`.
     pub from: [u32; RECHECKS],
-    /// Zero.
-    pub zero: u32,
     /// When, in jiffies.
     pub at: [u64; RECHECKS],
 }
@@ -64,7 +61,6 @@ impl RecheckRow {
 
     /// The row when clients may be denied since commit `generation`.
     pub fn with_denied(mut self, generation: u32) -> Self {
-        self.denied_from = generation;
         self.newest = self.newest.max(generation);
         self
     }
@@ -157,9 +153,7 @@ mod tests {
     fn row() -> RecheckRow {
         RecheckRow {
             newest: 9,
-            denied_from: 9,
             from: [5, 7, 0],
-            zero: 0,
             at: [100, 200, 0],
         }
     }

@@ -110,7 +110,6 @@ impl DataPlane {
             there.from[slot] = row.from[slot];
             put(&there);
         }
-        there.denied_from = row.denied_from;
         there.newest = row.newest;
         put(&there);
     }
