@@ -3,7 +3,7 @@
 //!
 //! Sources: RFC 792, RFC 4443; RFC 5508 for what a translator does to errors.
 
-use super::{Aside, Directory, Env, Outcome, Parsed, Route, decision, find, send};
+use super::{Aside, Directory, Env, Outcome, Parsed, Route, decision, find, send, turn};
 use crate::{
     address::{Address, Family},
     checksum::Delta,
@@ -17,8 +17,6 @@ use crate::{
 
 /// Bytes of the shortest message (RFC 792, RFC 4443).
 const HEADER: usize = 8;
-/// Time to live of an answer.
-const TTL: u8 = 64;
 
 /// What an ICMP message is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -268,7 +266,7 @@ fn turn_round<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
     // Addresses that change places leave every sum as it is.
     rewrite_address(packet, network, End::Source, network.destination)?;
     rewrite_address(packet, network, End::Destination, network.source)?;
-    set_ttl(packet, network, TTL)?;
+    set_ttl(packet, network, turn::TTL)?;
     let [before, checksum] = packet.read::<2>(network.l4())?;
     let answer = match network.family {
         Family::V4 => 0,

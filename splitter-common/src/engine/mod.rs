@@ -19,6 +19,7 @@ mod request;
 mod reset;
 mod send;
 mod too_big;
+mod turn;
 
 use self::{
     directory::Directory,

@@ -2,12 +2,11 @@
 //! takes its sequence number from what the segment acknowledges, or acknowledges the segment when
 //! that acknowledges nothing. Both ends take such a RST as exact (RFC 5961, section 3.2).
 
-use super::{Aside, Outcome};
+use super::{Aside, Outcome, turn};
 use crate::{
-    address::Family,
     checksum::Sum,
     packet::{
-        self, L3, Network, Packet, TCP, Transport,
+        self, Network, Packet, TCP, Transport,
         tcp_flags::{ACK, FIN, RST, SYN},
     },
     reason::{Reason, Verdict},
@@ -15,7 +14,6 @@ use crate::{
 
 /// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
-const TTL: u16 = 64;
 
 /// Turns the packet into its RST, which leaves by the interface that it came in by.
 #[inline(always)]
@@ -46,39 +44,7 @@ const fn halves(number: u32) -> [u16; 2] {
 
 #[inline(always)]
 fn build<P: Packet>(packet: &mut P, network: &Network, transport: &Transport) -> Option<()> {
-    let [a, b, c, d, e, f, ethertype] = packet.read::<7>(0)?;
-    let header = match network.family {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
-    let at = L3 + header;
-    packet.reshape(0, at + TCP_HEADER)?;
-    packet.write(0, [d, e, f, a, b, c, ethertype])?;
-    let (from, to) = (network.destination.halfwords(), network.source.halfwords());
-    match network.family {
-        Family::V4 => {
-            let mut ip = [
-                0x4500u16.to_be(),
-                ((header + TCP_HEADER) as u16).to_be(),
-                0,
-                0x4000u16.to_be(),
-                (TTL << 8 | TCP as u16).to_be(),
-                0,
-                from[6],
-                from[7],
-                to[6],
-                to[7],
-            ];
-            ip[5] = Sum::default().add(ip).checksum();
-            packet.write(L3, ip)?;
-        }
-        Family::V6 => {
-            let (length, rest) = (TCP_HEADER as u16, (TCP as u16) << 8 | TTL);
-            packet.write(L3, [0x6000u16.to_be(), 0, length.to_be(), rest.to_be()])?;
-            packet.write(L3 + 8, from)?;
-            packet.write(L3 + 24, to)?;
-        }
-    }
+    let at = turn::begin(packet, network, 0, TCP, TCP_HEADER as u16)?;
     packet.write(at, segment(network, transport))
 }
 
