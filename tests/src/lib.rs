@@ -14,6 +14,7 @@ pub mod load;
 pub mod model;
 pub mod netns;
 pub mod packet;
+pub mod plane;
 pub mod server;
 pub mod spec;
 pub mod supervise;

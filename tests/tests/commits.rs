@@ -6,11 +6,11 @@ use splitter_common::{
     layout::{Control, Counter, Word},
     reason::Reason,
 };
-use splitter_tests::{netns::Netns, packet::Frame, spec::run::fixed_secret};
+use splitter_tests::{netns::Netns, packet::Frame, plane, spec::run::fixed_secret};
 use splitter_user::{
     config::parse_str,
-    dataplane::{DataPlane, Options},
-    model::{Config, Limits},
+    dataplane::DataPlane,
+    model::Config,
     plan::{Image, Numbers, Running as _},
     secret::Secret,
 };
@@ -29,17 +29,8 @@ impl Lab {
     fn new() -> Self {
         let netns = Netns::new("commits").expect("a namespace");
         netns.enter();
-        let limits = Limits {
-            flows: 4_096,
-            pending: 4_096,
-            ..Limits::default()
-        };
-        let options = Options {
-            pin_dir: None,
-            limits,
-        };
         Self {
-            plane: DataPlane::open(&options).expect("a data plane"),
+            plane: plane::in_memory(4_096).expect("a data plane"),
             numbers: Numbers::default(),
             secret: fixed_secret().expect("a secret"),
             _netns: netns,
@@ -67,9 +58,7 @@ impl Lab {
 
     /// How often packets ended for a reason.
     fn counted(&self, reason: Reason) -> u64 {
-        let reasons = self.plane.maps().reasons();
-        let of_reason = reasons.iter().filter(|(each, _, _)| *each == reason);
-        of_reason.map(|(_, _, packets)| packets).sum()
+        plane::counted(&self.plane, reason)
     }
 
     fn syn(&mut self, port: u16, vip: &str) {

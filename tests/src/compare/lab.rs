@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result};
 use aya::{TestRun as _, TestRunOptions};
 use splitter_common::{
-    flow::{Hop, Table},
+    flow::Hop,
     hash::HashKey,
     layout::Counter,
     reason::{Reason, Verdict},
@@ -23,6 +23,7 @@ use super::{Reasons, WAYS};
 use crate::{
     model::{Count, NextHop, Server, Way, Ways},
     netns::Netns,
+    plane,
     spec::{
         kernel::{network, open},
         run::fixed_secret,
@@ -76,13 +77,7 @@ impl Lab {
 
     /// Begins a case.
     pub(super) fn begin(&mut self) -> Result<()> {
-        for table in [Table::Pending, Table::Established] {
-            for key in self.plane.maps().flow_keys(table) {
-                self.plane.maps_mut().remove_flow(table, &key)?;
-            }
-        }
-        self.forget_fragments()?;
-        self.plane.forget_rechecks();
+        plane::forget(&mut self.plane)?;
         self.numbers = Numbers {
             generation: self.plane.generation(),
             ..Numbers::default()
@@ -104,9 +99,7 @@ impl Lab {
         let Ok(mut numbers) = before.next(&config, &self.secret, &self.plane) else {
             return Ok(false);
         };
-        let services = config.services.iter();
-        let ends = services.filter_map(|each| Some((each.name.clone(), fate.ends_after_s()?)));
-        numbers.end_flows(&before, &ends.collect());
+        numbers.end_flows(&before, &plane::ends(&config, fate));
         let image = Image::build(&config, &numbers, &self.secret)?;
         self.plane.commit(&image, SEED)?;
         for (number, row) in &image.backends {
@@ -125,16 +118,8 @@ impl Lab {
         }
         self.numbers = numbers;
         // As the model does.
-        self.forget_fragments()?;
+        plane::forget_fragments(&mut self.plane)?;
         Ok(true)
-    }
-
-    fn forget_fragments(&mut self) -> Result<()> {
-        let maps = self.plane.maps_mut();
-        for (key, _) in maps.fragments() {
-            maps.remove_fragment(&key)?;
-        }
-        Ok(())
     }
 
     /// Runs the program on a frame: its action, and the frame after it.
@@ -156,23 +141,7 @@ impl Lab {
 
     /// Makes all flows and fragments older.
     pub(super) fn age(&mut self, seconds: u32) -> Result<()> {
-        let jiffies = seconds * self.plane.hz();
-        self.plane.advance_rechecks(u64::from(jiffies));
-        for table in [Table::Pending, Table::Established] {
-            for key in self.plane.maps().flow_keys(table) {
-                let found = self.plane.flow(table, &key);
-                let mut entry = found.context("a flow that was listed")?;
-                let (seen, began) = (entry.words[2] as u32, (entry.words[2] >> 32) as u32);
-                let older = |time: u32| u64::from(time.wrapping_sub(jiffies));
-                entry.words[2] = older(seen) | older(began) << 32;
-                self.plane.maps_mut().put_flow(table, &key, &entry)?;
-            }
-        }
-        for (key, mut row) in self.plane.maps().fragments() {
-            row.seen = row.seen.wrapping_sub(jiffies);
-            self.plane.maps_mut().put_fragment(&key, &row)?;
-        }
-        Ok(())
+        plane::age(&mut self.plane, seconds)
     }
 
     /// What a server's number has counted since the server has it.

@@ -6,19 +6,15 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
-    flow::{Hop, Table},
+    flow::Hop,
     hash::HashKey,
     layout::BackendCounters,
     reason::{Reason, Verdict},
 };
-use splitter_user::{
-    dataplane::{DataPlane, Options},
-    model::Limits,
-    plan::Image,
-};
+use splitter_user::{dataplane::DataPlane, plan::Image};
 
 use super::run::{CLIENT_MACS, Executor, Ran};
-use crate::netns::Netns;
+use crate::{netns::Netns, plane};
 
 /// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
 const INGRESS: u32 = 1;
@@ -108,15 +104,7 @@ pub fn network(label: &str) -> Result<Netns> {
 
 /// A data plane of its own with small tables, whose daemon lives for a day.
 pub(crate) fn open() -> Result<DataPlane> {
-    let limits = Limits {
-        flows: 4_096,
-        pending: 4_096,
-        ..Limits::default()
-    };
-    let mut plane = DataPlane::open(&Options {
-        pin_dir: None,
-        limits,
-    })?;
+    let mut plane = plane::in_memory(4_096)?;
     plane.renew_lease(86_400)?;
     plane.set_wire_lengths(true);
     Ok(plane)
@@ -137,11 +125,7 @@ impl Executor for Kernel {
             self.plane = open()?;
             self.generation = 0;
         }
-        for table in [Table::Pending, Table::Established] {
-            for key in self.plane.maps().flow_keys(table) {
-                self.plane.maps_mut().remove_flow(table, &key)?;
-            }
-        }
+        plane::forget(&mut self.plane)?;
         Ok(self.generation)
     }
 
@@ -179,21 +163,7 @@ impl Executor for Kernel {
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {
-        let jiffies = seconds * self.plane.hz();
-        self.plane.advance_rechecks(u64::from(jiffies));
-        for table in [Table::Pending, Table::Established] {
-            for key in self.plane.maps().flow_keys(table) {
-                let mut entry = self
-                    .plane
-                    .flow(table, &key)
-                    .context("a flow that was listed")?;
-                let (seen, began) = (entry.words[2] as u32, (entry.words[2] >> 32) as u32);
-                let older = |time: u32| u64::from(time.wrapping_sub(jiffies));
-                entry.words[2] = older(seen) | older(began) << 32;
-                self.plane.maps_mut().put_flow(table, &key, &entry)?;
-            }
-        }
-        Ok(())
+        plane::age(&mut self.plane, seconds)
     }
 
     fn counters(&self, backend: u32) -> BackendCounters {

@@ -12,12 +12,13 @@ use splitter_tests::{
     daemon::second_handle,
     netns::Netns,
     packet::Frame,
+    plane,
     spec::{kernel::network, run::fixed_secret},
 };
 use splitter_user::{
     config::parse_str,
-    dataplane::{DataPlane, Options},
-    model::{Config, Limits},
+    dataplane::DataPlane,
+    model::Config,
     plan::{Image, Numbers},
     secret::Secret,
 };
@@ -101,17 +102,8 @@ impl Lab {
     pub(crate) fn new(label: &str, flows: u32) -> Self {
         let netns = network(label).expect("a namespace");
         netns.enter();
-        let limits = Limits {
-            flows,
-            pending: flows,
-            ..Limits::default()
-        };
-        let options = Options {
-            pin_dir: None,
-            limits,
-        };
         Self {
-            plane: DataPlane::open(&options).expect("a data plane"),
+            plane: plane::in_memory(flows).expect("a data plane"),
             numbers: Numbers::default(),
             secret: fixed_secret().expect("a secret"),
             netns,
@@ -135,9 +127,7 @@ impl Lab {
 
     /// How often packets ended for a reason.
     pub(crate) fn counted(&self, reason: Reason) -> u64 {
-        let reasons = self.plane.maps().reasons();
-        let of_reason = reasons.iter().filter(|(each, _, _)| *each == reason);
-        of_reason.map(|(_, _, packets)| packets).sum()
+        plane::counted(&self.plane, reason)
     }
 
     /// Carries changes out while [`READERS`] threads run the program on the packets, each on all of

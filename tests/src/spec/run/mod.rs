@@ -31,6 +31,7 @@ use super::{Hops, Row, config_text};
 use crate::{
     cells::Cells,
     packet::{Frame, Macs},
+    plane,
 };
 
 /// The next hop toward clients: the MAC of the interface, then the hop's.
@@ -164,9 +165,7 @@ impl<E: Executor> Stage<'_, E> {
         let executor = &self.executor;
         let running = Cells(|number| executor.counters(number).cells);
         let mut numbers = self.numbers.next(&config, &self.secret, &running)?;
-        let services = config.services.iter();
-        let ends = services.filter_map(|each| Some((each.name.clone(), fate.ends_after_s()?)));
-        numbers.end_flows(&self.numbers, &ends.collect());
+        numbers.end_flows(&self.numbers, &plane::ends(&config, fate));
         let image = Image::build(&config, &numbers, &self.secret)?;
         self.executor.commit(&image, HashKey { k0: 3, k1: 5 })?;
         let ifindex = match self.hops {
