@@ -50,17 +50,24 @@ struct Search {
 }
 
 impl Search {
-    /// Meets every flow that is meant, until `stop` says so.
-    fn each(&self, stop: impl Fn() -> bool, mut each: impl FnMut(&Found)) -> io::Result<()> {
+    /// Meets every flow that is meant, with the table that it stands in, until `stop` says so.
+    fn each(
+        &self,
+        stop: impl Fn() -> bool,
+        mut each: impl FnMut(&FlowTable, &Found) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut met = Vec::new();
         for (table, flows) in &self.tables {
             let mut walk = flows.walk(0, PART);
             while !stop()
                 && walk.next(|key, entry| {
-                    if let Some(found) = self.filter.pick(*table, key, entry, self.now) {
-                        each(&found);
-                    }
+                    met.extend(self.filter.pick(*table, key, entry, self.now));
                 })?
-            {}
+            {
+                for found in met.drain(..) {
+                    each(flows, &found)?;
+                }
+            }
         }
         Ok(())
     }
@@ -134,12 +141,13 @@ pub(super) async fn list(
     let limit = wanted.limit as usize;
     let (flows, more) = beside(move |stop| {
         let (mut found, mut more) = (Vec::new(), 0u64);
-        search.each(stop, |each| {
+        search.each(stop, |_, each| {
             if found.len() < limit {
                 found.push(*each);
             } else {
                 more += 1;
             }
+            Ok(())
         })?;
         found.sort_by_key(|found| {
             let key = &found.key;
@@ -172,9 +180,10 @@ pub(super) async fn count(
     // By number while walking, by name afterwards.
     let (counted, names) = beside(move |stop| {
         let mut counted = HashMap::<(u32, FlowState), u64>::new();
-        search.each(stop, |found| {
+        search.each(stop, |_, found| {
             let key = (found.entry.backend, found.state);
             *counted.entry(key).or_default() += 1;
+            Ok(())
         })?;
         Ok((counted, names))
     })

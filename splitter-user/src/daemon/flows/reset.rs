@@ -3,9 +3,9 @@
 //! Invariant: what is decided of new flows does not change, so that whoever is ended comes back to
 //! the version that it belongs to.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
 
-use super::{PART, Search, beside, prepare};
+use super::{beside, prepare};
 use crate::{
     api::{
         Actor, Refusal,
@@ -13,29 +13,6 @@ use crate::{
     },
     daemon::core::Daemon,
 };
-
-impl Search {
-    /// Ends every flow that is meant, or only counts them: how many, by backend number.
-    fn cut(&self, stop: impl Fn() -> bool, dry_run: bool) -> io::Result<BTreeMap<u32, u64>> {
-        let mut cut = BTreeMap::new();
-        let mut met = Vec::new();
-        for (table, flows) in &self.tables {
-            let mut walk = flows.walk(0, PART);
-            while !stop()
-                && walk.next(|key, entry| {
-                    met.extend(self.filter.pick(*table, key, entry, self.now));
-                })?
-            {
-                for found in met.drain(..) {
-                    if dry_run || flows.cut(&found.key, &found.entry)? {
-                        *cut.entry(found.entry.backend).or_default() += 1;
-                    }
-                }
-            }
-        }
-        Ok(cut)
-    }
-}
 
 /// Ends flows, or says how many that would be.
 pub(in crate::daemon) async fn reset(
@@ -58,7 +35,17 @@ pub(in crate::daemon) async fn reset(
     };
     let _one_at_a_time = daemon.walks.lock().await;
     let (search, names) = prepare(&mut *daemon.core.lock().await, &service, &query)?;
-    let (by_backend, names) = beside(move |stop| Ok((search.cut(stop, dry_run)?, names))).await?;
+    let (by_backend, names) = beside(move |stop| {
+        let mut cut = BTreeMap::<u32, u64>::new();
+        search.each(stop, |flows, found| {
+            if dry_run || flows.cut(&found.key, &found.entry)? {
+                *cut.entry(found.entry.backend).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        Ok((cut, names))
+    })
+    .await?;
     let mut versions = BTreeMap::<String, u64>::new();
     for (backend, flows) in by_backend {
         let owner = names.backends.get(&backend);
