@@ -3,6 +3,7 @@
 
 use super::{
     Aside, Env, Outcome, Parsed,
+    admission::is_admitted,
     flows::{insert, remove, service_row},
     request::key_of,
     send::{self, Decided},
@@ -18,7 +19,7 @@ use crate::{
         law::{self, Unknown},
         recheck::{Answer, Fate, looked_at},
     },
-    layout::{ClientKey, Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
+    layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
     packet::TCP,
     reason::{Reason, Verdict},
 };
@@ -188,32 +189,6 @@ fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
     }
     let page_cells = PAGE_CELLS as u32;
     env.table_cell(table.page + cell / page_cells, cell % page_cells) as u32
-}
-
-/// Whether the limits of the service and of the client, `a` and `b` its address, let a new flow pass. A
-/// function of its own, for its room on the stack.
-#[inline(never)]
-fn is_admitted<E: Env>(env: &E, left: &Left, row: &ServiceRow, a: u64, b: u64) -> bool {
-    let [all, each] = row.limits;
-    let now_ns = env.now_ns();
-    // The client first: one that asks for too much takes nothing from the others.
-    if each.is_set() {
-        let key = ClientKey {
-            client: Address([a, b]).prefix(32, 64),
-            service: left.service as u64,
-        };
-        let Some(due_ns) = each.admit(env.client_due(&key), now_ns) else {
-            return false;
-        };
-        env.set_client_due(&key, due_ns);
-    }
-    if all.is_set() {
-        let Some(due_ns) = all.admit(env.service_due(left.service), now_ns) else {
-            return false;
-        };
-        env.set_service_due(left.service, due_ns);
-    }
-    true
 }
 
 /// Enters a flow that was decided; a function of its own, for its room on the stack. `owner`: backend

@@ -7,6 +7,7 @@
 //! Invariants: a packet that matched a frontend is never passed unmodified; anything that is not
 //! ours is passed untouched; every packet ends in exactly one [`Outcome`].
 
+mod admission;
 mod decision;
 mod directory;
 mod env;

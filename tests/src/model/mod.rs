@@ -13,6 +13,7 @@ mod flow;
 mod flows;
 mod fragments;
 mod icmp;
+mod look;
 mod quoted;
 mod shape;
 mod site;
@@ -33,7 +34,8 @@ use edit::{End, Rewrite};
 use flow::{ACK, RST, SYN};
 use flows::{Begun, Flows, Known, Reply};
 use fragments::Fragments;
-use site::{Fate, Site, Target};
+use look::Looked;
+use site::{Site, Target};
 use wire::{Body, Ports, Seen};
 
 pub use edit::{Leaving, Macs};
@@ -120,14 +122,6 @@ pub struct Count {
     pub syn_retransmits: u64,
     pub icmp_errors: u64,
     pub cut: u64,
-}
-
-/// What a look at a client's packet's flow comes to.
-enum Looked {
-    /// It goes on, or there is none.
-    GoesOn(Option<Known>),
-    /// It was ended.
-    Ended,
 }
 
 #[derive(Default)]
@@ -303,47 +297,6 @@ impl Model {
         };
         let way = (self.ways.to_server)(address);
         self.forward(frame, seen, to, way, reason, Some(server))
-    }
-
-    /// DESIGN, "Fate of open flows": a flow that is older than what its service says of open flows
-    /// goes once more through the decision. A RST goes on as on any flow: it is never answered.
-    fn look(&mut self, key: &flows::Key, ports: &Ports, known: Option<Known>) -> Looked {
-        let (client, vip, dialled) = *key;
-        let now_s = self.flows.now_s;
-        let Some(known) = known else {
-            return Looked::GoesOn(None);
-        };
-        let goes_on = Looked::GoesOn(Some(known));
-        let is_tcp = self.site.vip(vip).is_some_and(|vip| vip.socket.2 == TCP);
-        let is_reset = ports.flags & RST != 0;
-        if is_tcp && (is_reset || !matches!(known, Known::Established(_))) {
-            return goes_on;
-        }
-        let Some(flow) = self.flows.looked_at(key, &known) else {
-            return goes_on;
-        };
-        if flow.is_cut {
-            return Looked::Ended;
-        }
-        if !self.site.must_look(vip, flow.commit) {
-            return goes_on;
-        }
-        let (server, commit) = (flow.server, flow.commit);
-        match self
-            .site
-            .look(vip, (&client, dialled), server, commit, now_s)
-        {
-            Fate::Same => {
-                flow.commit = self.site.commit;
-                goes_on
-            }
-            Fate::Later => goes_on,
-            Fate::Ends => {
-                flow.is_cut = true;
-                self.counts.of(server).cut += 1;
-                Looked::Ended
-            }
-        }
     }
 
     /// A packet from a backend's socket.
