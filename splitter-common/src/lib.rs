@@ -23,6 +23,7 @@ pub mod edit;
 pub mod engine;
 pub mod flow;
 pub mod hash;
+pub mod histogram;
 pub mod layout;
 pub mod maglev;
 pub mod packet;
