@@ -9,6 +9,7 @@ pub mod dataplane;
 pub mod health;
 pub mod model;
 pub mod net;
+pub mod observe;
 pub mod plan;
 pub mod secret;
 pub mod state;

@@ -15,6 +15,7 @@ pub mod model;
 pub mod netns;
 pub mod packet;
 pub mod plane;
+pub mod prometheus;
 pub mod server;
 pub mod spec;
 pub mod supervise;

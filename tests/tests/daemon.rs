@@ -28,6 +28,8 @@ mod interfaces;
 mod lease;
 #[path = "daemon/limits.rs"]
 mod limits;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -21,6 +21,10 @@ pub(crate) struct Machine {
     pub(crate) llvm_dev: Vec<u32>,
     /// Tests read maps with bpftool.
     pub(crate) bpftool: bool,
+    /// Tests have their metrics scraped by it.
+    pub(crate) prometheus: bool,
+    /// It checks metrics and rules; it comes with Prometheus.
+    pub(crate) promtool: bool,
     /// The bench compares with nftables.
     pub(crate) nft: bool,
     /// Tests may lay networks with `ip`.
@@ -80,6 +84,8 @@ impl Machine {
             linker: probe_linker(),
             llvm_dev: llvm_dev_in(Path::new("/usr/lib")),
             bpftool: paths::has_program("bpftool"),
+            prometheus: paths::has_program("prometheus"),
+            promtool: paths::has_program("promtool"),
             nft: paths::has_program("nft"),
             ip: paths::has_program("ip"),
         }

@@ -88,7 +88,12 @@ pub(crate) fn lacks(road: Road, scope: Scope, machine: &Machine) -> Vec<Lack> {
         Scope::Build => ("the build calls", Vec::new()),
         Scope::Tests => (
             "the tests call",
-            vec![("bpftool", "bpftool", machine.bpftool), ip],
+            vec![
+                ("bpftool", "bpftool", machine.bpftool),
+                ip,
+                ("prometheus", "prometheus", machine.prometheus),
+                ("promtool", "prometheus", machine.promtool),
+            ],
         ),
         Scope::Bench => (
             "the bench calls",

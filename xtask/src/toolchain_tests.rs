@@ -28,6 +28,8 @@ fn debian() -> Machine {
         linker: linker("0.13.0", Some(22)),
         llvm_dev: vec![22],
         bpftool: true,
+        prometheus: true,
+        promtool: true,
         nft: true,
         ip: true,
     }
@@ -42,6 +44,8 @@ fn bare(os: Os) -> Machine {
         linker: None,
         llvm_dev: Vec::new(),
         bpftool: false,
+        prometheus: false,
+        promtool: false,
         nft: false,
         ip: false,
     }
@@ -205,7 +209,7 @@ fn a_bare_debian_is_mended_by_apt() {
     let machine = bare(Os::Debian);
     assert_eq!(choose(&machine), Road::System);
     let lacks = lacks(Road::System, Scope::Tests, &machine);
-    assert_eq!(lacks.len(), 4);
+    assert_eq!(lacks.len(), 6);
     assert!(
         lacks.iter().all(|lack| lack.remedy != Remedy::ByHand),
         "{lacks:?}"
@@ -216,6 +220,9 @@ fn a_bare_debian_is_mended_by_apt() {
     );
     assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["bpftool".into()]));
     assert_eq!(lacks[3].remedy, Remedy::Apt(vec!["iproute2".into()]));
+    for lack in &lacks[4..] {
+        assert_eq!(lack.remedy, Remedy::Apt(vec!["prometheus".into()]));
+    }
     let lacks = super::lacks(Road::System, Scope::Bench, &machine);
     assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["nftables".into()]));
 }

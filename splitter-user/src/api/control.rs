@@ -90,6 +90,9 @@ pub trait Control: Send + Sync + 'static {
         actor: Actor,
     ) -> impl Future<Output = Result<Vec<Supervision>, Refusal>> + Send;
 
+    /// Everything that is counted, for Prometheus: OpenMetrics, or the older text format.
+    fn metrics(&self, open_metrics: bool) -> impl Future<Output = Result<String, Refusal>> + Send;
+
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.
     fn explain(

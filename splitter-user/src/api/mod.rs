@@ -5,6 +5,7 @@
 
 pub mod client;
 mod control;
+pub mod metrics;
 pub mod server;
 mod socket;
 pub mod types;

@@ -1,6 +1,6 @@
 //! Owns the routes of the API and the JSON form of every answer.
 //!
-//! Invariant: every answer is JSON, refusals and unknown paths too; who asks is told by the kernel
+//! Invariant: every answer but that of [`metrics`] is JSON, refusals and unknown paths too; who asks is told by the kernel
 //! (SO_PEERCRED) and never by the request. Bodies are at most [`BODY_MAX`] bytes.
 
 use std::io;
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
+use super::metrics;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
     FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
@@ -64,6 +65,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
         .route("/v1/services/{name}/flows/reset", post(reset_flows::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
+        .route("/metrics", get(metrics::answer::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
             let error = ApiError {
@@ -92,7 +94,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 }
 
 /// A refusal on its way out.
-struct Answer(Refusal);
+pub(super) struct Answer(Refusal);
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {

@@ -15,6 +15,7 @@ use super::types::{
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
+use crate::observe::metrics;
 
 struct Straw;
 
@@ -169,9 +170,15 @@ impl Control for Straw {
             generation: 7,
             services: Vec::new(),
             interfaces: Vec::new(),
+            metrics: Vec::new(),
             kept: Vec::new(),
             dropped: Vec::new(),
         })
+    }
+
+    async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
+        let text = metrics::text(metrics::Export::default(), open_metrics);
+        text.map_err(Refusal::internal)
     }
 
     async fn explain(

@@ -13,15 +13,21 @@ pub(super) fn reload(reload: &Reload) -> String {
             reload.config_path, reload.generation
         )
     };
-    if reload.services.is_empty() && reload.interfaces.is_empty() {
+    let of_host = [
+        ("interfaces", &reload.interfaces),
+        ("metrics", &reload.metrics),
+    ];
+    if reload.services.is_empty() && of_host.iter().all(|(_, differ)| differ.is_empty()) {
         out += "  the file asks for nothing else than what is in force\n";
     }
     for change in &reload.services {
         out += &service(change, reload.dry_run);
     }
-    if !reload.interfaces.is_empty() {
-        out += "interfaces\n";
-        out += &reload.interfaces.iter().map(line).collect::<String>();
+    for (what, differ) in of_host {
+        if !differ.is_empty() {
+            out += &format!("{what}\n");
+            out += &differ.iter().map(line).collect::<String>();
+        }
     }
     for sentence in reload.dropped.iter().chain(&reload.kept) {
         out += &format!("  ! {sentence}\n");
@@ -110,6 +116,7 @@ mod tests {
             generation: 7,
             services: vec![shop, gone],
             interfaces: vec![difference("eth1", None, Some("auto"))],
+            metrics: vec![difference("listen", None, Some("127.0.0.1:9405"))],
             kept: vec!["kept".to_owned()],
             dropped: vec!["dropped".to_owned()],
         };
@@ -124,13 +131,16 @@ mod tests {
              20% of all clients would move from stable to canary\n\
              service old goes, and its flows with it\n\
              interfaces\n  \
-             + eth1: auto\n  \
+             + eth1: auto\n\
+             metrics\n  \
+             + listen: 127.0.0.1:9405\n  \
              ! dropped\n  \
              ! kept\n"
         );
         answer.dry_run = false;
         answer.services.clear();
         answer.interfaces.clear();
+        answer.metrics.clear();
         assert!(
             reload(&answer).starts_with(
                 "/etc/s.toml: in force, generation 7\n  the file asks for nothing else"

@@ -3,7 +3,7 @@
 //! Invariant: the `_at` lists run parallel to the model's lists, index by index.
 
 use super::error::Place;
-use crate::model::{Interface, Limits, Service};
+use crate::model::{Interface, Limits, Metrics, Service};
 
 /// All files together.
 #[derive(Default)]
@@ -12,6 +12,7 @@ pub(super) struct Draft {
     /// Whether some interface stands in the file but could not be read.
     pub(super) interfaces_missed: bool,
     pub(super) limits: Option<(Limits, Place)>,
+    pub(super) metrics: Option<(Metrics, Place)>,
     pub(super) services: Vec<ServiceDraft>,
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod flows;
 mod health;
+mod metrics;
 mod nearest;
 mod parse;
 mod passive;
@@ -64,6 +65,10 @@ fn read(sources: &[Source], mut errors: Vec<ConfigError>) -> Result<Config, Conf
                 .map(|(interface, _)| interface)
                 .collect(),
             limits: draft.limits.map(|(limits, _)| limits).unwrap_or_default(),
+            metrics: draft
+                .metrics
+                .map(|(metrics, _)| metrics)
+                .unwrap_or_default(),
             services: draft
                 .services
                 .into_iter()

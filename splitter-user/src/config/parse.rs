@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
+use super::metrics::metrics;
 use super::reader::{Reader, Section, Source};
 use super::service::service;
 use crate::model::{Interface, Limits, NAME_MAX, XdpChoice, is_name};
@@ -41,7 +42,7 @@ pub(super) fn file(source: &Source, draft: &mut Draft) -> Parsed {
 }
 
 fn read(root: &Section<'_, '_, '_>, draft: &mut Draft) {
-    root.only(&["interface", "limits", "service"]);
+    root.only(&["interface", "limits", "metrics", "service"]);
     for node in root
         .items("interface", "written [[interface]]")
         .unwrap_or_default()
@@ -60,6 +61,12 @@ fn read(root: &Section<'_, '_, '_>, draft: &mut Draft) {
         let section = root.table("limits", node, node.span(), "limits: ".to_owned());
         if let Some(section) = section {
             limits(&section, draft);
+        }
+    }
+    if let Some(node) = root.get("metrics") {
+        let section = root.table("metrics", node, node.span(), "metrics: ".to_owned());
+        if let Some(section) = section {
+            metrics(&section, draft);
         }
     }
     for (name, section) in root.named("service", "service") {

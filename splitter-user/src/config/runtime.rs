@@ -46,6 +46,7 @@ pub fn check_again(config: &Config) -> Result<(), ConfigErrors> {
             .collect(),
         interfaces_missed: false,
         limits: Some((config.limits, here.clone())),
+        metrics: Some((config.metrics, here.clone())),
         services: config
             .services
             .iter()

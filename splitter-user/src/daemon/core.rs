@@ -9,7 +9,7 @@ use std::{
 };
 
 use splitter_common::layout::Counter;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::{answers::Answers, fate::Fate, flows::estimate::Estimates, refusal};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     health::Book,
     model::{Config, Service},
     net::{Net, hops::HopState},
+    observe::metrics::Export,
     plan::{Image, Numbers},
     secret::Secret,
     state::{Since, State, StateDir},
@@ -32,6 +33,8 @@ pub struct Daemon {
     /// Held by whoever walks the flow tables.
     pub(super) walks: Mutex<()>,
     pub(super) net: Net,
+    /// The last sample, for whoever asks for metrics.
+    pub(super) export: watch::Sender<Export>,
 }
 
 /// Everything behind the lock.
@@ -72,6 +75,8 @@ pub(super) struct Core {
     pub(super) estimates: Estimates,
     /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
+    /// Why nobody is listened to who asks for metrics, while that is so.
+    pub(super) no_metrics: Option<String>,
     /// When the daemon began.
     pub(super) began: Instant,
 }

@@ -52,6 +52,17 @@ pub(super) fn interfaces(before: &Config, after: &Config) -> Vec<Difference> {
     differences(items(before), items(after))
 }
 
+/// What differs for whoever asks for metrics.
+pub(super) fn metrics(before: &Config, after: &Config) -> Vec<Difference> {
+    let items = |config: &Config| {
+        let listen = config.metrics.listen.iter();
+        listen
+            .map(|at| ("listen".to_owned(), at.to_string()))
+            .collect()
+    };
+    differences(items(before), items(after))
+}
+
 /// What was set at run time and stays over the file.
 pub(super) fn overlays(state: &State, file: &Config) -> Vec<String> {
     let mut kept = Vec::new();

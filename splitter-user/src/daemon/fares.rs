@@ -108,7 +108,7 @@ fn told(overlay: &state::BackendOverlay) -> BackendOverlay {
 }
 
 /// Whether a backend is in its table, by the newest commit.
-fn serves(core: &Core, service: &Service, version: &Version, backend: &Backend) -> bool {
+pub(super) fn serves(core: &Core, service: &Service, version: &Version, backend: &Backend) -> bool {
     let applied = core.state.numbers.services.get(&service.name);
     let applied = applied.and_then(|given| given.applied.version(&version.name));
     applied.is_some_and(|applied| {

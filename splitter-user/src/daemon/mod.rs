@@ -9,6 +9,7 @@ mod backends;
 mod core;
 mod difference;
 mod explain;
+mod exporting;
 mod fares;
 mod fate;
 mod flows;
@@ -20,6 +21,7 @@ mod interfaces;
 mod lease;
 mod parts;
 mod reload;
+mod sampling;
 mod serving;
 mod shown;
 mod start;
@@ -34,7 +36,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, Notify},
+    sync::{Mutex, Notify, watch},
 };
 
 pub use self::core::Daemon;
@@ -44,6 +46,7 @@ use crate::{
     dataplane::{self, DataPlaneError},
     model::{ServeOptions, Vip},
     net::Net,
+    observe::metrics::{self, Export},
     plan::PlanError,
 };
 
@@ -92,6 +95,11 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     loops.spawn(
         "the flows' estimate",
         flows::estimate::keep(Arc::clone(&daemon)),
+    );
+    loops.spawn("the samples' loop", sampling::keep(Arc::clone(&daemon)));
+    loops.spawn(
+        "the listener for metrics",
+        exporting::keep(Arc::clone(&daemon)),
     );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
@@ -197,6 +205,7 @@ impl Daemon {
             new_backends: Notify::new(),
             walks: Mutex::new(()),
             net,
+            export: watch::Sender::new(Export::default()),
         }
     }
 }
@@ -282,6 +291,13 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<Vec<types::Supervision>, Refusal> {
         lease::supervise(&mut *self.core.lock().await, &wanted, &actor)
+    }
+
+    async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
+        let export = self.export.borrow().clone();
+        let text = tokio::task::spawn_blocking(move || metrics::text(export, open_metrics));
+        let text = text.await.map_err(Refusal::internal)?;
+        text.map_err(Refusal::internal)
     }
 
     async fn explain(

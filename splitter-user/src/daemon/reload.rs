@@ -85,6 +85,7 @@ async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, 
         generation: u64::from(core.state.numbers.generation),
         services: difference::services(&core.config, &config),
         interfaces: difference::interfaces(&core.config, &config),
+        metrics: difference::metrics(&core.config, &config),
         kept: difference::overlays(&state, &file),
         dropped,
     };
@@ -205,6 +206,9 @@ fn in_brief(report: &Reload) -> String {
     }
     if !report.interfaces.is_empty() {
         parts.push("interfaces changed".to_owned());
+    }
+    if !report.metrics.is_empty() {
+        parts.push("[metrics] changed".to_owned());
     }
     if parts.is_empty() {
         parts.push("nothing changed".to_owned());

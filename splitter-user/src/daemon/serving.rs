@@ -42,6 +42,7 @@ impl Core {
             services,
             interfaces: config.interfaces.clone(),
             limits: config.limits,
+            metrics: config.metrics,
         }
     }
 
@@ -83,6 +84,7 @@ impl Core {
         Config {
             interfaces: self.config.interfaces.clone(),
             limits: self.config.limits,
+            metrics: self.config.metrics,
             services: self.config.services.iter().map(service).collect(),
         }
     }

@@ -61,6 +61,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         answers: Default::default(),
         estimates: Default::default(),
         warnings: Vec::new(),
+        no_metrics: None,
         began: Instant::now(),
     };
     let mut undo = Vec::new();

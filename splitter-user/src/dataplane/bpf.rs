@@ -230,6 +230,46 @@ impl<K: Pod, V: Pod> Typed<K, V> {
     }
 }
 
+/// Elements of an array map from `first` on, as many as `keys` has room for, and how many came.
+/// `values` takes what a look-up of each writes: of a per-CPU array a value of every possible CPU,
+/// each filled up to words. The position is the key before: `generic_map_lookup_batch` in
+/// kernel/bpf/syscall.c, for per-CPU arrays since 5.13.
+pub(super) fn array_batch(
+    map: &OwnedFd,
+    first: u32,
+    keys: &mut [u32],
+    values: &mut [u64],
+    words_each: usize,
+) -> io::Result<usize> {
+    let (before, mut behind) = (first.wrapping_sub(1), 0u32);
+    let room = keys.len().min(values.len() / words_each.max(1));
+    let mut batch = Batch {
+        in_batch: if first == 0 {
+            0
+        } else {
+            (&raw const before) as u64
+        },
+        out_batch: (&raw mut behind) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: room as u32,
+        map_fd: map.as_raw_fd() as u32,
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads and writes four bytes of position, and writes at most `count` keys of
+    // four bytes and as many values; the caller says how many words each takes, and there is room
+    // for all of them. It writes their number into `batch`.
+    #[allow(unsafe_code, reason = "bpf(2); see the module")]
+    let told = unsafe { command_mut(BPF_MAP_LOOKUP_BATCH, &mut batch) };
+    match told {
+        Ok(_) => Ok(batch.count as usize),
+        // The array ends here.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(batch.count as usize),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether there is what was asked for.
 fn found(told: io::Result<libc::c_long>) -> io::Result<bool> {
     match told {

@@ -1,5 +1,7 @@
 //! Owns the maps by name and type.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf,
     maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues, ProgramArray, lpm_trie::LpmTrie},
@@ -16,7 +18,13 @@ use splitter_common::{
     reason::{self, Reason, Verdict},
 };
 
-use super::{DataPlaneError, mapped::Mapped, pod::Raw, walk::FlowTable};
+use super::{
+    DataPlaneError,
+    mapped::Mapped,
+    pod::Raw,
+    totals::{Sums, Totals},
+    walk::FlowTable,
+};
 
 /// Prefixes of all lists; a value says no more than that the key is there.
 pub(super) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
@@ -60,6 +68,7 @@ pub struct Maps {
     reasons: PerCpuArray<MapData, u64>,
     table_events: PerCpuArray<MapData, u64>,
     emptied: PerCpuArray<MapData, u64>,
+    totals: Arc<Totals>,
 }
 
 /// The names, as the object has them.
@@ -96,6 +105,10 @@ impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
         let (pending, pending_table) = flows(ebpf, "PENDING")?;
         let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
+        let (counters, counters_sums) = counted(ebpf, "COUNTERS")?;
+        let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
+        let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
+        let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,
             directory: mapped(ebpf, "DIRECTORY")?,
@@ -116,10 +129,16 @@ impl Maps {
             established,
             pending_table,
             established_table,
-            counters: typed(ebpf, "COUNTERS")?,
-            reasons: typed(ebpf, "REASONS")?,
-            table_events: typed(ebpf, "TABLE_EVENTS")?,
-            emptied: typed(ebpf, "EMPTIED")?,
+            counters,
+            reasons,
+            table_events,
+            emptied,
+            totals: Arc::new(Totals {
+                counters: counters_sums,
+                reasons: reasons_sums,
+                table_events: table_events_sums,
+                emptied: emptied_sums,
+            }),
         })
     }
 
@@ -217,6 +236,11 @@ impl Maps {
             }
         }
         sum
+    }
+
+    /// All that is counted, for whoever reads it without a lock.
+    pub fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.totals)
     }
 
     /// What has happened to the flow tables, summed over CPUs.
@@ -330,6 +354,23 @@ fn flows(ebpf: &mut Ebpf, name: &'static str) -> Result<(Flows, FlowTable), Data
     let table = FlowTable::of(data).map_err(|why| DataPlaneError::Map { map: name, why })?;
     let flows = Flows::try_from(map).map_err(|error| named_error(name, &error))?;
     Ok((flows, table))
+}
+
+/// An array that the program counts in, by element and for sweeps.
+fn counted<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<(M, Sums), DataPlaneError>
+where
+    M: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    let map = take(ebpf, name)?;
+    let Map::PerCpuArray(data) = &map else {
+        return Err(DataPlaneError::Map {
+            map: name,
+            why: "not an array of each CPU".to_owned(),
+        });
+    };
+    let sums = Sums::of(name, data)?;
+    let typed = M::try_from(map).map_err(|error| named_error(name, &error))?;
+    Ok((typed, sums))
 }
 
 fn typed<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DataPlaneError>

@@ -20,6 +20,7 @@ mod predecessor;
 mod prefixes;
 mod rechecks;
 mod tables;
+mod totals;
 mod walk;
 
 use std::{
@@ -41,6 +42,7 @@ pub use load::{Options, check_host};
 pub use maps::Maps;
 pub use pins::{DetachReport, detach};
 pub use predecessor::OtherLayout;
+pub use totals::{Ranges, Totals};
 pub use walk::{FlowTable, Walk};
 
 /// Why the kernel did not do what was asked.

@@ -9,6 +9,7 @@ mod choices;
 mod flows;
 mod health;
 mod limits;
+mod metrics;
 mod options;
 mod vip;
 
@@ -29,6 +30,7 @@ pub use health::{
     AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
 };
 pub use limits::{Limit, Limits, Need, needs};
+pub use metrics::Metrics;
 pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
@@ -42,6 +44,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Sizes of the kernel tables.
     pub limits: Limits,
+    /// Who may ask for metrics.
+    pub metrics: Metrics,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }

@@ -26,6 +26,9 @@ pub struct Reload {
     pub services: Vec<ServiceChange>,
     /// The interfaces that change, with their XDP mode.
     pub interfaces: Vec<Difference>,
+    /// What changes for whoever asks for metrics.
+    #[serde(default)]
+    pub metrics: Vec<Difference>,
     /// What was set at run time and stays over the file, as sentences.
     pub kept: Vec<String>,
     /// What was set at run time and gives way to the file, as sentences.

@@ -15,6 +15,7 @@ use crate::api::types::{
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::model::Vip;
+use crate::observe::metrics;
 
 pub(super) use self::status::distinct_counters;
 pub(in crate::cli) use self::status::status;
@@ -247,6 +248,7 @@ impl Control for Fixed {
                 }],
             }],
             interfaces: vec![difference("eth2", None, Some("auto"))],
+            metrics: Vec::new(),
             kept: Vec::new(),
             dropped: vec![
                 "service shop: the weight 5% of canary set at run time is dropped".into(),
@@ -264,6 +266,11 @@ impl Control for Fixed {
             without_daemon: "new flows go to stable".into(),
             ..Supervision::default()
         }])
+    }
+
+    async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
+        let text = metrics::text(metrics::Export::default(), open_metrics);
+        text.map_err(Refusal::internal)
     }
 
     async fn explain(

@@ -1,0 +1,177 @@
+//! Owns the reading of all totals at one moment.
+//!
+//! Invariant: a version's totals never fall as long as it is the same version: its backends' cells
+//! only grow, what a removed backend has counted stays with the version, and a reading in the middle
+//! of a change is held at what was read before.
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use splitter_common::{
+    capacity::MAX_VERSIONS,
+    layout::BackendCounters,
+    reason::{Reason, Verdict},
+};
+
+use super::{Figures, Roster, roster::VersionEntry};
+use crate::dataplane::Totals;
+
+/// All totals at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Whose they are.
+    pub roster: Arc<Roster>,
+    /// By service and version, in the order of the roster.
+    pub services: Vec<Vec<VersionSample>>,
+    /// Packets by reason and verdict.
+    pub reasons: Vec<(Reason, Verdict, u64)>,
+    /// By `layout::TableEvent`.
+    pub table_events: [u64; 4],
+}
+
+/// The totals of one version.
+#[derive(Clone, Debug)]
+pub struct VersionSample {
+    /// Those of all its backends that are or were.
+    pub figures: Figures,
+    /// Those of each backend, in the order of the roster.
+    pub backends: Vec<Figures>,
+}
+
+/// Who reads, and what was read last.
+pub struct Sampler {
+    totals: Arc<Totals>,
+    last: HashMap<(u32, u32, u16, u8), Figures>,
+}
+
+impl Sampler {
+    /// A reader of these.
+    pub fn new(totals: Arc<Totals>) -> Self {
+        Self {
+            totals,
+            last: HashMap::new(),
+        }
+    }
+
+    /// Reads everything that is on the roster.
+    pub fn sample(&mut self, roster: Arc<Roster>) -> io::Result<Sample> {
+        let cells = self.totals.backends(&roster.backend_numbers())?;
+        let cells: HashMap<u32, BackendCounters> = cells.into_iter().collect();
+        let emptied = self.totals.emptied(roster.service_numbers())?;
+        let (reasons, table_events) = (self.totals.reasons()?, self.totals.table_events()?);
+        let services = measured(&roster, &cells, &emptied, &mut self.last);
+        Ok(Sample {
+            roster,
+            services,
+            reasons,
+            table_events,
+        })
+    }
+}
+
+/// The totals of everybody from what the kernel's cells hold; what `last` has of them is raised.
+fn measured(
+    roster: &Roster,
+    cells: &HashMap<u32, BackendCounters>,
+    emptied: &[[u64; MAX_VERSIONS]],
+    last: &mut HashMap<(u32, u32, u16, u8), Figures>,
+) -> Vec<Vec<VersionSample>> {
+    let mut next = HashMap::new();
+    let mut services = Vec::with_capacity(roster.services.len());
+    for service in &roster.services {
+        let met = emptied.get(usize::from(service.number));
+        let mut versions = Vec::with_capacity(service.versions.len());
+        for version in &service.versions {
+            let met = met.and_then(|met| met.get(usize::from(version.index)));
+            let mut sample = of_version(version, cells, met.copied().unwrap_or(0));
+            let key = (
+                version.born.0,
+                version.born.1,
+                service.number,
+                version.index,
+            );
+            if let Some(last) = last.remove(&key) {
+                sample.figures = sample.figures.at_least(&last);
+            }
+            next.insert(key, sample.figures.clone());
+            versions.push(sample);
+        }
+        services.push(versions);
+    }
+    *last = next;
+    services
+}
+
+fn of_version(
+    version: &VersionEntry,
+    cells: &HashMap<u32, BackendCounters>,
+    met_empty: u64,
+) -> VersionSample {
+    let mut figures = Figures::of_counters(&version.retired).with_met_empty(met_empty);
+    let mut backends = Vec::with_capacity(version.backends.len());
+    for backend in &version.backends {
+        let counted = cells.get(&backend.number).copied().unwrap_or_default();
+        let own = Figures::of_counters(&counted.cells).since(&Figures::of_counters(&backend.base));
+        figures = figures.plus(&own);
+        backends.push(own);
+    }
+    VersionSample { figures, backends }
+}
+
+#[cfg(test)]
+mod tests {
+    use splitter_common::layout::Counter;
+
+    use super::*;
+    use crate::observe::roster::tests::roster;
+
+    fn cells(of: &[(u32, u64)]) -> HashMap<u32, BackendCounters> {
+        let counted = |flows: u64| {
+            let mut counters = BackendCounters::default();
+            counters.cells[Counter::NewFlows as usize] = flows;
+            counters
+        };
+        of.iter()
+            .map(|(number, flows)| (*number, counted(*flows)))
+            .collect()
+    }
+
+    fn flows(services: &[Vec<VersionSample>]) -> (u64, Vec<u64>) {
+        let of = |figures: &Figures| figures.counter(Counter::NewFlows);
+        let version = &services[0][0];
+        (
+            of(&version.figures),
+            version.backends.iter().map(of).collect(),
+        )
+    }
+
+    #[test]
+    fn a_version_counts_for_its_backends_and_for_those_that_are_gone() {
+        let mut roster = roster(&[(1, 100), (2, 0)]);
+        let mut last = HashMap::new();
+        let read = |roster: &Roster, cells_of: &[(u32, u64)], last: &mut _| {
+            flows(&measured(roster, &cells(cells_of), &[], last))
+        };
+        let told = read(&roster, &[(1, 130), (2, 5), (9, 77)], &mut last);
+        assert_eq!(told, (35, vec![30, 5]), "from the base on, and no others'");
+        // The first backend goes: what it had counted a moment before stays with the version.
+        let version = &mut roster.services[0].versions[0];
+        version.backends.remove(0);
+        version.retired[Counter::NewFlows as usize] = 28;
+        let told = read(&roster, &[(1, 131), (2, 6)], &mut last);
+        assert_eq!(told, (35, vec![6]), "never less than before");
+        assert_eq!(read(&roster, &[(2, 9)], &mut last), (37, vec![9]));
+        // Another version of the same name begins at 0.
+        roster.services[0].versions[0].born = (1, 5);
+        roster.services[0].versions[0].retired = vec![0; 16];
+        assert_eq!(read(&roster, &[(2, 9)], &mut last), (9, vec![9]));
+    }
+
+    #[test]
+    fn flows_that_met_no_backend_are_told_by_the_number_of_the_service() {
+        let roster = roster(&[(1, 0)]);
+        let mut emptied = vec![[0; MAX_VERSIONS]; 4];
+        emptied[3][1] = 12;
+        let told = measured(&roster, &cells(&[]), &emptied, &mut HashMap::new());
+        assert_eq!(told[0][0].figures.met_empty(), 12);
+    }
+}
