@@ -20,6 +20,8 @@ mod flows;
 mod forwarding;
 #[path = "daemon/health.rs"]
 mod health;
+#[path = "daemon/history.rs"]
+mod history;
 #[path = "daemon/hosts.rs"]
 mod hosts;
 #[path = "daemon/interfaces.rs"]

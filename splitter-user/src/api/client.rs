@@ -20,8 +20,8 @@ use tokio::net::UnixStream;
 use super::control::Refusal;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
-    Supervise, Supervision, WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -29,7 +29,8 @@ use crate::model::Vip;
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reload may take: a new configuration may be all new tables.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a walk of the flow tables may take, with those that wait before it.
+/// How long a walk of the flow tables may take, with those that wait before it, and a look into
+/// history.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer, or not the one hoped for.
@@ -177,6 +178,38 @@ impl Client {
         wanted: &FlowQuery,
     ) -> Result<FlowCount, ClientError> {
         let path = flows_path(service, "/count", wanted);
+        self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
+            .await
+    }
+
+    /// What came over time.
+    pub async fn history(
+        &self,
+        service: &str,
+        wanted: &HistoryQuery,
+    ) -> Result<History, ClientError> {
+        let HistoryQuery {
+            since,
+            until,
+            version,
+            step,
+        } = wanted;
+        let keys = [
+            ("since", since),
+            ("until", until),
+            ("version", version),
+            ("step", step),
+        ];
+        let given = keys.iter().filter_map(|(key, value)| {
+            let value = value.as_ref()?;
+            Some(format!("{key}={}", escape(value)))
+        });
+        let given: Vec<String> = given.collect();
+        let path = format!(
+            "/v1/services/{}/history?{}",
+            escape(service),
+            given.join("&")
+        );
         self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
             .await
     }

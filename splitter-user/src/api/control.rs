@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
-    Supervise, Supervision, WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -89,6 +89,13 @@ pub trait Control: Send + Sync + 'static {
         wanted: Supervise,
         actor: Actor,
     ) -> impl Future<Output = Result<Vec<Supervision>, Refusal>> + Send;
+
+    /// What came over time, of one service.
+    fn history(
+        &self,
+        service: String,
+        query: HistoryQuery,
+    ) -> impl Future<Output = Result<History, Refusal>> + Send;
 
     /// Everything that is counted, for Prometheus: OpenMetrics, or the older text format.
     fn metrics(&self, open_metrics: bool) -> impl Future<Output = Result<String, Refusal>> + Send;

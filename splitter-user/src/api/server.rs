@@ -24,8 +24,8 @@ use super::control::{Actor, Control, Refusal};
 use super::metrics;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status,
-    Supervise, Supervision, WeightChange, WeightSet, Weights,
+    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
+    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -65,6 +65,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
         .route("/v1/services/{name}/flows/reset", post(reset_flows::<C>))
         .route("/v1/services/{name}/explain", get(explain::<C>))
+        .route("/v1/services/{name}/history", get(history::<C>))
         .route("/metrics", get(metrics::answer::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -264,6 +265,19 @@ fn about_flows(
         )
     })?;
     Ok((name, query))
+}
+
+async fn history<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<History>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let Query(query) = query.map_err(|error| {
+        Refusal::invalid(error.body_text())
+            .with_hint("ask with ?since=10m, until=5m, version=NAME and step=1s, each if wanted")
+    })?;
+    Ok(Json(control.history(name, query).await?))
 }
 
 /// What can stand behind the `?` of `explain`.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::types::{
     BackendChange, BackendLine, BackendSet, BackendVerb, Explanation, FlowCount, FlowLine,
-    FlowList, FlowQuery, FlowsReset, FlowsToReset, Reload, ReloadRequest, ServiceShown,
-    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
-    Weights,
+    FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange,
+    WeightSet, Weights,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
 use crate::model::Vip;
@@ -176,6 +176,19 @@ impl Control for Straw {
         })
     }
 
+    async fn history(&self, service: String, query: HistoryQuery) -> Result<History, Refusal> {
+        if service != "a/b" {
+            return Err(Refusal::not_found(format!("no service \"{service}\"")));
+        }
+        Ok(History {
+            service: query.version.unwrap_or_default(),
+            step_s: 60,
+            from: query.since.unwrap_or_default(),
+            until: query.until.unwrap_or_default(),
+            versions: Vec::new(),
+        })
+    }
+
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
         let text = metrics::text(metrics::Export::default(), open_metrics);
         text.map_err(Refusal::internal)
@@ -285,6 +298,17 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     assert_eq!((ended.versions["canary"], ended.dry_run), (3, true));
     let counted = client.count_flows("shop", &wanted).await.expect("counted");
     assert_eq!((counted.service.as_str(), counted.flows), ("shop", 3));
+    let wanted = HistoryQuery {
+        since: Some("2026-01-02T03:04:05Z".into()),
+        version: Some("v 1".into()),
+        ..HistoryQuery::default()
+    };
+    let history = client.history("a/b", &wanted).await.expect("told");
+    assert_eq!(
+        (Some(history.from), Some(history.service)),
+        (wanted.since, wanted.version)
+    );
+    assert_eq!(history.until, "");
     let vip = "[2001:db8::1]:443/udp".parse().expect("a VIP");
     let address = "2001:db8::9".parse().expect("an address");
     let why = client

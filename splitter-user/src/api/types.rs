@@ -10,6 +10,7 @@ mod explain;
 mod flow_rules;
 mod flows;
 mod health;
+mod history;
 mod lease;
 mod reload;
 mod service;
@@ -30,6 +31,7 @@ pub use flows::{
     TableFill, VersionFlows,
 };
 pub use health::{CheckSettings, HealthSettings, HttpSettings, PassiveSettings};
+pub use history::{History, HistoryCell, HistoryQuery, Quantiles, Rates, VersionHistory};
 pub use lease::{Supervise, Supervision};
 pub use reload::{Difference, Reload, ReloadRequest, ServiceChange};
 pub use service::{

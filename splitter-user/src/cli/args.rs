@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::backend::BackendCommand;
 use super::exit;
 use super::flows::FlowsCommand;
+use super::history::HistoryArgs;
 use super::service::ServiceCommand;
 use super::status::StatusArgs;
 use super::weight::WeightCommand;
@@ -80,6 +81,11 @@ pub enum Command {
     /// The open flows of a service
     #[command(subcommand)]
     Flows(FlowsCommand),
+    /// Say what every version of a service counted over time
+    ///
+    /// Seconds are kept for an hour and minutes for a week, as long as there are no more rows than
+    /// fit. Where the daemon did not run there is a gap: what came in it is counted and is no rate.
+    History(HistoryArgs),
     /// Say where a client goes and why
     Explain {
         /// The service

@@ -8,6 +8,7 @@ pub mod backend;
 mod check;
 pub mod exit;
 pub mod flows;
+pub mod history;
 mod reload;
 pub mod service;
 mod show;
@@ -128,6 +129,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         Command::Service(command) => service::run(&socket, command),
         Command::Backend(command) => backend::run(&socket, command),
         Command::Flows(command) => flows::run(&socket, command),
+        Command::History(args) => history::run(&socket, args),
         Command::Explain {
             service,
             client,

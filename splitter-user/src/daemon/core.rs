@@ -33,6 +33,8 @@ pub struct Daemon {
     /// Held by whoever walks the flow tables.
     pub(super) walks: Mutex<()>,
     pub(super) net: Net,
+    /// The directory of history.
+    pub(super) history_dir: PathBuf,
     /// The last sample, for whoever asks for metrics.
     pub(super) export: watch::Sender<Export>,
 }
@@ -77,6 +79,8 @@ pub(super) struct Core {
     pub(super) warnings: Vec<String>,
     /// Why nobody is listened to who asks for metrics, while that is so.
     pub(super) no_metrics: Option<String>,
+    /// Why history is not written, while that is so.
+    pub(super) no_history: Option<String>,
     /// When the daemon began.
     pub(super) began: Instant,
 }

@@ -20,6 +20,7 @@ mod host;
 mod interfaces;
 mod lease;
 mod parts;
+mod past;
 mod reload;
 mod sampling;
 mod serving;
@@ -31,7 +32,7 @@ mod turns;
 mod warnings;
 mod weights;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -79,7 +80,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let net = Net::connect().context("cannot talk to the kernel's routing tables")?;
     let mut core = start::start(&options, &net).await?;
     let logger = start::kernel_log(&mut core);
-    let daemon = Arc::new(Daemon::new(core, net));
+    let daemon = Arc::new(Daemon::new(core, net, options.state_dir.clone()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
@@ -199,12 +200,13 @@ fn refused(error: anyhow::Error) -> Refusal {
 }
 
 impl Daemon {
-    fn new(core: Core, net: Net) -> Self {
+    fn new(core: Core, net: Net, history_dir: PathBuf) -> Self {
         Self {
             core: Mutex::new(core),
             new_backends: Notify::new(),
             walks: Mutex::new(()),
             net,
+            history_dir,
             export: watch::Sender::new(Export::default()),
         }
     }
@@ -291,6 +293,14 @@ impl Control for Daemon {
         actor: api::Actor,
     ) -> Result<Vec<types::Supervision>, Refusal> {
         lease::supervise(&mut *self.core.lock().await, &wanted, &actor)
+    }
+
+    async fn history(
+        &self,
+        service: String,
+        query: types::HistoryQuery,
+    ) -> Result<types::History, Refusal> {
+        past::history(self, service, query).await
     }
 
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {

@@ -19,6 +19,7 @@ use crate::{
     model::{Service, Version},
     observe::{
         Roster, Sampler,
+        history::Keeper,
         metrics::Export,
         roster::{BackendEntry, Host, InterfaceEntry, ServiceEntry, TableEntry, VersionEntry},
     },
@@ -40,7 +41,9 @@ struct Seen {
 /// Takes a sample after every full second.
 pub(super) async fn keep(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let mut sampler = Sampler::new(daemon.core.lock().await.plane.maps().totals());
+    let mut keeper = Keeper::new(&daemon.history_dir);
     let mut seen: Option<Seen> = None;
+    let mut no_history: Option<String> = None;
     loop {
         tokio::time::sleep(until_next_second(SystemTime::now())).await;
         let (now, host) = {
@@ -57,11 +60,20 @@ pub(super) async fn keep(daemon: Arc<Daemon>) -> anyhow::Result<()> {
         let roster = Arc::clone(&now.roster);
         seen = Some(now);
         let read = tokio::task::spawn_blocking(move || {
+            let now = SystemTime::now();
             let sample = sampler.sample(roster);
-            (sampler, sample)
+            if let Ok(sample) = &sample {
+                let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                keeper.book(now_s, sample);
+            }
+            (sampler, keeper, sample)
         });
-        let (back, sample) = read.await.context("a sample was not taken")?;
-        sampler = back;
+        let sample;
+        (sampler, keeper, sample) = read.await.context("a sample was not taken")?;
+        if no_history.as_deref() != keeper.problem() {
+            no_history = keeper.problem().map(str::to_owned);
+            daemon.core.lock().await.no_history.clone_from(&no_history);
+        }
         match sample {
             Ok(sample) => {
                 let export = Export {

@@ -62,6 +62,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         estimates: Default::default(),
         warnings: Vec::new(),
         no_metrics: None,
+        no_history: None,
         began: Instant::now(),
     };
     let mut undo = Vec::new();

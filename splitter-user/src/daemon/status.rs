@@ -264,7 +264,7 @@ fn next_hop(core: &Core, backend: &Backend) -> (Option<String>, String) {
     }
 }
 
-fn counters(cells: &[u64; 16]) -> Counters {
+pub(super) fn counters(cells: &[u64; 16]) -> Counters {
     let cell = |counter: Counter| cells[counter as usize];
     Counters {
         packets_in: cell(Counter::PacketsIn),

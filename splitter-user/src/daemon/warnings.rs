@@ -17,7 +17,7 @@ pub(super) fn warnings(core: &Core) -> Vec<String> {
     warnings.extend(core.answers.warnings().cloned());
     warnings.extend(tables(core));
     warnings.extend(core.estimates.warnings());
-    warnings.extend(core.no_metrics.iter().cloned());
+    warnings.extend(core.no_metrics.iter().chain(&core.no_history).cloned());
     warnings.extend(host::warnings(core));
     warnings.extend(core.warnings.iter().cloned());
     warnings

@@ -8,6 +8,7 @@
 mod choices;
 mod flows;
 mod health;
+mod history;
 mod limits;
 mod metrics;
 mod options;
@@ -29,6 +30,7 @@ pub use flows::{FlowFate, FlowFateError, FlowLimit, FlowLimits};
 pub use health::{
     AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
 };
+pub use history::{HistoryStep, HistoryStepError, Moment, MomentError};
 pub use limits::{Limit, Limits, Need, needs};
 pub use metrics::Metrics;
 pub use options::{

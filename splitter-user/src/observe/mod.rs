@@ -7,6 +7,7 @@
 //! on, and a line in [`metrics`] exports it.
 
 pub mod figures;
+pub mod history;
 pub mod metrics;
 pub mod roster;
 pub mod sampler;

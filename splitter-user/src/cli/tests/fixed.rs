@@ -1,17 +1,19 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
+mod history;
 mod status;
 
 use std::net::IpAddr;
 
+use self::history::history;
 use self::status::{mail, shop};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
     Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset,
-    HealthSettings, HttpSettings, LiveFlow, Move, PassiveSettings, Reload, ReloadRequest,
-    ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status,
-    Supervise, Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange,
-    WeightInForce, WeightSet, Weights,
+    HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move, PassiveSettings, Reload,
+    ReloadRequest, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
+    SetBy, Status, Supervise, Supervision, VersionFlows, VersionStatus, VersionWeight,
+    WeightChange, WeightInForce, WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::model::Vip;
@@ -266,6 +268,11 @@ impl Control for Fixed {
             without_daemon: "new flows go to stable".into(),
             ..Supervision::default()
         }])
+    }
+
+    async fn history(&self, service: String, query: HistoryQuery) -> Result<History, Refusal> {
+        known(&service)?;
+        Ok(history(query))
     }
 
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {

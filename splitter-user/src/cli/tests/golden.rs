@@ -47,6 +47,14 @@ const COMMANDS: &[(&str, &str)] = &[
         "backend drain shop 10.0.1.11:8443 --dry-run",
     ),
     ("backend-drain-last", "backend drain shop 10.0.1.12:8443"),
+    ("history", "history shop"),
+    (
+        "history-of-one",
+        "history shop --version canary --step 1m -o csv",
+    ),
+    ("history-json", "history shop --version canary -o json"),
+    ("history-of-nothing", "history shop --since 7days"),
+    ("history-no-time", "history shop --since yesterday"),
     ("flows-list", "flows list shop"),
     (
         "flows-list-some",
