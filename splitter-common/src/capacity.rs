@@ -47,10 +47,10 @@ pub const CONTROL_WORDS: u32 = 8;
 pub const LIMITED_CLIENTS: u32 = 32_768;
 /// Counters of the flow tables, see [`crate::layout::TableEvent`].
 pub const TABLE_EVENT_CELLS: u32 = 4;
-/// Seconds of versions that history keeps on disk, rows of about 150 bytes; those of an hour where
+/// Seconds of versions that history keeps on disk, rows of 100 to 500 bytes; those of an hour where
 /// they are fewer.
 pub const HISTORY_SECOND_ROWS: u64 = 1_000_000;
-/// Minutes of versions that history keeps on disk, rows of about 200 bytes; those of a week where they
+/// Minutes of versions that history keeps on disk, rows of 100 to 500 bytes; those of a week where they
 /// are fewer.
 pub const HISTORY_MINUTE_ROWS: u64 = 1_000_000;
 /// Gaps of versions that history keeps on disk, rows, and times that samples were begun.

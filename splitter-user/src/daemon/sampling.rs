@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use splitter_common::layout::BackendCounters;
 
 use super::{
     core::{Core, Daemon},
@@ -108,7 +109,9 @@ fn roster(core: &Core) -> Roster {
                 name: version.name.clone(),
                 index: number.index,
                 born: (given.born, number.born),
-                retired: number.retired.to_vec(),
+                retired: BackendCounters {
+                    cells: number.retired,
+                },
                 weight: weights.get(&version.name).copied().unwrap_or_default(),
                 healthy: served.healthy,
                 empty: served.empty.contains(&true),
@@ -143,7 +146,7 @@ fn backends(
         Some(BackendEntry {
             name: backend.to_string(),
             number: number.number,
-            base: number.base.to_vec(),
+            base: BackendCounters { cells: number.base },
             serves: fares::serves(core, service, version, backend),
         })
     };

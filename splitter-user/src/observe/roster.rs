@@ -1,7 +1,7 @@
 //! Owns who there is to be measured: services, versions and backends with their numbers, as of one
 //! commit, and what of them is no count.
 
-use splitter_common::weight::Weight;
+use splitter_common::{layout::BackendCounters, weight::Weight};
 
 use crate::{dataplane::Ranges, model::ForwardMethod};
 
@@ -35,8 +35,8 @@ pub struct VersionEntry {
     /// The commits that gave service and version their numbers: a version of the same name that was
     /// born otherwise is another one, and counts from 0.
     pub born: (u32, u32),
-    /// What backends that are gone have counted, by `layout::Counter`.
-    pub retired: Vec<u64>,
+    /// What backends that are gone have counted.
+    pub retired: BackendCounters,
     /// The weight in force.
     pub weight: Weight,
     /// Backends that are active and healthy.
@@ -56,8 +56,8 @@ pub struct BackendEntry {
     pub name: String,
     /// Its number.
     pub number: u32,
-    /// What the kernel's cells held when the number was given, by `layout::Counter`.
-    pub base: Vec<u64>,
+    /// What the kernel's cells held when the number was given.
+    pub base: BackendCounters,
     /// Whether it gets new flows.
     pub serves: bool,
 }
@@ -127,8 +127,8 @@ pub(super) mod tests {
     /// that their cells held when they got them.
     pub(in crate::observe) fn roster(backends: &[(u32, u64)]) -> Roster {
         let entry = |(number, flows): &(u32, u64)| {
-            let mut base = vec![0; 16];
-            base[Counter::NewFlows as usize] = *flows;
+            let mut base = BackendCounters::default();
+            base.cells[Counter::NewFlows as usize] = *flows;
             BackendEntry {
                 name: format!("10.0.0.{number}:80"),
                 number: *number,
@@ -145,7 +145,7 @@ pub(super) mod tests {
                     name: "stable".into(),
                     index: 1,
                     born: (1, 1),
-                    retired: vec![0; 16],
+                    retired: BackendCounters::default(),
                     weight: Weight::WHOLE,
                     healthy: backends.len(),
                     empty: false,

@@ -55,7 +55,6 @@ impl Sampler {
     /// Reads everything that is on the roster.
     pub fn sample(&mut self, roster: Arc<Roster>) -> io::Result<Sample> {
         let cells = self.totals.backends(&roster.backend_numbers())?;
-        let cells: HashMap<u32, BackendCounters> = cells.into_iter().collect();
         let emptied = self.totals.emptied(roster.service_numbers())?;
         let (reasons, table_events) = (self.totals.reasons()?, self.totals.table_events()?);
         let services = measured(&roster, &cells, &emptied, &mut self.last);
@@ -68,10 +67,10 @@ impl Sampler {
     }
 }
 
-/// The totals of everybody from what the kernel's cells hold; what `last` has of them is raised.
+/// The totals of everybody from what the kernel's cells hold, by number in order; what `last` has of them is raised.
 fn measured(
     roster: &Roster,
-    cells: &HashMap<u32, BackendCounters>,
+    cells: &[(u32, BackendCounters)],
     emptied: &[[u64; MAX_VERSIONS]],
     last: &mut HashMap<(u32, u32, u16, u8), Figures>,
 ) -> Vec<Vec<VersionSample>> {
@@ -103,18 +102,25 @@ fn measured(
 
 fn of_version(
     version: &VersionEntry,
-    cells: &HashMap<u32, BackendCounters>,
+    cells: &[(u32, BackendCounters)],
     met_empty: u64,
 ) -> VersionSample {
-    let mut figures = Figures::of_counters(&version.retired).with_met_empty(met_empty);
+    let mut sum = version.retired;
     let mut backends = Vec::with_capacity(version.backends.len());
     for backend in &version.backends {
-        let counted = cells.get(&backend.number).copied().unwrap_or_default();
-        let own = Figures::of_counters(&counted.cells).since(&Figures::of_counters(&backend.base));
-        figures = figures.plus(&own);
-        backends.push(own);
+        let at = cells.binary_search_by_key(&backend.number, |(number, _)| *number);
+        let mut own = at.map(|at| cells[at].1).unwrap_or_default();
+        let each = own.cells.iter_mut().zip(backend.base.cells);
+        for ((cell, base), sum) in each.zip(&mut sum.cells) {
+            *cell = cell.saturating_sub(base);
+            *sum += *cell;
+        }
+        backends.push(Figures::of_counters(&own.cells));
     }
-    VersionSample { figures, backends }
+    VersionSample {
+        figures: Figures::of_counters(&sum.cells).with_met_empty(met_empty),
+        backends,
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
     use crate::observe::roster::tests::roster;
 
-    fn cells(of: &[(u32, u64)]) -> HashMap<u32, BackendCounters> {
+    fn cells(of: &[(u32, u64)]) -> Vec<(u32, BackendCounters)> {
         let counted = |flows: u64| {
             let mut counters = BackendCounters::default();
             counters.cells[Counter::NewFlows as usize] = flows;
@@ -156,13 +162,13 @@ mod tests {
         // The first backend goes: what it had counted a moment before stays with the version.
         let version = &mut roster.services[0].versions[0];
         version.backends.remove(0);
-        version.retired[Counter::NewFlows as usize] = 28;
+        version.retired.cells[Counter::NewFlows as usize] = 28;
         let told = read(&roster, &[(1, 131), (2, 6)], &mut last);
         assert_eq!(told, (35, vec![6]), "never less than before");
         assert_eq!(read(&roster, &[(2, 9)], &mut last), (37, vec![9]));
         // Another version of the same name begins at 0.
         roster.services[0].versions[0].born = (1, 5);
-        roster.services[0].versions[0].retired = vec![0; 16];
+        roster.services[0].versions[0].retired = BackendCounters::default();
         assert_eq!(read(&roster, &[(2, 9)], &mut last), (9, vec![9]));
     }
 
