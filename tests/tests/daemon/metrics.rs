@@ -60,7 +60,7 @@ fn a_real_prometheus_reads_what_status_says() {
             }
         }
     }
-    let weight = "splitter_version_weight_ratios{version=\"canary\"}";
+    let weight = "splitter_version_weight_ratio{version=\"canary\"}";
     prometheus
         .until(weight, |value| value == 0.1)
         .expect("the weight");

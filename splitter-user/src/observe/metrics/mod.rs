@@ -122,7 +122,7 @@ impl Export {
             })?;
         }
         for each in VERSION_GAUGES {
-            let unit = each.ratio.then_some(Unit::Ratios);
+            let unit = each.ratio.then_some(Unit::Other("ratio".to_owned()));
             let mut metric = encoder.encode_descriptor(
                 each.name,
                 each.help,

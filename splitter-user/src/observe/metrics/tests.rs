@@ -73,7 +73,7 @@ fn the_text_says_what_was_counted() {
             "1009",
         ),
         (format!("splitter_version_unserved_flows_total{of}}}"), "77"),
-        (format!("splitter_version_weight_ratios{of}}}"), "1.0"),
+        (format!("splitter_version_weight_ratio{of}}}"), "1.0"),
         (format!("splitter_version_open_flows{of}}}"), "17.0"),
         (
             format!("splitter_backend_new_flows_total{of},backend=\"10.0.0.11:80\"}}"),
