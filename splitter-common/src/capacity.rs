@@ -43,7 +43,8 @@ pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
 pub const CONTROL_WORDS: u32 = 8;
-/// Clients whose new flows are limited, known at once; those who were not seen for longest go first.
+/// Default size of the table of clients whose new flows are limited, entries; those who were not seen
+/// for longest go first.
 pub const LIMITED_CLIENTS: u32 = 32_768;
 /// Counters of the flow tables, see [`crate::layout::TableEvent`].
 pub const TABLE_EVENT_CELLS: u32 = 4;
@@ -102,6 +103,8 @@ pub struct Sizes {
     pub backends: u32,
     /// Table pages.
     pub pages: u32,
+    /// Clients whose limits are remembered.
+    pub limited_clients: u32,
 }
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
@@ -138,7 +141,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
         ),
         share("backends", sizes.backends as u64, backend),
         share("table pages", sizes.pages as u64, size_of::<Page>() as u64),
-        share("clients with limits", LIMITED_CLIENTS as u64, limited),
+        share("clients with limits", sizes.limited_clients as u64, limited),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {
             what: "counters of backends and reasons",
@@ -169,6 +172,7 @@ mod tests {
             frontends: MAX_FRONTENDS,
             backends: MAX_BACKENDS,
             pages: TABLE_PAGES,
+            limited_clients: LIMITED_CLIENTS,
         };
         let shares = shares(&sizes, 0, 2);
         let bytes: u64 = shares.iter().map(|share| share.bytes).sum();

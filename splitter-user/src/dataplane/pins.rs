@@ -16,8 +16,8 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_VERSIONS,
-        REASON_CELLS, TABLE_EVENT_CELLS,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, MAX_VERSIONS, REASON_CELLS,
+        TABLE_EVENT_CELLS,
     },
     engine::Parsed,
     flow::recheck::RecheckRow,
@@ -204,6 +204,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         backends: of("BACKENDS").saturating_sub(1),
         table_pages: of("PAGES"),
         prefixes: of("PREFIXES"),
+        limited_clients: of("CLIENT_LIMITS"),
     }
 }
 
@@ -221,6 +222,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "BACKENDS" | "NEXT_HOPS" | "COUNTERS" => Some(sizes.backends),
         "PAGES" => Some(sizes.pages),
         "PREFIXES" => Some(limits.prefixes),
+        "CLIENT_LIMITS" => Some(sizes.limited_clients),
         _ => None,
     }
 }
@@ -246,7 +248,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "LEFT" => (bytes::<u32, Left>(), 1),
         "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
         "SERVICE_LIMITS" | "EMPTIED" => (bytes::<u32, u64>(), 0),
-        "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), LIMITED_CLIENTS),
+        "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), 0),
         "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),
         "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
         // The length of the prefix stands before the key.

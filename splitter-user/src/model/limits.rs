@@ -13,8 +13,8 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::capacity::{
-    self, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS,
-    MAX_PREFIXES, MAX_SERVICES, PENDING_FLOWS, TABLE_PAGES,
+    self, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_ENDPOINTS,
+    MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PENDING_FLOWS, TABLE_PAGES,
 };
 
 use super::Service;
@@ -39,6 +39,8 @@ pub struct Limits {
     pub table_pages: u32,
     /// Prefixes in the lists of all services, those of a commit beside those in force.
     pub prefixes: u32,
+    /// Clients whose new flows are limited, remembered at once.
+    pub limited_clients: u32,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             backends: MAX_BACKENDS - 1,
             table_pages: TABLE_PAGES,
             prefixes: MAX_PREFIXES,
+            limited_clients: LIMITED_CLIENTS,
         }
     }
 }
@@ -69,7 +72,7 @@ pub struct Limit {
 
 impl Limits {
     /// Every key.
-    pub const ALL: [Limit; 8] = [
+    pub const ALL: [Limit; 9] = [
         limit("flows", 1_024..=16_777_216, |limits| &mut limits.flows),
         limit("pending", 1_024..=16_777_216, |limits| &mut limits.pending),
         limit("fragments", 1_024..=1_048_576, |limits| {
@@ -82,6 +85,9 @@ impl Limits {
             &mut limits.table_pages
         }),
         limit("prefixes", 1..=16_777_216, |limits| &mut limits.prefixes),
+        limit("limited_clients", 1_024..=16_777_216, |limits| {
+            &mut limits.limited_clients
+        }),
     ];
 
     /// The keys in which these differ from what the tables have, as `key = 5 instead of 4`; `None`
@@ -105,6 +111,7 @@ impl Limits {
             frontends: self.vips,
             backends: self.backends + 1,
             pages: self.table_pages,
+            limited_clients: self.limited_clients,
         }
     }
 }
@@ -250,7 +257,7 @@ mod tests {
             .map(|limit| *(limit.of)(&mut limits))
             .collect();
         seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         let mut other = limits;
         other.vips = 99;
         assert_eq!(

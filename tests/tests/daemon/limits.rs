@@ -9,7 +9,7 @@ fn tight() -> (Scene, String) {
     let backends = 2 * scene.topology.backends.len();
     let tight = format!(
         "pending = 16384\nfragments = 1024\nservices = 1\nvips = 4\nbackends = {backends}\n\
-         table_pages = 32\nprefixes = 1\n"
+         table_pages = 32\nprefixes = 1\nlimited_clients = 1024\n"
     );
     let text = text.replace("pending = 16384\n", &tight);
     scene.daemon.stop().expect("stopped");
