@@ -62,6 +62,22 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// The one file of `cli` that reaches the parts that touch the kernel.
 const WIRE: &str = "splitter-user/src/cli/wire.rs";
 
+/// What reads the wall clock, or reads a time of day back.
+const WALL_CLOCK: &[&str] = &[
+    "SystemTime",
+    "UNIX_EPOCH",
+    "CLOCK_REALTIME",
+    "ClockId::Realtime",
+    "gettimeofday",
+    "parse_rfc3339",
+    "bpf_ktime_get_tai_ns",
+];
+/// Where the product may: one file of the daemon, and the head of `status --watch`.
+const WALL_CLOCK_PLACES: &[&str] = &[
+    "splitter-user/src/daemon/wall.rs",
+    "splitter-user/src/cli/status/watch.rs",
+];
+
 /// Words that say that something is not done. Split here, so that this file does not say them.
 const UNDONE: &[&str] = &[
     concat!("TO", "DO"),
@@ -118,6 +134,10 @@ fn file_faults(name: &str, text: &str) -> Vec<(usize, String)> {
     if !text.starts_with("//!") && !name.ends_with("tests.rs") {
         faults.push((1, "does not begin with `//!`, what it owns".to_owned()));
     }
+    let may_read_the_time = !["splitter-common/", "splitter-ebpf/", "splitter-user/"]
+        .iter()
+        .any(|place| name.starts_with(place))
+        || WALL_CLOCK_PLACES.contains(&name);
     let may_be_unsafe = UNSAFE.iter().any(|place| name.starts_with(place));
     for (index, line) in text.lines().enumerate() {
         let mut fault = |what: &str| faults.push((index + 1, what.to_owned()));
@@ -128,6 +148,9 @@ fn file_faults(name: &str, text: &str) -> Vec<(usize, String)> {
         let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl"]
             .iter()
             .any(|word| code.contains(word));
+        if !may_read_the_time && WALL_CLOCK.iter().any(|word| code.contains(word)) {
+            fault("reads the wall clock, which may jump: take the kernel's ticks or `Instant`");
+        }
         if is_unsafe && !may_be_unsafe && !code.contains('"') {
             fault("`unsafe` outside the files that may have it");
         }
@@ -217,6 +240,11 @@ mod tests {
             ("a.rs", "fn a() {}\n", "does not begin"),
             ("a.rs", long.as_str(), "501 lines"),
             ("a.rs", "//! A.\nunsafe { a() }\n", "`unsafe` outside"),
+            (
+                "splitter-user/src/health/a.rs",
+                "//! A.\nuse std::time::{Instant, SystemTime};\n",
+                "reads the wall clock",
+            ),
             (
                 "splitter-user/src/plan/a.rs",
                 "//! A.\nuse crate::{\n    model::{A, B},\n    daemon::Core,\n};\n",

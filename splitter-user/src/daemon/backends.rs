@@ -5,11 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    core::{Core, now_text},
-    fares,
-    fate::Fate,
-};
+use super::{core::Core, fares, fate::Fate, wall::now_text};
 use crate::{
     api::{
         Actor, Refusal,

@@ -5,13 +5,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     path::PathBuf,
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use splitter_common::layout::Counter;
 use tokio::sync::{Mutex, Notify, watch};
 
-use super::{answers::Answers, fate::Fate, flows::estimate::Estimates, refusal};
+use super::{answers::Answers, fate::Fate, flows::estimate::Estimates, refusal, wall::now_text};
 use crate::{
     api::{Refusal, types},
     config::nearest,
@@ -91,11 +91,6 @@ pub(super) struct Planned {
     state: State,
     image: Image,
     prepared: PreparedCommit,
-}
-
-/// The time of day, RFC 3339 in UTC.
-pub(super) fn now_text() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 impl Core {

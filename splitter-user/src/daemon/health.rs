@@ -13,9 +13,10 @@ use tokio::{
 };
 
 use super::{
-    core::{Core, Daemon, now_text},
+    core::{Core, Daemon},
     fate::Fate,
     turns::of_turn,
+    wall::now_text,
 };
 use crate::{
     health::{

@@ -1,10 +1,7 @@
 //! Owns the supervision of releases: whether new flows fall back to the baseline when this daemon
 //! no longer watches, which the kernel sees by the lease that is no longer renewed.
 
-use super::{
-    core::{Core, now_text},
-    fate::Fate,
-};
+use super::{core::Core, fate::Fate, wall::now_text};
 use crate::{
     api::{
         Actor, Refusal,

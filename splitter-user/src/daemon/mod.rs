@@ -29,6 +29,7 @@ mod start;
 mod status;
 mod takeover;
 mod turns;
+mod wall;
 mod warnings;
 mod weights;
 

@@ -11,10 +11,11 @@ use tokio::signal::unix::Signal;
 
 use super::{
     attach::{self, Survey},
-    core::{Core, Daemon, Planned, now_text},
+    core::{Core, Daemon, Planned},
     difference,
     fate::Fate,
     hops, refused,
+    wall::now_text,
 };
 use crate::{
     api::{

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use splitter_common::layout::Counter;
 
-use super::core::now_text;
+use super::wall::now_text;
 use crate::{
     dataplane::DataPlane,
     model::{Config, Service},

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use splitter_common::weight::Weight;
 
-use super::{
-    core::{Core, now_text},
-    fate::Fate,
-};
+use super::{core::Core, fate::Fate, wall::now_text};
 use crate::{
     api::{
         Actor, Refusal,
