@@ -46,6 +46,8 @@ pub const CONTROL_WORDS: u32 = 8;
 /// Default size of the table of clients whose new flows are limited, entries; those who were not seen
 /// for longest go first.
 pub const LIMITED_CLIENTS: u32 = 32_768;
+/// Interfaces and kinds of losses after the verdict, entries; more interfaces are counted as number 0.
+pub const LOSS_ROWS: u32 = 1_024;
 /// Counters of the flow tables, see [`crate::layout::TableEvent`].
 pub const TABLE_EVENT_CELLS: u32 = 4;
 /// Seconds of versions that history keeps on disk, rows of 100 to 500 bytes; those of an hour where

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -453,6 +453,72 @@ pub enum TableEvent {
 pub struct BackendCounters {
     /// Monotone.
     pub cells: [u64; 16],
+}
+
+/// How a frame was lost after the program's verdict, as the kernel's tracepoints tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Loss {
+    /// The interface does not take it: it is down, takes no frames of XDP, or shorter ones alone
+    /// (`xdp_redirect_err`).
+    Refused = 0,
+    /// Redirected, and not taken by the driver: a full queue, a peer that is down or takes no frames of
+    /// XDP (`xdp_devmap_xmit`).
+    Unsent = 1,
+    /// Sent out of the interface it came in by, and not taken by the driver (`xdp_bulk_tx`).
+    Returned = 2,
+    /// The driver could not carry the verdict out (`xdp_exception`).
+    Failed = 3,
+}
+
+impl Loss {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Refused, Self::Unsent, Self::Returned, Self::Failed];
+
+    /// The label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unsent => "unsent",
+            Self::Returned => "returned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Where frames were lost, and how.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct LossKey {
+    /// The interface's number; 0 for those for which there was no room.
+    pub ifindex: u32,
+    /// A [`Loss`].
+    pub loss: u32,
+}
+
+impl LossKey {
+    /// Of an interface's number.
+    #[inline(always)]
+    pub const fn new(ifindex: u32, loss: Loss) -> Self {
+        Self {
+            ifindex,
+            loss: loss as u32,
+        }
+    }
+}
+
+/// Where things stand in structures of the running kernel, in bytes from their beginning.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct LossPlaces {
+    /// `net_device.ifindex`
+    pub device_ifindex: u32,
+    /// `net_device.nd_net.net`
+    pub device_namespace: u32,
+    /// `net.ns.inum`
+    pub namespace_number: u32,
+    /// No place, but the number of the network namespace that is counted.
+    pub own_namespace: u32,
 }
 
 #[cfg(test)]

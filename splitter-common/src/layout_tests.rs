@@ -115,6 +115,13 @@ fn fingerprint() -> u64 {
     });
     row!(Now { jiffies, hz });
     row!(PrefixKey { list, address });
+    row!(LossKey { ifindex, loss });
+    row!(LossPlaces {
+        device_ifindex,
+        device_namespace,
+        namespace_number,
+        own_namespace
+    });
     row!(Page { cells });
     row!(FlowKey {
         client,
@@ -152,7 +159,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (4, 14_976_038_631_069_871_242),
+        (5, 16_487_490_505_372_402_161),
         "record the fingerprint"
     );
 }

@@ -2,7 +2,7 @@
 //! halfwords, look-ups into map look-ups and an outcome into an XDP action; it decides nothing.
 //!
 //! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`] (map
-//! access) and the entry points below, nowhere else.
+//! access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
 #![no_std]
 #![no_main]
 #![allow(
@@ -12,6 +12,7 @@
 )]
 
 mod kernel;
+mod losses;
 mod maps;
 mod packet;
 

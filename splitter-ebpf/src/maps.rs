@@ -7,27 +7,30 @@
 use core::{hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, lpm_trie},
+    btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, lpm_trie},
     macros::btf_map,
 };
 use splitter_common::{
     address::Address,
     capacity::{
         CONTROL_WORDS, DIRECTORY_BUCKETS, ESTABLISHED_FLOWS, FILTER_WORDS, FRAGMENTED_DATAGRAMS,
-        LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, MAX_VERSIONS,
-        PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_EVENT_CELLS, TABLE_PAGES,
+        LIMITED_CLIENTS, LOSS_ROWS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
+        MAX_VERSIONS, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_EVENT_CELLS, TABLE_PAGES,
     },
     engine::Parsed,
     flow::{Cell, Table, recheck::RecheckRow},
     layout::{
         BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, Left, NextHop, Page, PrefixKey, ServiceRow,
+        FragmentKey, FragmentRow, FrontendRow, Left, Loss, LossKey, LossPlaces, NextHop, Page,
+        PrefixKey, ServiceRow,
     },
     packet::Inner,
 };
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
 const MMAPABLE: usize = 1 << 10;
+/// `BPF_NOEXIST`: only where the key is not there.
+const NO_EXIST: u64 = 1;
 
 #[btf_map]
 static CONTROL: Array<u64, { CONTROL_WORDS as usize }, MMAPABLE> = Array::new();
@@ -87,6 +90,11 @@ static FRAGMENTS: LruHashMap<FragmentKey, FragmentRow, { FRAGMENTED_DATAGRAMS as
     LruHashMap::new();
 #[btf_map]
 static REASONS: PerCpuArray<u64, { REASON_CELLS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+static LOSSES: PerCpuHashMap<LossKey, u64, { LOSS_ROWS as usize }> = PerCpuHashMap::new();
+#[btf_map]
+static LOSS_PLACES: Array<LossPlaces, 1> = Array::new();
 
 /// Keeps what was read of this CPU's packet, and reads it back from memory.
 #[inline(always)]
@@ -196,6 +204,30 @@ pub(crate) fn set_client_due(key: &ClientKey, due_ns: u64) {
         // Without room this client is not limited.
         None => {
             let _refused = CLIENT_LIMITS.insert(key, &due_ns, 0);
+        }
+    }
+}
+
+/// Where things stand in the kernel's structures, once the daemon has said so.
+#[inline(always)]
+pub(crate) fn loss_places() -> Option<&'static LossPlaces> {
+    LOSS_PLACES.get(0)
+}
+
+/// Counts frames that were lost at an interface; at number 0 when there are too many interfaces.
+#[inline(always)]
+pub(crate) fn count_loss(ifindex: u32, loss: Loss, frames: u64) {
+    for ifindex in [ifindex, 0] {
+        let key = LossKey::new(ifindex, loss);
+        if let Some(cell) = LOSSES.get_ptr_mut(key) {
+            return bump(Some(cell), frames);
+        }
+        if LOSSES.insert(key, frames, NO_EXIST).is_ok() {
+            return;
+        }
+        // Another CPU may have been first.
+        if let Some(cell) = LOSSES.get_ptr_mut(key) {
+            return bump(Some(cell), frames);
         }
     }
 }

@@ -125,6 +125,16 @@ impl Topology {
         v4.chain(v6).collect()
     }
 
+    /// Sets the other end of the load balancer's cable to the backends up or down.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_lb_port(&self, up: bool) -> Result<()> {
+        let state = if up { "up" } else { "down" };
+        self.switch.ip(&["link", "set", "p-lb", state]).map(drop)
+    }
+
     /// The backends of a version.
     pub fn backends_of<'a>(&'a self, version: &'a str) -> impl Iterator<Item = &'a Backend> {
         self.backends.iter().filter(move |b| b.version == version)

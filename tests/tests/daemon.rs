@@ -32,6 +32,8 @@ mod lease;
 mod limits;
 #[path = "daemon/metrics.rs"]
 mod metrics;
+#[path = "daemon/losses.rs"]
+mod losses;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -37,7 +37,7 @@ pub use reload::{Difference, Reload, ReloadRequest, ServiceChange};
 pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };
-pub use status::{InterfaceStatus, ReasonCount, Status};
+pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
 
 /// What every failed request answers with.

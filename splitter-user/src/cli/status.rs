@@ -11,8 +11,8 @@ use super::flows;
 use super::show::set_by;
 use super::text::{self, brief, count, duration, percent, share};
 use crate::api::types::{
-    BackendStatus, Counters, FlowRules, InterfaceStatus, ReasonCount, ServiceStatus, Status,
-    VersionStatus,
+    BackendStatus, Counters, FlowRules, InterfaceStatus, LossCount, ReasonCount, ServiceStatus,
+    Status, VersionStatus,
 };
 
 pub use command::StatusArgs;
@@ -31,6 +31,10 @@ pub(super) fn table(status: &Status, wide: bool) -> String {
     out += "\ninterfaces\n";
     out += &interfaces(&status.interfaces);
     out += &flows::fill(&status.tables, wide).map_or_else(String::new, |fill| format!("\n{fill}"));
+    if !status.losses.is_empty() {
+        out += "\nframes lost after the verdict\n";
+        out += &losses(&status.losses);
+    }
     if !status.reasons.is_empty() {
         out += "\npackets by reason\n";
         out += &reasons(&status.reasons);
@@ -319,6 +323,21 @@ fn interfaces(interfaces: &[InterfaceStatus]) -> String {
     };
     let head = ["NAME", "XDP MODE", "WANTED", "MTU", "NOTE"];
     text::table(&head, &[0, 1, 2, 4], interfaces.iter().map(row).collect())
+}
+
+fn losses(losses: &[LossCount]) -> String {
+    let row = |count: &LossCount| {
+        vec![
+            count.interface.clone(),
+            count.loss.clone(),
+            count.frames.to_string(),
+        ]
+    };
+    text::table(
+        &["INTERFACE", "LOST", "FRAMES"],
+        &[0, 1],
+        losses.iter().map(row).collect(),
+    )
 }
 
 /// Drops first, then the most frequent.

@@ -11,7 +11,10 @@ use std::{
 use splitter_common::layout::Counter;
 use tokio::sync::{Mutex, Notify, watch};
 
-use super::{answers::Answers, fate::Fate, flows::estimate::Estimates, refusal, wall::now_text};
+use super::{
+    answers::Answers, fate::Fate, flows::estimate::Estimates, losses::Losses, refusal,
+    wall::now_text,
+};
 use crate::{
     api::{Refusal, types},
     config::nearest,
@@ -75,6 +78,8 @@ pub(super) struct Core {
     pub(super) answers: Answers,
     /// Open flows and how full the tables are, as last looked at.
     pub(super) estimates: Estimates,
+    /// Frames lost after the verdict.
+    pub(super) losses: Losses,
     /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
     /// Why nobody is listened to who asks for metrics, while that is so.

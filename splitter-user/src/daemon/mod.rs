@@ -19,6 +19,7 @@ mod hops;
 mod host;
 mod interfaces;
 mod lease;
+mod losses;
 mod parts;
 mod past;
 mod reload;
@@ -158,6 +159,7 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
             log::error!("cannot renew the lease: {error}");
         }
         core.finish();
+        core.watch_losses();
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         unfinished: None,
         answers: Default::default(),
         estimates: Default::default(),
+        losses: Default::default(),
         warnings: Vec::new(),
         no_metrics: None,
         no_history: None,
@@ -80,6 +81,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         return Err(error);
     }
     core.plane.bury_others();
+    core.begin_losses();
     Ok(core)
 }
 

@@ -9,7 +9,7 @@ use splitter_common::{
     layout::{Counter, LAYOUT_VERSION, TableEvent},
 };
 
-use super::{core::Core, fares, lease::supervision, warnings::warnings};
+use super::{core::Core, fares, lease::supervision, losses, warnings::warnings};
 use crate::{
     api::{
         Refusal,
@@ -54,6 +54,7 @@ pub(super) fn status(core: &Core) -> Status {
         interfaces: core.interfaces.clone(),
         services: services.collect(),
         tables: core.estimates.tables(|table| table_events(core, table)),
+        losses: losses::told(core),
         reasons: reasons.collect(),
         warnings: warnings(core),
     }

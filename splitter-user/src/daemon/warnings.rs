@@ -12,6 +12,7 @@ pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings: Vec<String> = core.unfinished.iter().cloned().collect();
     warnings.extend(versions(core));
     warnings.extend(interfaces::warnings(core));
+    warnings.extend(core.losses.warnings(core));
     warnings.extend(reload::warnings(core));
     warnings.extend(hops(core));
     warnings.extend(core.answers.warnings().cloned());

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues, ProgramArray, lpm_trie::LpmTrie},
+    maps::{
+        Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, ProgramArray,
+        lpm_trie::LpmTrie,
+    },
     util::nr_cpus,
 };
 use splitter_common::{
@@ -12,8 +15,8 @@ use splitter_common::{
     flow::{Table, recheck::RecheckRow},
     layout::{
         BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, NextHop, Page, PrefixKey, ServiceRow, TableEvent,
-        Word,
+        FragmentKey, FragmentRow, FrontendRow, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey,
+        ServiceRow, TableEvent, Word,
     },
     reason::{self, Reason, Verdict},
 };
@@ -69,10 +72,12 @@ pub struct Maps {
     table_events: PerCpuArray<MapData, u64>,
     emptied: PerCpuArray<MapData, u64>,
     totals: Arc<Totals>,
+    losses: PerCpuHashMap<MapData, Raw<LossKey>, u64>,
+    pub(super) loss_places: Array<MapData, Raw<LossPlaces>>,
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 25] = [
+pub(super) const NAMES: [&str; 27] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -98,6 +103,8 @@ pub(super) const NAMES: [&str; 25] = [
     "ESTABLISHED",
     "COUNTERS",
     "REASONS",
+    "LOSSES",
+    "LOSS_PLACES",
 ];
 
 impl Maps {
@@ -139,6 +146,8 @@ impl Maps {
                 table_events: table_events_sums,
                 emptied: emptied_sums,
             }),
+            losses: typed(ebpf, "LOSSES")?,
+            loss_places: typed(ebpf, "LOSS_PLACES")?,
         })
     }
 
@@ -286,6 +295,19 @@ impl Maps {
             }
         }
         counts
+    }
+
+    /// Frames lost after the verdict, by interface number and kind, summed over CPUs.
+    pub fn losses(&self) -> Vec<(u32, Loss, u64)> {
+        let mut found = Vec::new();
+        for (Raw(key), frames) in self.losses.iter().filter_map(Result::ok) {
+            let of_key = Loss::ALL.into_iter().find(|loss| *loss as u32 == key.loss);
+            if let Some(loss) = of_key {
+                found.push((key.ifindex, loss, frames.iter().sum()));
+            }
+        }
+        found.sort_by_key(|(ifindex, loss, _)| (*ifindex, *loss as u32));
+        found
     }
 
     fn flows(&self, table: Table) -> &Flows {

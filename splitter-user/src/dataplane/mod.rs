@@ -11,6 +11,7 @@ mod directory;
 mod links;
 mod load;
 mod lock;
+mod losses;
 mod mapped;
 mod maps;
 mod pages;

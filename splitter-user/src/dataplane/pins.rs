@@ -1,7 +1,8 @@
 //! Owns the pins: where they stand, whether those of an earlier process fit this binary, and how
 //! they go.
 //!
-//! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`.
+//! Layout: `<pin dir>/v<layout>/map_<NAME>`, `prog_<name>`, `link_<interface>`,
+//! `trace_<tracepoint>`.
 
 use std::{
     collections::HashMap,
@@ -16,15 +17,15 @@ use rustix::{
 };
 use splitter_common::{
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, MAX_VERSIONS, REASON_CELLS,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, REASON_CELLS,
         TABLE_EVENT_CELLS,
     },
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
         BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, NextHop, Page, PrefixKey,
-        ServiceRow,
+        FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, LossKey, LossPlaces, NextHop,
+        Page, PrefixKey, ServiceRow,
     },
 };
 
@@ -82,6 +83,11 @@ pub(super) fn program_path(dir: &Path, name: &str) -> PathBuf {
 pub(super) fn link_path(dir: &Path, interface: &str) -> PathBuf {
     let name = interface.replace('%', "%25").replace('.', "%2e");
     dir.join(format!("link_{name}"))
+}
+
+/// The pin of the link to a tracepoint.
+pub(super) fn trace_path(dir: &Path, tracepoint: &str) -> PathBuf {
+    dir.join(format!("trace_{tracepoint}"))
 }
 
 /// The interfaces that have a link pin.
@@ -249,6 +255,8 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
         "SERVICE_LIMITS" | "EMPTIED" => (bytes::<u32, u64>(), 0),
         "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), 0),
+        "LOSSES" => (bytes::<LossKey, u64>(), LOSS_ROWS),
+        "LOSS_PLACES" => (bytes::<u32, LossPlaces>(), 1),
         "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),
         "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
         // The length of the prefix stands before the key.

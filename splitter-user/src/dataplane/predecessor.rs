@@ -100,7 +100,7 @@ fn refuse_unknown(dir: &Path) -> Result<(), DataPlaneError> {
 }
 
 fn is_known(pin: &str) -> bool {
-    ["map_", "prog_", "link_"]
+    ["map_", "prog_", "link_", "trace_"]
         .iter()
         .any(|kind| pin.starts_with(kind))
 }
@@ -231,7 +231,12 @@ mod tests {
     #[test]
     fn what_another_binary_has_pinned_in_its_own_way_is_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        for name in ["map_CONTROL", "prog_splitter", "link_eth0"] {
+        for name in [
+            "map_CONTROL",
+            "prog_splitter",
+            "link_eth0",
+            "trace_xdp_exception",
+        ] {
             fs::write(dir.path().join(name), "").expect("written");
         }
         refuse_unknown(dir.path()).expect("all known");

@@ -28,11 +28,13 @@ const INIT_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What a kernel that is too old must be answered with.
 const REFUSAL: &str = "is too old: splitter needs 5.15 or later";
 /// Namespace tests for each kernel, of `tests/tests/daemon.rs`: native attach with real sockets on
-/// veth, pins that outlive a killed daemon and are adopted, batches of the flow tables, and detaching.
-const DAEMON_TESTS: [&str; 4] = [
+/// veth, pins that outlive a killed daemon and are adopted, batches of the flow tables, losses that the
+/// kernel traces, and detaching.
+const DAEMON_TESTS: [&str; 5] = [
     "splits_tcp_and_udp_of_both_families_over_two_interfaces",
     "kill_9_and_restart_under_load_hurt_nobody",
     "flows_listed_and_counted_are_the_connections_that_were_made",
+    "frames_that_vanish_after_the_verdict_are_counted_where_they_do",
     "detach_takes_the_program_off_and_the_maps_are_readable_before",
 ];
 /// A machine that dies without a verdict is booted so many times: emulators have faults too.

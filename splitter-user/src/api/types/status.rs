@@ -30,6 +30,9 @@ pub struct Status {
     /// How full the tables of flows are; empty until they were first looked at.
     #[serde(default)]
     pub tables: Vec<TableFill>,
+    /// Frames that were lost after the verdict, by interface; empty when none was.
+    #[serde(default)]
+    pub losses: Vec<LossCount>,
     /// Every reason that has counted a packet.
     pub reasons: Vec<ReasonCount>,
     /// What an operator should know at once, most urgent first.
@@ -55,6 +58,19 @@ pub struct InterfaceStatus {
     pub up: bool,
     /// Anything odd about it.
     pub note: Option<String>,
+}
+
+/// Frames that the program sent on and an interface lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossCount {
+    /// The interface that they were to leave by; its number where it has no known name.
+    pub interface: String,
+    /// Its number; 0 for those for which there was no room.
+    pub ifindex: u32,
+    /// How: `refused`, `unsent`, `returned`, `failed`.
+    pub loss: String,
+    /// How many.
+    pub frames: u64,
 }
 
 /// Packets of one verdict and reason.

@@ -3,8 +3,8 @@
 use super::{AT, BY};
 use crate::api::types::{
     BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules,
-    InterfaceStatus, Limit, Overlay, ReasonCount, ServiceStatus, Status, Supervision, TableFill,
-    VersionStatus,
+    InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, ServiceStatus, Status, Supervision,
+    TableFill, VersionStatus,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
@@ -238,6 +238,12 @@ pub(in crate::cli) fn status() -> Status {
                 removals: 2_399_000,
             })
             .into(),
+        losses: vec![LossCount {
+            interface: "eth1".into(),
+            ifindex: 3,
+            loss: "unsent".into(),
+            frames: 17,
+        }],
         reasons: vec![
             reason("not_vip", "pass", 9_999_999),
             reason("no_frontend_port", "drop", 3),
