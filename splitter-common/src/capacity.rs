@@ -10,6 +10,7 @@ use crate::layout::{
     BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
     FragmentRow, FrontendRow, NextHop, Page, ServiceRow,
 };
+use crate::segment::PLACES;
 
 /// Services on one host. Two rows each.
 pub const MAX_SERVICES: u32 = 1_024;
@@ -32,11 +33,17 @@ pub const FILTER_WORDS: u32 = 16_384;
 /// Cells (`u16`) of one table page.
 pub const PAGE_CELLS: usize = 2_048;
 /// Table pages on one host; a Maglev table takes a run of 1, 2, 8 or 32.
-pub const TABLE_PAGES: u32 = 8_192;
+pub const TABLE_PAGES: u32 = 7_168;
 /// Datagrams whose fragments are followed at once, entries.
 pub const FRAGMENTED_DATAGRAMS: u32 = 16_384;
 /// Prefixes of all lists on one host, those of a commit beside those in force.
 pub const MAX_PREFIXES: u32 = 262_144;
+/// Segments of one service. One more is a power of two: the place of who is in none.
+pub const MAX_SEGMENTS: usize = 15;
+/// Conditions that the segments of one service ask about; bits of a word.
+pub const MAX_CONDITIONS: usize = 32;
+/// Terms of the segments of one service, all together.
+pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
 pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
 /// Default size of the table of pending flows, entries.
@@ -117,8 +124,9 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
     let backend = size_of::<BackendRow>() as u64 + size_of::<NextHop>() as u64;
     let counters = cpus as u64 * size_of::<BackendCounters>() as u64;
-    let emptied = cpus as u64 * MAX_VERSIONS as u64 * 8;
-    let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + emptied;
+    // By version, and by segment and version.
+    let flows = cpus as u64 * MAX_VERSIONS as u64 * 8 * (1 + PLACES as u64);
+    let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + flows;
     let limited = size_of::<ClientKey>() as u64 + 8 + LRU_OVERHEAD_BYTES;
     let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
     [

@@ -1,5 +1,5 @@
-//! Owns the decision about a new flow: client -> version (split law) -> cell of the version's
-//! table. Pure: the XDP program, `explain` and the tests call it with the same row.
+//! Owns the decision about a new flow: client -> segment -> version (split law) -> cell of the
+//! version's table. Pure: the XDP program, `explain` and the tests call it with the same row.
 
 use core::hint::black_box;
 
@@ -29,6 +29,8 @@ pub struct Question {
 pub struct Decision {
     /// The keyed hash of the client.
     pub u: u32,
+    /// The place of the client among the service's segments; 0: in none.
+    pub place: usize,
     /// Index of the version that the client belongs to; below eight.
     pub assigned: usize,
     /// Index of the version that serves it: the same, but for a fail-safe.
@@ -79,18 +81,24 @@ impl Question {
     }
 }
 
-/// Decides about a new flow.
+/// Decides about a new flow of a client of whom `conditions` hold, see [`crate::segment`].
 #[inline(always)]
-pub fn decide(row: &ServiceRow, question: &Question) -> Decision {
-    decide_watched(row, question, true)
+pub fn decide(row: &ServiceRow, question: &Question, conditions: u32) -> Decision {
+    decide_watched(row, question, conditions, true)
 }
 
 /// The same, on a host whose daemon may have died: when it no longer watches a supervised release
 /// (the lease has run out), new flows go to the baseline where the service's row says so.
 #[inline(always)]
-pub fn decide_watched(row: &ServiceRow, question: &Question, watched: bool) -> Decision {
+pub fn decide_watched(
+    row: &ServiceRow,
+    question: &Question,
+    conditions: u32,
+    watched: bool,
+) -> Decision {
     let u = question.place(row);
-    let assigned = row.cuts.version_of(u);
+    let place = row.segments.place_of(conditions);
+    let assigned = row.cuts[place].version_of(u);
     // The row has 0 or 1; see `layout::ServiceRow::fail_safe`.
     let falls_back = row.fail_safe as u64 & 1 & !(watched as u64);
     let version = select(falls_back, row.baseline as u64, assigned as u64);
@@ -102,6 +110,7 @@ pub fn decide_watched(row: &ServiceRow, question: &Question, watched: bool) -> D
     let cell = spread(question.backend_hash(row), table.cells);
     Decision {
         u,
+        place,
         assigned,
         version,
         table,

@@ -11,6 +11,7 @@ use crate::{
     capacity::{BUCKET_ENTRIES, MAX_VERSIONS, PAGE_CELLS},
     flow::limit::Limit,
     hash::HashKey,
+    segment::{PLACES, Segments},
     split::Cuts,
 };
 
@@ -241,8 +242,10 @@ pub struct ServiceRow {
     pub salt: HashKey,
     /// The key of the choice inside a version.
     pub backend_key: HashKey,
-    /// The cut points.
-    pub cuts: Cuts,
+    /// The cut points by place, see [`Segments`]; those of who is in no segment first.
+    pub cuts: [Cuts; PLACES],
+    /// The segments.
+    pub segments: Segments,
     /// The versions by index.
     pub versions: [VersionRow; MAX_VERSIONS],
     /// The commit that wrote this row; flows carry it.

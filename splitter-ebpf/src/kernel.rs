@@ -226,9 +226,18 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn listed(&self, list: u32, address: Address) -> bool {
+    fn count_assigned(&self, service: u32, place: usize, version: usize) {
+        maps::count_assigned(service, place as u32, version as u32);
+    }
+
+    #[inline(always)]
+    fn listed(&self, list: u32, address: Address) -> u32 {
         let [a, b] = address.0;
-        list != 0 && maps::listed(list, a, b)
+        if list == 0 {
+            0
+        } else {
+            maps::listed(list, a, b)
+        }
     }
 
     #[inline(always)]

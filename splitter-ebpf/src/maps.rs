@@ -25,6 +25,7 @@ use splitter_common::{
         PrefixKey, ServiceRow,
     },
     packet::Inner,
+    segment::PLACES,
 };
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
@@ -83,6 +84,9 @@ static CLIENT_LIMITS: LruHashMap<ClientKey, u64, { LIMITED_CLIENTS as usize }> =
 static TABLE_EVENTS: PerCpuArray<u64, { TABLE_EVENT_CELLS as usize }> = PerCpuArray::new();
 #[btf_map]
 static EMPTIED: PerCpuArray<u64, { MAX_SERVICES as usize * MAX_VERSIONS }> = PerCpuArray::new();
+#[btf_map]
+static ASSIGNED: PerCpuArray<u64, { MAX_SERVICES as usize * PLACES * MAX_VERSIONS }> =
+    PerCpuArray::new();
 #[btf_map]
 static INNER: PerCpuArray<MaybeUninit<Inner>, 1> = PerCpuArray::new();
 #[btf_map]
@@ -247,6 +251,13 @@ pub(crate) fn count_empty(service: u32, version: u32) {
     );
 }
 
+/// Counts a new flow by segment and version.
+#[inline(always)]
+pub(crate) fn count_assigned(service: u32, place: u32, version: u32) {
+    let row = service * PLACES as u32 + place;
+    bump(ASSIGNED.get_ptr_mut(row * MAX_VERSIONS as u32 + version), 1);
+}
+
 /// Where the first fragment of a datagram went; a copy, since rows are recycled under readers.
 #[inline(always)]
 pub(crate) fn fragment(key: &FragmentKey) -> Option<FragmentRow> {
@@ -378,13 +389,15 @@ pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
     }
 }
 
-/// Whether a prefix list has an address; a function of its own, for its key's room on the stack.
+/// What a prefix list says of an address, 0 when it has it not; a function of its own, for its key's
+/// room on the stack.
 #[inline(never)]
-pub(crate) fn listed(list: u32, a: u64, b: u64) -> bool {
+pub(crate) fn listed(list: u32, a: u64, b: u64) -> u32 {
     let key = PrefixKey::new(list, Address([a, b]));
     PREFIXES
         .get(&lpm_trie::Key::new(PrefixKey::BITS, key))
-        .is_some()
+        .copied()
+        .unwrap_or(0)
 }
 
 /// A live flow.

@@ -30,16 +30,18 @@ mod interfaces;
 mod lease;
 #[path = "daemon/limits.rs"]
 mod limits;
-#[path = "daemon/metrics.rs"]
-mod metrics;
 #[path = "daemon/losses.rs"]
 mod losses;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]
 mod reload;
 #[path = "daemon/scene.rs"]
 mod scene;
+#[path = "daemon/segments.rs"]
+mod segments;
 #[path = "daemon/shown.rs"]
 mod shown;
 #[path = "daemon/starts.rs"]

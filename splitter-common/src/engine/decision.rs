@@ -22,6 +22,7 @@ use crate::{
     layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
     packet::TCP,
     reason::{Reason, Verdict},
+    segment::PLACES,
 };
 
 /// A packet that was left to its service.
@@ -41,7 +42,9 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided 
         return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
     };
     let denied = is_denied(env, row, key.client);
-    let choice = Choice::unpack(choose(row, parsed, watched as u64));
+    let conditions = conditions(env, row, key.client);
+    let asked = conditions as u64 | (watched as u64) << 32;
+    let choice = Choice::unpack(choose(row, parsed, asked));
     if is_open {
         let fate = look(env, left, &key, row.generation, denied, choice.version);
         if !matches!(fate, Fate::End) {
@@ -75,12 +78,17 @@ struct Choice {
     version: usize,
     /// The cell of its table.
     cell: u32,
+    /// The client's place among the segments.
+    place: usize,
 }
 
 impl Choice {
     #[inline(always)]
     const fn pack(decision: &Decision) -> u64 {
-        decision.cell as u64 | (decision.version as u64) << 32 | (decision.assigned as u64) << 40
+        decision.cell as u64
+            | (decision.version as u64) << 32
+            | (decision.assigned as u64) << 40
+            | (decision.place as u64) << 48
     }
 
     #[inline(always)]
@@ -89,14 +97,15 @@ impl Choice {
             assigned: (word >> 40) as usize & (MAX_VERSIONS - 1),
             version: (word >> 32) as usize & (MAX_VERSIONS - 1),
             cell: word as u32,
+            place: (word >> 48) as usize & (PLACES - 1),
         }
     }
 }
 
 /// Decides about the flow of a packet, as a packed [`Choice`]; a function of its own, for its room on
-/// the stack. `watched`: 0 or 1.
+/// the stack. `asked`: the conditions that hold, and, 32 bits up, 1 when somebody watches.
 #[inline(never)]
-fn choose(row: &ServiceRow, parsed: &Parsed, watched: u64) -> u64 {
+fn choose(row: &ServiceRow, parsed: &Parsed, asked: u64) -> u64 {
     let key = key_of(parsed, 0);
     let question = Question {
         client: key.client,
@@ -104,7 +113,12 @@ fn choose(row: &ServiceRow, parsed: &Parsed, watched: u64) -> u64 {
         port: key.port,
         protocol: parsed.network.protocol,
     };
-    Choice::pack(&decide_watched(row, &question, watched != 0))
+    Choice::pack(&decide_watched(
+        row,
+        &question,
+        asked as u32,
+        asked >> 32 != 0,
+    ))
 }
 
 #[inline(always)]
@@ -115,7 +129,13 @@ fn row_of<E: Env>(env: &E, service: u32) -> Option<&ServiceRow> {
 /// Whether a service does not serve a client.
 #[inline(always)]
 fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
-    env.listed(row.deny, client) || row.allow != 0 && !env.listed(row.allow, client)
+    env.listed(row.deny, client) != 0 || row.allow != 0 && env.listed(row.allow, client) == 0
+}
+
+/// The conditions of a service's segments that hold of a client.
+#[inline(always)]
+fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
+    env.listed(row.segments.list, client)
 }
 
 /// Looks at an open flow once more and marks it.
@@ -174,7 +194,8 @@ pub(super) fn backend_for<E: Env>(
     let Some(row) = row_of(env, service) else {
         return Err(Outcome::inconsistent(Verdict::Drop, service));
     };
-    let decision = decide_watched(row, question, true);
+    let conditions = conditions(env, row, question.client);
+    let decision = decide_watched(row, question, conditions, true);
     match in_table(env, decision.table, decision.cell) {
         0 => Err(Outcome::drop(Reason::VersionEmpty)),
         backend => Ok(backend),
@@ -271,6 +292,7 @@ fn new_flow<E: Env>(
     }
     if is_new {
         env.count(backend, Counter::NewFlows);
+        env.count_assigned(left.service, choice.place, choice.assigned);
         if is_tcp {
             env.count(backend, Counter::SynsBegun);
         }

@@ -49,6 +49,7 @@ impl Control for Straw {
             key: "client".into(),
             versions: Vec::new(),
             cuts: Vec::new(),
+            segments: Vec::new(),
         }])
     }
 
@@ -64,6 +65,7 @@ impl Control for Straw {
             "shop" => Ok(WeightChange {
                 flows: "keep".to_owned(),
                 service,
+                segment: change.segment,
                 generation: 7,
                 before: BTreeMap::new(),
                 after: change.weights,
@@ -211,6 +213,8 @@ impl Control for Straw {
             hash_hex: "0x0".into(),
             hash_fraction: 0.0,
             cuts: Vec::new(),
+            segments: Vec::new(),
+            segment: None,
             version: "v".into(),
             backend: None,
             backend_note: None,
@@ -233,6 +237,7 @@ fn weights(dry_run: bool) -> WeightSet {
     let weights = BTreeMap::from([("canary".to_owned(), "5%".to_owned())]);
     WeightSet {
         weights,
+        segment: None,
         flows: None,
         reason: None,
         dry_run,

@@ -13,6 +13,7 @@ mod health;
 mod history;
 mod lease;
 mod reload;
+mod segment;
 mod service;
 mod status;
 mod weight;
@@ -34,6 +35,7 @@ pub use health::{CheckSettings, HealthSettings, HttpSettings, PassiveSettings};
 pub use history::{History, HistoryCell, HistoryQuery, Quantiles, Rates, VersionHistory};
 pub use lease::{Supervise, Supervision};
 pub use reload::{Difference, Reload, ReloadRequest, ServiceChange};
+pub use segment::{ByHash, SegmentStatus, SegmentTried, SegmentVersion, SegmentWeights};
 pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };

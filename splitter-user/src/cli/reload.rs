@@ -48,7 +48,7 @@ fn service(change: &ServiceChange, dry_run: bool) -> String {
     let lines: String = change.differences.iter().map(line).collect();
     format!(
         "service {name}\n{lines}{}",
-        show::moves(&change.moves, dry_run)
+        show::moves(&change.moves, "clients", dry_run)
     )
 }
 

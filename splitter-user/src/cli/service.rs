@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::args::OutputArgs;
 use super::backend::{backend_cells, notes};
 use super::show::cuts;
-use super::status::{at_run_time, flow_rules, hop_cells};
+use super::status::{at_run_time, flow_rules, hop_cells, segments};
 use super::text::{count, percent, seconds, share, table};
 use super::{answer, ask};
 use crate::api::Client;
@@ -85,6 +85,13 @@ fn show(shown: &ServiceShown) -> String {
     out += &at_run_time(service);
     out += "\nversions\n";
     out += &versions(service);
+    if !service.segments.is_empty() {
+        out += "\nsegments\n";
+        out += &segments(service);
+        for segment in &service.segments {
+            out += &format!("  {} is {}\n", segment.name, segment.matches);
+        }
+    }
     out += "\nbackends\n";
     out += &backends(service);
     out += "\nthe hash space, as the kernel cuts it\n";

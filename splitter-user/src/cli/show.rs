@@ -1,7 +1,7 @@
 //! Owns what the smaller commands print.
 
 use super::text::{percent, table};
-use crate::api::types::{Cut, Explanation, Move, Supervision};
+use crate::api::types::{Cut, Explanation, Move, SegmentTried, Supervision};
 
 /// What becomes of open flows, in a sentence.
 pub(super) fn fate(flows: &str) -> String {
@@ -13,15 +13,15 @@ pub(super) fn fate(flows: &str) -> String {
     format!("  open flows that would be decided otherwise {end}\n")
 }
 
-/// Who changes version.
-pub(super) fn moves(moves: &[Move], dry_run: bool) -> String {
+/// Who changes version; `whose` weights they are: `clients`, `clients in staff`.
+pub(super) fn moves(moves: &[Move], whose: &str, dry_run: bool) -> String {
     if moves.is_empty() {
         return "  no client changes version\n".to_owned();
     }
     let verb = if dry_run { "would move" } else { "move" };
     let line = |moved: &Move| {
         let (share, from, to) = (percent(moved.percent_of_clients), &moved.from, &moved.to);
-        format!("  {share} of all clients {verb} from {from} to {to}\n")
+        format!("  {share} of all {whose} {verb} from {from} to {to}\n")
     };
     moves.iter().map(line).collect()
 }
@@ -51,8 +51,10 @@ pub(super) fn explanation(why: &Explanation) -> String {
             flow.state, flow.version, flow.backend, flow.generation, flow.idle_s
         );
     }
+    out += "why\n";
+    out += &segments(&why.segments);
     out += &format!(
-        "why\n  key {}: hash of {} is {}, {} of the way through the hash space\n",
+        "  key {}: hash of {} is {}, {} of the way through the hash space\n",
         why.key,
         why.assignment,
         why.hash_hex,
@@ -61,6 +63,23 @@ pub(super) fn explanation(why: &Explanation) -> String {
     out += &cuts(&why.cuts, Some(why.hash_fraction * 100.0));
     if let Some(moves_at) = &why.moves_at {
         out += &format!("  {moves_at}\n");
+    }
+    out
+}
+
+/// The segments that a client came to, and what came of it.
+fn segments(tried: &[SegmentTried]) -> String {
+    let line = |segment: &SegmentTried| {
+        let holds = match segment.holds {
+            Some(true) => "takes the client: its weights count",
+            Some(false) => "does not have it",
+            None => "is not asked any more",
+        };
+        format!("  segment {} ({}) {holds}\n", segment.name, segment.matches)
+    };
+    let mut out: String = tried.iter().map(line).collect();
+    if !tried.is_empty() && tried.iter().all(|each| each.holds == Some(false)) {
+        out += "  in no segment: the service's own weights count\n";
     }
     out
 }

@@ -77,6 +77,7 @@ fn service(service: &ServiceStatus, wide: bool) -> String {
     } else {
         backends(service)
     };
+    out += &segments(service);
     out += &flows::open(service).unwrap_or_default();
     out += &unusual_flows(service);
     out += &flow_rules(&service.flows);
@@ -108,6 +109,46 @@ fn backends(service: &ServiceStatus) -> String {
         std::iter::once(version_row(version)).chain(version.backends.iter().map(backend_row))
     });
     text::table(&head, &[0], rows.collect())
+}
+
+/// The segments: weights and new flows; below, what the hash chose for the others.
+pub(super) fn segments(service: &ServiceStatus) -> String {
+    if service.segments.is_empty() {
+        return String::new();
+    }
+    let flows = |count: u64| format!("{} new", brief(count));
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for segment in &service.segments {
+        let mut row = vec![segment.name.clone()];
+        row.extend(segment.versions.iter().map(|version| {
+            let file = match version.file_weight == version.weight {
+                true => String::new(),
+                false => format!(" (file {})", version.file_weight),
+            };
+            format!("{}{file}, {}", version.weight, flows(version.new_flows))
+        }));
+        rows.push(row);
+    }
+    let mut others = vec!["(none)".to_owned()];
+    others.extend(service.versions.iter().map(|version| {
+        let count = service.by_hash.get(&version.name).copied().unwrap_or(0);
+        format!("{}, {}", percent(version.weight_percent), flows(count))
+    }));
+    rows.push(others);
+    let mut head = vec!["SEGMENT"];
+    head.extend(service.versions.iter().map(|version| version.name.as_str()));
+    let mut out = text::table(&head, &[0], rows);
+    for segment in &service.segments {
+        if let Some(overlay) = &segment.overlay {
+            let weights = overlay.weights.iter();
+            let weights: Vec<String> = weights
+                .map(|(name, each)| format!("{name}={each}"))
+                .collect();
+            let who = set_by(&overlay.by, &overlay.at, overlay.reason.as_deref());
+            out += &format!("  segment {}: set {}{who}", segment.name, weights.join(" "));
+        }
+    }
+    out
 }
 
 /// The way to each backend.

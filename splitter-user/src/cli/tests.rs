@@ -43,6 +43,7 @@ fn commands_are_read_as_meant() {
     let Command::Weight(WeightCommand::Set {
         service,
         weights,
+        segment: None,
         change:
             ChangeArgs {
                 flows: None,
@@ -179,7 +180,7 @@ fn check_says_what_there_is() {
         "services 1 1024 services",
         "backends 2 32767 backends",
         "addresses and ports 4 24576 (fixed)",
-        "pages of tables 1 8192 table_pages",
+        "pages of tables 1 7168 table_pages",
     ] {
         assert!(rows.iter().any(|told| told == row), "{row} in\n{room}");
     }

@@ -32,6 +32,9 @@ pub enum WeightCommand {
         /// New weights such as canary=5%; versions left out keep theirs
         #[arg(required = true, value_name = "VERSION=WEIGHT")]
         weights: Vec<Assignment>,
+        /// For the clients of this segment; without it, for those who are in none
+        #[arg(long, value_name = "NAME")]
+        segment: Option<String>,
         /// Why, dry run, and how to print it
         #[command(flatten)]
         change: ChangeArgs,
@@ -74,19 +77,22 @@ pub(super) fn run(socket: &Path, command: WeightCommand) -> anyhow::Result<Strin
         WeightCommand::Set {
             service,
             weights,
+            segment,
             change,
-        } => set(socket, &service, weights, change),
+        } => set(socket, &service, segment, weights, change),
     }
 }
 
 fn set(
     socket: &Path,
     service: &str,
+    segment: Option<String>,
     weights: Vec<Assignment>,
     args: ChangeArgs,
 ) -> anyhow::Result<String> {
     let change = WeightSet {
         weights: by_version(weights)?,
+        segment,
         flows: args.flows,
         reason: args.reason,
         dry_run: args.dry_run,
@@ -114,11 +120,13 @@ pub(super) fn by_version(weights: Vec<Assignment>) -> Result<BTreeMap<String, St
 
 /// The answer to `weight set`.
 fn changed(change: &WeightChange) -> String {
+    let segment = change.segment.as_ref();
+    let what = segment.map_or_else(String::new, |name| format!(", segment {name}"));
     let mut out = if change.dry_run {
-        format!("{}: dry run, nothing was changed\n", change.service)
+        format!("{}{what}: dry run, nothing was changed\n", change.service)
     } else {
         format!(
-            "{}: in force, generation {}\n",
+            "{}{what}: in force, generation {}\n",
             change.service, change.generation
         )
     };
@@ -127,7 +135,11 @@ fn changed(change: &WeightChange) -> String {
         vec![version.clone(), before.to_owned(), after.clone()]
     });
     out += &table(&["VERSION", "BEFORE", "AFTER"], &[0], rows.collect());
-    out + &moves(&change.moves, change.dry_run) + &fate(&change.flows)
+    let whose = match segment {
+        Some(name) => format!("clients in {name}"),
+        None => "clients".to_owned(),
+    };
+    out + &moves(&change.moves, &whose, change.dry_run) + &fate(&change.flows)
 }
 
 /// The answer to `weight get`, a paragraph for each service.
@@ -148,6 +160,19 @@ fn of_service(weights: &Weights) -> String {
         weights.key,
         since.map_or_else(String::new, |since| format!(", in force since {since}"))
     );
+    out += &versions(&weights.versions);
+    out += "  the hash space, as the kernel cuts it\n";
+    out += &cuts(&weights.cuts, None);
+    for segment in &weights.segments {
+        out += &format!("  segment {}: {}\n", segment.segment, segment.matches);
+        out += &versions(&segment.versions);
+        out += &cuts(&segment.cuts, None);
+    }
+    out
+}
+
+/// Versions, their weights and where these come from.
+fn versions(versions: &[WeightInForce]) -> String {
     let row = |version: &WeightInForce| {
         let mark = if version.baseline { " (baseline)" } else { "" };
         vec![
@@ -157,17 +182,16 @@ fn of_service(weights: &Weights) -> String {
             version.file_weight.clone(),
         ]
     };
-    out += &table(
+    let mut out = table(
         &["", "WEIGHT", "FROM", "IN THE FILE"],
         &[0, 2],
-        weights.versions.iter().map(row).collect(),
+        versions.iter().map(row).collect(),
     );
-    for version in &weights.versions {
+    for version in versions {
         if let Some(set) = &version.set {
             let who = set_by(&set.by, &set.at, set.reason.as_deref());
             out += &format!("  {}={} set{who}", version.version, version.weight);
         }
     }
-    out += "  the hash space, as the kernel cuts it\n";
-    out + &cuts(&weights.cuts, None)
+    out
 }

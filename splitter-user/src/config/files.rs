@@ -1,4 +1,5 @@
-//! Owns which files a configuration is: the main one and the `*.toml` of `conf.d` beside it.
+//! Owns which files a configuration is: the main one, the `*.toml` of `conf.d` beside it, and the
+//! files of prefixes that they name.
 //!
 //! Invariant: what [`Texts::digest`] stands for is what [`Texts::config`] is read from.
 
@@ -11,6 +12,7 @@ use splitter_common::hash::{HashKey, siphash13};
 
 use super::{
     error::{ConfigError, ConfigErrors, Place},
+    prefix_file::PrefixFiles,
     read,
     reader::Source,
 };
@@ -22,6 +24,7 @@ const CONF_D: &str = "conf.d";
 /// The texts of a configuration, as they stood when they were read.
 pub struct Texts {
     sources: Vec<Source>,
+    prefix_files: PrefixFiles,
     errors: Vec<ConfigError>,
 }
 
@@ -44,12 +47,16 @@ impl Texts {
         if let Some((directory, error)) = listing {
             errors.push(unreadable(&directory, u32::MAX, &error));
         }
-        Self { sources, errors }
+        Self {
+            prefix_files: PrefixFiles::read(&sources),
+            sources,
+            errors,
+        }
     }
 
     /// What they ask for.
     pub fn config(&self) -> Result<Config, ConfigErrors> {
-        read(&self.sources, self.errors.clone())
+        read(&self.sources, &self.prefix_files, self.errors.clone())
     }
 
     /// Another number when any of them is another text, is called otherwise, or cannot be read.
@@ -62,6 +69,10 @@ impl Texts {
         for source in &self.sources {
             add(&source.place(0).file);
             add(&source.text);
+        }
+        for (path, text) in self.prefix_files.texts() {
+            add(&path.to_string_lossy());
+            add(text);
         }
         for error in &self.errors {
             add(&error.to_string());

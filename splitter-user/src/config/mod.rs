@@ -16,8 +16,10 @@ mod nearest;
 mod parse;
 mod passive;
 mod prefix;
+mod prefix_file;
 mod reader;
 mod runtime;
+mod segments;
 mod service;
 mod sharing;
 mod version;
@@ -29,10 +31,11 @@ pub use error::{ConfigError, ConfigErrors, Place};
 pub use files::Texts;
 pub use nearest::{hint, nearest};
 pub use runtime::{backend, check_again, prefix};
-pub use weights::{WeightsError, apply_weights, check_weights};
+pub use weights::{WeightsError, apply_segment_weights, apply_weights, check_weights};
 
 use crate::model::Config;
 use draft::Draft;
+use prefix_file::PrefixFiles;
 use reader::Source;
 
 /// Reads the file at `path` and `conf.d/*.toml` beside it, in the order of their names.
@@ -42,15 +45,20 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 
 /// Reads one text as if it stood in a file called `name`, without any `conf.d`.
 pub fn parse_str(name: &str, text: &str) -> Result<Config, ConfigErrors> {
-    read(&[Source::new(name, 0, text.to_owned())], Vec::new())
+    let sources = [Source::new(name, 0, text.to_owned())];
+    read(&sources, &PrefixFiles::read(&sources), Vec::new())
 }
 
-fn read(sources: &[Source], mut errors: Vec<ConfigError>) -> Result<Config, ConfigErrors> {
+fn read(
+    sources: &[Source],
+    files: &PrefixFiles,
+    mut errors: Vec<ConfigError>,
+) -> Result<Config, ConfigErrors> {
     let mut draft = Draft::default();
     // A file that could not be read or parsed may hold what the others seem to lack.
     let mut whole = errors.is_empty();
     for source in sources {
-        let parsed = parse::file(source, &mut draft);
+        let parsed = parse::file(source, files, &mut draft);
         whole &= parsed.complete;
         errors.extend(parsed.errors);
     }

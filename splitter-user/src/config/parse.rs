@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
 use super::metrics::metrics;
+use super::prefix_file::PrefixFiles;
 use super::reader::{Reader, Section, Source};
 use super::service::service;
 use crate::model::{Interface, Limits, NAME_MAX, XdpChoice, is_name};
@@ -21,8 +22,8 @@ pub(super) struct Parsed {
 }
 
 /// Reads one file into `draft`.
-pub(super) fn file(source: &Source, draft: &mut Draft) -> Parsed {
-    let reader = Reader::new(source);
+pub(super) fn file(source: &Source, files: &PrefixFiles, draft: &mut Draft) -> Parsed {
+    let reader = Reader::new(source, files);
     let (tree, faults) = DeTable::parse_recoverable(&source.text);
     for fault in &faults {
         let span = fault.span().unwrap_or(0..0);

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
 use super::nearest::nearest;
+use super::prefix_file::PrefixFiles;
 
 /// A value of the file and where it stands.
 pub(super) type Node<'i> = Spanned<DeValue<'i>>;
@@ -62,13 +63,16 @@ impl Source {
 /// Reads one file and gathers what is wrong with it.
 pub(super) struct Reader<'s> {
     source: &'s Source,
+    /// The files of prefixes that it may name.
+    pub(super) files: &'s PrefixFiles,
     errors: RefCell<Vec<ConfigError>>,
 }
 
 impl<'s> Reader<'s> {
-    pub(super) fn new(source: &'s Source) -> Self {
+    pub(super) fn new(source: &'s Source, files: &'s PrefixFiles) -> Self {
         Self {
             source,
+            files,
             errors: RefCell::new(Vec::new()),
         }
     }
@@ -82,6 +86,11 @@ impl<'s> Reader<'s> {
             place: self.place(span),
             message: message.to_string(),
         };
+        self.errors.borrow_mut().push(error);
+    }
+
+    /// An error with a place of its own.
+    pub(super) fn add(&self, error: ConfigError) {
         self.errors.borrow_mut().push(error);
     }
 
@@ -137,6 +146,12 @@ impl<'r, 's, 'i> Section<'r, 's, 'i> {
 
     pub(super) fn get(&self, key: &str) -> Option<&'r Node<'i>> {
         self.table.get(key)
+    }
+
+    /// Every key with its value.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'r str, &'r Node<'i>)> {
+        let entries = self.table.iter();
+        entries.map(|(key, node)| (key.get_ref().as_ref(), node))
     }
 
     /// Reports a value of the wrong kind.

@@ -11,6 +11,7 @@ use super::health::health;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::reader::{Node, Section};
+use super::segments::segments;
 use super::version::{version, weight};
 use splitter_common::weight::Weight;
 
@@ -31,6 +32,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "flows",
         "failsafe_max_weight",
         "health",
+        "segment",
         "version",
     ]);
     let keys = [
@@ -59,11 +61,13 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         flows: flows(section),
         fail_safe_max: fail_safe_max(section),
         supervised: false,
+        segments: Vec::new(),
         versions: Vec::new(),
         health: health(section),
     };
     let (vip_at, vips_whole) = vips(section, &mut service);
     let (version_at, versions_whole) = versions(section, &mut service);
+    segments(section, &mut service, versions_whole);
     let at = section.reader.place(&section.span);
     ServiceDraft {
         service,

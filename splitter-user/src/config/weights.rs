@@ -24,6 +24,16 @@ pub enum WeightsError {
         /// What may have been meant.
         hint: String,
     },
+    /// A segment that the service does not have.
+    #[error("service \"{service}\" has no segment \"{segment}\"{hint}")]
+    NoSuchSegment {
+        /// The service.
+        service: String,
+        /// The segment asked for.
+        segment: String,
+        /// What may have been meant.
+        hint: String,
+    },
     /// The baseline was given something else than the rest.
     #[error(
         "service \"{service}\": \"{version}\" is the baseline and takes the rest, {rest} here, \
@@ -101,6 +111,28 @@ pub fn apply_weights(
         }),
         Some(_) | None => Ok(changed),
     }
+}
+
+/// `service` with `weights` put over those of a segment, if that can be.
+pub fn apply_segment_weights(
+    service: &Service,
+    segment: &str,
+    weights: &BTreeMap<String, Weight>,
+) -> Result<Service, WeightsError> {
+    let mut changed = service.clone();
+    let found = changed.segments.iter_mut();
+    let Some(segment) = found.into_iter().find(|each| each.name == segment) else {
+        let names: Vec<&str> = service.segments.iter().map(|s| s.name.as_str()).collect();
+        return Err(WeightsError::NoSuchSegment {
+            service: service.name.clone(),
+            segment: segment.to_owned(),
+            hint: nearest::hint(segment, &names),
+        });
+    };
+    let under = apply_weights(&service.under(segment), weights)?;
+    let others = under.versions.into_iter().filter(|each| !each.baseline);
+    segment.weights = others.map(|each| (each.name, each.weight)).collect();
+    Ok(changed)
 }
 
 fn check_sum(service: &Service) -> Result<(), WeightsError> {

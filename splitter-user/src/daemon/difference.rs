@@ -5,7 +5,7 @@
 use super::weights;
 use crate::{
     api::types::{Difference, ServiceChange},
-    model::{Config, Service, Version},
+    model::{Config, Segment, Service, Version},
     state::State,
 };
 
@@ -66,6 +66,17 @@ pub(super) fn metrics(before: &Config, after: &Config) -> Vec<Difference> {
 /// What was set at run time and stays over the file.
 pub(super) fn overlays(state: &State, file: &Config) -> Vec<String> {
     let mut kept = Vec::new();
+    for (name, segments) in &state.segment_overlays {
+        for (segment, overlay) in segments {
+            for (version, weight) in crate::state::weights(&overlay.weights_ppm) {
+                kept.push(format!(
+                    "service {name}, segment {segment}: {version}={weight}, set at run time by {}, \
+                     stays",
+                    overlay.by
+                ));
+            }
+        }
+    }
     for (name, overlay) in &state.overlays {
         let service = file.services.iter().find(|service| service.name == *name);
         let of_file = service.map(Service::weights).unwrap_or_default();
@@ -127,6 +138,7 @@ fn items(service: &Service) -> Items {
         fail_safe_max,
         // Not the file's to change.
         supervised: _,
+        segments,
         versions,
         health,
     } = service;
@@ -182,9 +194,31 @@ fn items(service: &Service) -> Items {
             ));
         }
     }
+    items.extend(
+        segments
+            .iter()
+            .flat_map(|segment| of_segment(service, segment)),
+    );
+    if segments.len() > 1 {
+        let names: Vec<&str> = segments.iter().map(|each| each.name.as_str()).collect();
+        items.push(("order of segments".to_owned(), names.join(", ")));
+    }
     if versions.len() > 1 {
         let names: Vec<&str> = versions.iter().map(|each| each.name.as_str()).collect();
         items.push(("order of versions".to_owned(), names.join(", ")));
+    }
+    items
+}
+
+fn of_segment(service: &Service, segment: &Segment) -> Items {
+    let Segment {
+        name,
+        condition,
+        weights: _,
+    } = segment;
+    let mut items = vec![(format!("segment {name}"), condition.to_string())];
+    for (version, weight) in service.under(segment).weights() {
+        items.push((format!("weight of {version} in {name}"), weight.to_string()));
     }
     items
 }

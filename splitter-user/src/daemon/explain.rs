@@ -10,12 +10,12 @@ use splitter_common::{
     clock::Jiffies,
     decide::{Decision, Question, decide},
     flow::{Entry, Table, law},
-    layout::{FlowKey, ServiceRow},
+    layout::FlowKey,
     split::Cuts,
     weight::{WHOLE_PPM, Weight},
 };
 
-use super::{core::Core, flows::FlowState, weights::intervals};
+use super::{core::Core, flows::FlowState, segments, weights::intervals};
 use crate::{
     api::{
         Refusal,
@@ -54,7 +54,9 @@ pub(super) fn explain(
         port: dialled,
         protocol: vip.protocol.number(),
     };
-    let decision = decide(&row, &question);
+    let conditions = segments::conditions(core, &row, client);
+    let decision = decide(&row, &question, conditions);
+    let segment = segments::at(&service, &given, decision.place);
     let (backend, backend_note) = backend(core, &service, &given, &vip, port, &decision);
     let live_flow = match port {
         Some(_) => live_flow(core, &given, &vip, &question)?,
@@ -75,13 +77,18 @@ pub(super) fn explain(
         assignment: assignment(&service, client, port, dialled, &vip),
         hash_hex: format!("{:#010x}", decision.u),
         hash_fraction: f64::from(decision.u) / (1u64 << 32) as f64,
-        cuts: cuts(&row, &given),
+        cuts: cuts(&row.cuts[decision.place], &given),
+        segments: segments::tried(&service, &given, decision.place),
+        segment: segment.map(|segment| segment.name.clone()),
         version: version_name(&given, decision.version),
         backend,
         backend_note,
         denied: denied(&service, client),
         live_flow,
-        moves_at: moves_at(&service, decision.u),
+        moves_at: match segment {
+            Some(segment) => moves_at(&service.under(segment), decision.u),
+            None => moves_at(&service, decision.u),
+        },
     })
 }
 
@@ -180,11 +187,10 @@ fn assignment(
     format!("{}/{bits}", IpAddr::from(address.prefix(v4, v6)))
 }
 
-/// The hash space as a row cuts it among the versions.
-pub(super) fn cuts(row: &ServiceRow, given: &ServiceNumbers) -> Vec<Cut> {
+/// The hash space as cut points of the kernel cut it among the versions.
+pub(super) fn cuts(cuts: &Cuts, given: &ServiceNumbers) -> Vec<Cut> {
     let whole = (1u64 << 32) as f64 / 100.0;
-    row.cuts
-        .intervals()
+    cuts.intervals()
         .map(|(version, first, last)| Cut {
             version: version_name(given, version),
             from_percent: f64::from(first) / whole,

@@ -24,6 +24,7 @@ mod parts;
 mod past;
 mod reload;
 mod sampling;
+mod segments;
 mod serving;
 mod shown;
 mod start;

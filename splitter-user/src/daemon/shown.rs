@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{core::Core, explain, status, warnings::warnings};
+use super::{core::Core, explain, segments, status, warnings::warnings};
 use crate::{
     api::{
         Refusal,
@@ -12,6 +12,7 @@ use crate::{
         },
     },
     model::{self, HttpMethod, HttpQuestion, Question, Service, Version},
+    state::OverlayRecord,
 };
 
 /// One service wholly.
@@ -44,6 +45,9 @@ fn weights_of(core: &Core, service: &Service) -> Result<Weights, Refusal> {
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let since = core.state.since.get(&service.name);
+    let services = &core.file.services;
+    let file = services.iter().find(|file| file.name == service.name);
+    let overlay = core.state.overlays.get(&service.name);
     let versions = service.versions.iter();
     Ok(Weights {
         service: service.name.clone(),
@@ -51,19 +55,22 @@ fn weights_of(core: &Core, service: &Service) -> Result<Weights, Refusal> {
         since: since.map(|since| since.at.clone()),
         key: service.key.to_string(),
         versions: versions
-            .map(|version| in_force(core, service, version))
+            .map(|version| in_force(service, file, overlay, version))
             .collect(),
         cuts: cuts(core, service)?,
+        segments: segments::weights(core, service)?,
     })
 }
 
-/// A version's weight and where it comes from. The baseline's is what the others leave, whoever
-/// set theirs.
-fn in_force(core: &Core, service: &Service, version: &Version) -> WeightInForce {
+/// A version's weight and where it comes from: what is in force, the file's, and what was set at run
+/// time. The baseline's is what the others leave, whoever set theirs.
+pub(super) fn in_force(
+    service: &Service,
+    file: Option<&Service>,
+    overlay: Option<&OverlayRecord>,
+    version: &Version,
+) -> WeightInForce {
     let weight = |service: &Service| service.weights().get(&version.name).copied();
-    let services = &core.file.services;
-    let file = services.iter().find(|file| file.name == service.name);
-    let overlay = core.state.overlays.get(&service.name);
     let overlay = overlay.filter(|overlay| overlay.weights_ppm.contains_key(&version.name));
     let from = match (version.baseline, overlay) {
         (true, _) => "rest",
@@ -89,7 +96,7 @@ fn cuts(core: &Core, service: &Service) -> Result<Vec<Cut>, Refusal> {
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let row = core.plane.maps().service_in_force(u32::from(given.number));
-    Ok(explain::cuts(&row, given))
+    Ok(explain::cuts(&row.cuts[0], given))
 }
 
 fn settings(service: &Service) -> ServiceSettings {

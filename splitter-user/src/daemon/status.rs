@@ -9,7 +9,7 @@ use splitter_common::{
     layout::{Counter, LAYOUT_VERSION, TableEvent},
 };
 
-use super::{core::Core, fares, lease::supervision, losses, warnings::warnings};
+use super::{core::Core, fares, lease::supervision, losses, segments, warnings::warnings};
 use crate::{
     api::{
         Refusal,
@@ -22,7 +22,7 @@ use crate::{
     model::{Backend, FlowLimit, Service, Version},
     net::hops::HopState,
     plan::numbers::ServiceNumbers,
-    state::weights,
+    state::{OverlayRecord, weights},
 };
 
 /// Everything.
@@ -96,19 +96,7 @@ pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceSt
             *count = count.saturating_sub(*base);
         }
     }
-    let overlay = core
-        .state
-        .overlays
-        .get(&service.name)
-        .map(|record| Overlay {
-            weights: weights(&record.weights_ppm)
-                .into_iter()
-                .map(|(name, weight)| (name, weight.to_string()))
-                .collect(),
-            by: record.by.clone(),
-            at: record.at.clone(),
-            reason: record.reason.clone(),
-        });
+    let overlay = core.state.overlays.get(&service.name).map(overlay);
     let served = core.serve_now(service, &core.state).versions;
     let versions = service.versions.iter().zip(served);
     Ok(ServiceStatus {
@@ -124,9 +112,24 @@ pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceSt
             .map(|(version, served)| version_status(core, service, version, &served, given, &flows))
             .collect(),
         overlay,
+        segments: segments::statuses(core, service, given),
+        by_hash: segments::flows(core, given, 0),
         supervision: supervision(core, service),
         flows: flow_rules(core, service, given),
     })
+}
+
+/// Weights that were set at run time.
+pub(super) fn overlay(record: &OverlayRecord) -> Overlay {
+    let weights = weights(&record.weights_ppm).into_iter();
+    Overlay {
+        weights: weights
+            .map(|(name, weight)| (name, weight.to_string()))
+            .collect(),
+        by: record.by.clone(),
+        at: record.at.clone(),
+        reason: record.reason.clone(),
+    }
 }
 
 /// What a table of flows has counted: inserts and removals.

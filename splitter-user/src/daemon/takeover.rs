@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::layout::Counter;
+use splitter_common::{layout::Counter, weight::Weight};
 
 use super::wall::now_text;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         recover::{Recovered, recover},
     },
     secret::Secret,
-    state::{OverlayRecord, Since, State, own_ppm},
+    state::{OverlayRecord, SegmentOverlays, Since, State, own_ppm, segment_ppm},
 };
 
 /// The state to go on with, and what an operator should know of it.
@@ -100,6 +100,7 @@ fn keep(
     let Recovered {
         mut numbers,
         weights,
+        segments,
     } = recovered;
     for number in numbers.backends.values_mut().flat_map(BTreeMap::values_mut) {
         number.base = plane.cells(number.number);
@@ -118,6 +119,7 @@ fn keep(
         .filter(|(version, ppm)| of_file.get(version) != Some(ppm))
         .collect();
     state.file_weights_ppm.insert(name.clone(), of_file);
+    keep_segments(state, service, &segments);
     if over.is_empty() {
         state.overlays.remove(name);
         return None;
@@ -137,6 +139,40 @@ fn keep(
         "service {name}: {} was in force and is kept over the file's weights",
         texts.join(" ")
     ))
+}
+
+/// The same for the weights of segments.
+fn keep_segments(
+    state: &mut State,
+    service: &Service,
+    segments: &BTreeMap<String, BTreeMap<String, Weight>>,
+) {
+    let mut overlays = SegmentOverlays::new();
+    let mut of_file = BTreeMap::new();
+    for segment in &service.segments {
+        let ppm = segment_ppm(segment);
+        let found = segments.get(&segment.name).into_iter().flatten();
+        let over: BTreeMap<String, u32> = found
+            .map(|(version, weight)| (version.clone(), weight.ppm()))
+            .filter(|(version, weight)| ppm.get(version) != Some(weight))
+            .collect();
+        of_file.insert(segment.name.clone(), ppm);
+        if !over.is_empty() {
+            let record = OverlayRecord {
+                weights_ppm: over,
+                by: "the tables in force".to_owned(),
+                at: now_text(),
+                reason: None,
+            };
+            overlays.insert(segment.name.clone(), record);
+        }
+    }
+    state
+        .file_segments_ppm
+        .insert(service.name.clone(), of_file);
+    state
+        .segment_overlays
+        .insert(service.name.clone(), overlays);
 }
 
 /// Fresh maps count from nothing: what numbers and shares were counted from goes with the old ones.

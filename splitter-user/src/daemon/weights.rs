@@ -10,10 +10,10 @@ use crate::{
         Actor, Refusal,
         types::{Move, WeightChange, WeightSet},
     },
-    config::{WeightsError, apply_weights},
+    config::{WeightsError, apply_segment_weights, apply_weights},
     model::{FlowFate, Service},
     plan::service::cuts_by_position,
-    state::{OverlayRecord, own_ppm},
+    state::{OverlayRecord, own_ppm, segment_ppm},
 };
 
 /// Carries a weight change out, or says what it would do.
@@ -29,16 +29,28 @@ pub(super) fn set(
             .with_hint(format!("splitter weight set {name} VERSION=5%")));
     }
     let asked = parse(&change.weights)?;
-    let after = apply_weights(&before, &asked).map_err(|error| match error {
-        WeightsError::NoSuchVersion { .. } => Refusal::not_found(error),
+    let after = match &change.segment {
+        Some(segment) => apply_segment_weights(&before, segment, &asked),
+        None => apply_weights(&before, &asked),
+    };
+    let after = after.map_err(|error| match error {
+        WeightsError::NoSuchVersion { .. } | WeightsError::NoSuchSegment { .. } => {
+            Refusal::not_found(error)
+        }
         WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
     })?;
     let fate = change.flows.unwrap_or(after.flows);
     if !change.dry_run {
         put_in_force(core, &after, change, fate, actor)?;
     }
+    // As those see it whose weights change.
+    let (before, after) = match &change.segment {
+        Some(segment) => (seen_by(before, segment), seen_by(after, segment)),
+        None => (before, after),
+    };
     Ok(WeightChange {
         service: name.to_owned(),
+        segment: change.segment.clone(),
         generation: u64::from(core.state.numbers.generation),
         before: texts(&before),
         after: texts(&after),
@@ -46,6 +58,14 @@ pub(super) fn set(
         moves: moves(&before, &after),
         flows: fate.to_string(),
     })
+}
+
+/// A service as the clients of a segment see it.
+fn seen_by(service: Service, segment: &str) -> Service {
+    match service.segment(segment) {
+        Some(segment) => service.under(segment),
+        None => service,
+    }
 }
 
 fn parse(weights: &BTreeMap<String, String>) -> Result<BTreeMap<String, Weight>, Refusal> {
@@ -78,32 +98,57 @@ fn put_in_force(
         .services
         .iter()
         .find(|service| service.name == after.name);
-    let of_file = file.map(own_ppm).unwrap_or_default();
-    let weights_ppm: BTreeMap<String, u32> = own_ppm(after)
-        .into_iter()
-        .filter(|(name, ppm)| of_file.get(name) != Some(ppm))
-        .collect();
-    if weights_ppm.is_empty() {
-        state.overlays.remove(&after.name);
-    } else {
-        let record = OverlayRecord {
-            weights_ppm,
-            by: actor.to_string(),
-            at: now_text(),
-            reason: change.reason.clone(),
-        };
-        state.overlays.insert(after.name.clone(), record);
-    }
+    let about = match change.segment.as_ref().and_then(|name| after.segment(name)) {
+        None => {
+            let of_file = file.map(own_ppm).unwrap_or_default();
+            let record = record(own_ppm(after), &of_file, change, actor);
+            replace(&mut state.overlays, &after.name, record);
+            format!("service {}: ", after.name)
+        }
+        Some(segment) => {
+            let file = file.and_then(|file| file.segment(&segment.name));
+            let of_file = file.map(segment_ppm).unwrap_or_default();
+            let record = record(segment_ppm(segment), &of_file, change, actor);
+            let overlays = state.segment_overlays.entry(after.name.clone());
+            replace(overlays.or_default(), &segment.name, record);
+            format!("service {}: segment {}: ", after.name, segment.name)
+        }
+    };
     core.apply_asked(config, state, Fate::Of(&after.name, fate))?;
     // What a start told of these weights is over.
-    let told = format!("service {}: ", after.name);
-    core.warnings.retain(|line| !line.starts_with(&told));
-    log::info!(
-        "service {}: weights {:?} by {actor}",
-        after.name,
-        texts(after)
-    );
+    core.warnings.retain(|line| !line.starts_with(&about));
+    log::info!("{about}weights {:?} by {actor}", change.weights);
     Ok(())
+}
+
+/// What differs from the file's weights, as it is kept; `None` where nothing does.
+fn record(
+    in_force: BTreeMap<String, u32>,
+    of_file: &BTreeMap<String, u32>,
+    change: &WeightSet,
+    actor: &Actor,
+) -> Option<OverlayRecord> {
+    let own = in_force.into_iter();
+    let weights_ppm: BTreeMap<String, u32> = own
+        .filter(|(name, ppm)| of_file.get(name) != Some(ppm))
+        .collect();
+    (!weights_ppm.is_empty()).then(|| OverlayRecord {
+        weights_ppm,
+        by: actor.to_string(),
+        at: now_text(),
+        reason: change.reason.clone(),
+    })
+}
+
+fn replace(
+    overlays: &mut BTreeMap<String, OverlayRecord>,
+    name: &str,
+    record: Option<OverlayRecord>,
+) {
+    match record {
+        Some(record) => overlays.insert(name.to_owned(), record),
+        None => overlays.remove(name),
+    };
 }
 
 fn texts(service: &Service) -> BTreeMap<String, String> {

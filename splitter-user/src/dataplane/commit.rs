@@ -190,6 +190,7 @@ impl DataPlane {
         row.direct = self.list_of(&service.direct)?;
         row.deny = self.list_of(&service.deny)?;
         row.allow = self.list_of(&service.allow)?;
+        row.segments.list = self.list_of(&service.conditions)?;
         for ((version, family), cells) in &service.tables {
             let kept = in_force
                 .as_ref()
@@ -225,11 +226,36 @@ impl DataPlane {
                 self.maps.forget_emptied(*number, version as u8)?;
             }
         }
+        self.forget_assigned(*number, old.as_ref(), row)?;
         self.switch_service(*number, word, row)?;
         let new: BTreeSet<u32> = runs(row).map(|run| run.start).collect();
         for run in old.iter().flat_map(runs) {
             if !new.contains(&run.start) {
                 self.pages.free(run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Flows that were counted for a version or segment whose index or place another one gets.
+    fn forget_assigned(
+        &mut self,
+        number: u32,
+        old: Option<&ServiceRow>,
+        row: &ServiceRow,
+    ) -> Result<(), DataPlaneError> {
+        for (place, owner) in row.segments.owners.iter().enumerate() {
+            // Place 0 is nobody's and always used.
+            if place > 0 && *owner == 0 {
+                continue;
+            }
+            let same_owner = old.is_some_and(|old| old.segments.owners[place] == *owner);
+            for (version, new) in row.versions.iter().enumerate() {
+                let born = old.map_or(0, |old| old.versions[version].born);
+                if new.born != 0 && !(same_owner && born == new.born) {
+                    self.maps
+                        .forget_assigned(number, place as u8, version as u8)?;
+                }
             }
         }
         Ok(())

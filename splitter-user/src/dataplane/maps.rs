@@ -19,6 +19,7 @@ use splitter_common::{
         ServiceRow, TableEvent, Word,
     },
     reason::{self, Reason, Verdict},
+    segment::PLACES,
 };
 
 use super::{
@@ -29,7 +30,8 @@ use super::{
     walk::FlowTable,
 };
 
-/// Prefixes of all lists; a value says no more than that the key is there.
+/// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
+/// another that does not mean it.
 pub(super) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
 type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
 
@@ -74,10 +76,11 @@ pub struct Maps {
     totals: Arc<Totals>,
     losses: PerCpuHashMap<MapData, Raw<LossKey>, u64>,
     pub(super) loss_places: Array<MapData, Raw<LossPlaces>>,
+    assigned: PerCpuArray<MapData, u64>,
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 27] = [
+pub(super) const NAMES: [&str; 28] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -99,6 +102,7 @@ pub(super) const NAMES: [&str; 27] = [
     "CLIENT_LIMITS",
     "TABLE_EVENTS",
     "EMPTIED",
+    "ASSIGNED",
     "PENDING",
     "ESTABLISHED",
     "COUNTERS",
@@ -148,6 +152,7 @@ impl Maps {
             }),
             losses: typed(ebpf, "LOSSES")?,
             loss_places: typed(ebpf, "LOSS_PLACES")?,
+            assigned: typed(ebpf, "ASSIGNED")?,
         })
     }
 
@@ -269,17 +274,25 @@ impl Maps {
         service: u32,
         version: u8,
     ) -> Result<(), DataPlaneError> {
-        let failed = |why: String| DataPlaneError::Map {
-            map: "EMPTIED",
-            why,
-        };
-        let cpus = nr_cpus().map_err(|(file, error)| failed(format!("{file}: {error}")))?;
-        let zeros =
-            PerCpuValues::try_from(vec![0; cpus]).map_err(|error| failed(error.to_string()))?;
         let cell = service * MAX_VERSIONS as u32 + u32::from(version);
-        self.emptied
-            .set(cell, zeros, 0)
-            .map_err(|error| failed(error.to_string()))
+        forget("EMPTIED", &mut self.emptied, cell)
+    }
+
+    /// New flows of clients at a place among the segments and of a version, by service number and
+    /// version index.
+    pub fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
+        summed(&self.assigned, assigned_cell(service, place, version))
+    }
+
+    /// Forgets that, for a segment or a version that has just got its place or index.
+    pub(super) fn forget_assigned(
+        &mut self,
+        service: u32,
+        place: u8,
+        version: u8,
+    ) -> Result<(), DataPlaneError> {
+        let cell = assigned_cell(service, place, version);
+        forget("ASSIGNED", &mut self.assigned, cell)
     }
 
     /// Packets by reason and verdict, summed over CPUs; only those above 0.
@@ -327,6 +340,25 @@ impl Maps {
 
 fn summed(cells: &PerCpuArray<MapData, u64>, cell: u32) -> u64 {
     cells.get(&cell, 0).map_or(0, |cpus| cpus.iter().sum())
+}
+
+fn assigned_cell(service: u32, place: u8, version: u8) -> u32 {
+    let row = service * PLACES as u32 + u32::from(place);
+    row * MAX_VERSIONS as u32 + u32::from(version)
+}
+
+/// Puts a cell of every CPU back to 0.
+fn forget(
+    map: &'static str,
+    cells: &mut PerCpuArray<MapData, u64>,
+    cell: u32,
+) -> Result<(), DataPlaneError> {
+    let failed = |why: String| DataPlaneError::Map { map, why };
+    let cpus = nr_cpus().map_err(|(file, error)| failed(format!("{file}: {error}")))?;
+    let zeros = PerCpuValues::try_from(vec![0; cpus]).map_err(|error| failed(error.to_string()))?;
+    cells
+        .set(cell, zeros, 0)
+        .map_err(|error| failed(error.to_string()))
 }
 
 fn map_error(table: Table, error: aya::maps::MapError) -> DataPlaneError {

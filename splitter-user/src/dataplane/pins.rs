@@ -27,6 +27,7 @@ use splitter_common::{
         FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, LossKey, LossPlaces, NextHop,
         Page, PrefixKey, ServiceRow,
     },
+    segment::PLACES,
 };
 
 use super::{DataPlaneError, bpf, lock::lock, maps::NAMES};
@@ -223,6 +224,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "FRAGMENTS" => Some(sizes.fragments),
         "SERVICE_WORDS" | "RECHECKS" | "SERVICE_LIMITS" => Some(sizes.services),
         "EMPTIED" => Some(sizes.services * MAX_VERSIONS as u32),
+        "ASSIGNED" => Some(sizes.services * (PLACES * MAX_VERSIONS) as u32),
         "SERVICES" => Some(2 * sizes.services),
         "FRONTENDS" => Some(sizes.frontends),
         "BACKENDS" | "NEXT_HOPS" | "COUNTERS" => Some(sizes.backends),
@@ -253,7 +255,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "PARSED" => (bytes::<u32, Parsed>(), 1),
         "LEFT" => (bytes::<u32, Left>(), 1),
         "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
-        "SERVICE_LIMITS" | "EMPTIED" => (bytes::<u32, u64>(), 0),
+        "SERVICE_LIMITS" | "EMPTIED" | "ASSIGNED" => (bytes::<u32, u64>(), 0),
         "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), 0),
         "LOSSES" => (bytes::<LossKey, u64>(), LOSS_ROWS),
         "LOSS_PLACES" => (bytes::<u32, LossPlaces>(), 1),

@@ -16,10 +16,7 @@ use splitter_common::{
 };
 
 use super::{DataPlane, DataPlaneError, commit::REST, maps::Prefixes, pod::Raw};
-use crate::plan::service::PrefixList;
-
-/// What the trie's values say: that the key is there.
-const LISTED: u32 = 1;
+use crate::plan::prefixes::PrefixList;
 
 /// What is in the trie, by list number.
 pub(super) struct PrefixLists {
@@ -40,12 +37,12 @@ impl PrefixLists {
     /// What an earlier process filled a trie with.
     fn read(trie: &Prefixes) -> BTreeMap<u32, PrefixList> {
         let mut lists = BTreeMap::<u32, PrefixList>::new();
-        for key in trie.keys().flatten() {
+        for (key, value) in trie.iter().flatten() {
             let [a, b, c, d] = key.data().0.address.map(u64::from);
             let address = Address([a | b << 32, c | d << 32]);
             let bits = key.prefix_len() - PrefixKey::LIST_BITS;
             let list = lists.entry(key.data().0.list).or_default();
-            list.insert((bits, address));
+            list.insert((bits, address), value);
         }
         lists
     }
@@ -69,8 +66,8 @@ impl PrefixLists {
         let number = unused.unwrap_or(u32::MAX);
         // Known before it is whole, so that what was put in of it is taken away.
         self.lists.insert(number, list.clone());
-        for prefix in list {
-            let put = trie.insert(&key(number, prefix), LISTED, 0);
+        for (prefix, value) in list {
+            let put = trie.insert(&key(number, prefix), value, 0);
             put.map_err(|error| DataPlaneError::Map {
                 map: "PREFIXES",
                 why: error.to_string(),
@@ -80,7 +77,7 @@ impl PrefixLists {
     }
 
     fn remove(&mut self, trie: &mut Prefixes, number: u32) {
-        for prefix in self.lists.remove(&number).unwrap_or_default() {
+        for prefix in self.lists.remove(&number).unwrap_or_default().into_keys() {
             // One that never came in is no error.
             let _absent = trie.remove(&key(number, &prefix));
         }
@@ -94,7 +91,7 @@ fn key(list: u32, (bits, address): &(u32, Address)) -> Key<Raw<PrefixKey>> {
 
 /// The lists that a row names.
 fn named(row: &ServiceRow) -> impl Iterator<Item = u32> {
-    [row.direct, row.deny, row.allow]
+    [row.direct, row.deny, row.allow, row.segments.list]
         .into_iter()
         .filter(|list| *list != 0)
 }
@@ -109,6 +106,15 @@ impl DataPlane {
     /// The lists by number, as they stand in the kernel; for tests.
     pub fn prefix_lists(&self) -> BTreeMap<u32, PrefixList> {
         PrefixLists::read(&self.maps.prefixes)
+    }
+
+    /// What a list says of an address, as the program finds it; 0 when it has it not.
+    pub fn listed(&self, list: u32, address: Address) -> u32 {
+        if list == 0 {
+            return 0;
+        }
+        let key = Key::new(PrefixKey::BITS, Raw(PrefixKey::new(list, address)));
+        self.maps.prefixes.get(&key, 0).unwrap_or(0)
     }
 
     /// The number of a list, for a row to name.

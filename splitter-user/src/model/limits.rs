@@ -188,10 +188,13 @@ pub fn needs<'s>(
     let addresses: BTreeSet<IpAddr> = vips().map(|vip| vip.address).collect();
     let endpoints: usize = services.clone().map(Service::endpoints).sum();
     // Lists of equal content are one.
+    let set = |prefixes: &[IpNet]| prefixes.iter().map(IpNet::trunc).collect();
     let lists: BTreeSet<BTreeSet<IpNet>> = services
         .clone()
-        .map(|service| service.direct.iter().map(IpNet::trunc).collect())
+        .flat_map(|service| [&service.direct, &service.deny, &service.allow])
+        .map(|prefixes| set(prefixes))
         .collect();
+    let in_segments: usize = services.clone().map(Service::segment_prefixes).sum();
     let need = |what, note, count, room, key| Need {
         what,
         note,
@@ -232,7 +235,7 @@ pub fn needs<'s>(
         need(
             "listed prefixes",
             "",
-            lists.iter().map(BTreeSet::len).sum(),
+            lists.iter().map(BTreeSet::len).sum::<usize>() + in_segments,
             limits.prefixes,
             Some("prefixes"),
         ),

@@ -12,6 +12,7 @@ mod history;
 mod limits;
 mod metrics;
 mod options;
+mod segments;
 mod vip;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
 };
+pub use segments::{Compiled, Condition, PrefixSet, Segment, SegmentsError, compile};
 pub use vip::{Protocol, Vip, VipError};
 
 /// Everything that the configuration file and its `conf.d` ask for.
@@ -101,6 +103,9 @@ pub struct Service {
     /// Whether the release is supervised: set at run time, never by the file.
     #[serde(default)]
     pub supervised: bool,
+    /// Clients that have weights of their own, in the order in which they are asked.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
     /// The versions, in the order of the file; exactly one is the baseline.
     pub versions: Vec<Version>,
     /// How the backends' health is found out; `None`: not at all, so that every one counts as
@@ -141,6 +146,26 @@ impl Service {
     /// The version of that name.
     pub fn version(&self, name: &str) -> Option<&Version> {
         self.versions.iter().find(|version| version.name == name)
+    }
+
+    /// The segment of that name.
+    pub fn segment(&self, name: &str) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.name == name)
+    }
+
+    /// The service as the clients of a segment see it: with that segment's weights. One that the
+    /// segment does not name has none.
+    #[must_use]
+    pub fn under(&self, segment: &Segment) -> Self {
+        let mut under = Self {
+            segments: Vec::new(),
+            ..self.clone()
+        };
+        for version in under.versions.iter_mut().filter(|each| !each.baseline) {
+            let weight = segment.weights.get(&version.name);
+            version.weight = weight.copied().unwrap_or_default();
+        }
+        under
     }
 
     /// What the baseline gets: the whole less every other version's weight.

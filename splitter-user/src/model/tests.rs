@@ -62,6 +62,7 @@ fn the_baseline_gets_the_rest() {
         on_empty: None,
     };
     let service = Service {
+        segments: Vec::new(),
         name: "shop".into(),
         vips: Vec::new(),
         forward: ForwardMethod::Nat,

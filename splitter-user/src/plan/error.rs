@@ -20,7 +20,7 @@ pub enum PlanError {
     #[error(
         "service \"{service}\": {what} has changed, which would draw new clients for every \
          version, but \"{version}\" has weight {weight}; put it back and start or reload again, set every \
-         weight but the baseline's to 0% (splitter weight set {service} {version}=0%), then change \
+         weight but the baseline's to 0% (splitter weight set {service} {version}=0%{option}), then change \
          it"
     )]
     SaltInUse {
@@ -32,13 +32,15 @@ pub enum PlanError {
         version: String,
         /// Its weight.
         weight: String,
+        /// What the command needs beside, where it is a segment's.
+        option: String,
     },
     /// A version would get another part of the hash space while clients are in it.
     #[error(
         "service \"{service}\": {what}, which would move clients between versions, but \
          \"{version}\" has weight {weight}; leave the versions in their order (one that is no \
          longer wanted stays, at weight 0%), or put them back and start or reload again, and set every \
-         weight but the baseline's to 0% first (splitter weight set {service} {version}=0%)"
+         weight but the baseline's to 0% first (splitter weight set {service} {version}=0%{option})"
     )]
     PlaceInUse {
         /// The service.
@@ -49,6 +51,8 @@ pub enum PlanError {
         version: String,
         /// Its weight.
         weight: String,
+        /// What the command needs beside, where it is a segment's.
+        option: String,
     },
     /// Every number of a kind has an owner, here or in the kernel's tables in force.
     #[error(

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::capacity::MAX_VERSIONS;
+use splitter_common::{capacity::MAX_VERSIONS, segment::PLACES};
 
 use super::{
     PlanError, guard,
@@ -112,6 +112,7 @@ impl<'a, R: Running> Giver<'a, R> {
             applied: service.clone(),
             ending: old.and_then(|old| old.ending),
             salt_id,
+            segments: places(service, old),
             frontends,
             versions,
             backends,
@@ -217,6 +218,21 @@ impl<'a, R: Running> Giver<'a, R> {
             }
         }
     }
+}
+
+/// The places of a service's segments: each keeps its own, a new one gets one that is free.
+fn places(service: &Service, old: Option<&ServiceNumbers>) -> BTreeMap<String, u8> {
+    let names = || service.segments.iter().map(|segment| &segment.name);
+    let kept = |name: &String| Some((name.clone(), *old?.segments.get(name)?));
+    let mut places: BTreeMap<String, u8> = names().filter_map(kept).collect();
+    for name in names() {
+        if !places.contains_key(name) {
+            // As many as there can be have one: the configuration was checked.
+            let free = (1..PLACES as u8).find(|place| !places.values().any(|taken| taken == place));
+            places.extend(free.map(|place| (name.clone(), place)));
+        }
+    }
+    places
 }
 
 fn lowest_free(used: &mut BTreeSet<u16>, limit: u32, what: &'static str) -> Result<u16, PlanError> {

@@ -1,21 +1,45 @@
 //! Owns what a commit may not do to clients that have a version: draw them anew, or move the
 //! part of the hash space that is theirs.
 
+use splitter_common::weight::WHOLE_PPM;
+
 use super::PlanError;
 use crate::model::{Service, Version};
 
 /// Refuses a change of `old` into `new` that would move clients between versions although no
-/// weight says so. `new_salt`: the salt is another one.
+/// weight and no segment says so. `new_salt`: the salt is another one.
 pub(super) fn check(new: &Service, old: &Service, new_salt: bool) -> Result<(), PlanError> {
-    let Some(in_use) = others(new).find(|version| version.weight.ppm() > 0) else {
+    check_split(new, old, new_salt, None)?;
+    for segment in &new.segments {
+        if let Some(before) = old.segment(&segment.name) {
+            let (new, old) = (new.under(segment), old.under(before));
+            check_split(&new, &old, new_salt, Some(&segment.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for the clients of one segment, or of none.
+fn check_split(
+    new: &Service,
+    old: &Service,
+    new_salt: bool,
+    segment: Option<&str>,
+) -> Result<(), PlanError> {
+    // Who is all in one version of a segment is there whatever the hash.
+    let most = segment.map_or(u32::MAX, |_| WHOLE_PPM);
+    let is_drawn = |version: &&Version| (1..most).contains(&version.weight.ppm());
+    let Some(in_use) = others(new).find(is_drawn) else {
         return Ok(());
     };
+    let option = segment.map_or_else(String::new, |name| format!(" --segment {name}"));
     if let Some(what) = redrawn(new, old, new_salt) {
         return Err(PlanError::SaltInUse {
             service: new.name.clone(),
             what,
             version: in_use.name.clone(),
             weight: in_use.weight.to_string(),
+            option,
         });
     }
     let place_in_use = |version: &Version, what: String| PlanError::PlaceInUse {
@@ -23,6 +47,7 @@ pub(super) fn check(new: &Service, old: &Service, new_salt: bool) -> Result<(), 
         what,
         version: version.name.clone(),
         weight: version.weight.to_string(),
+        option: option.clone(),
     };
     if new.baseline().map(|version| &version.name) != old.baseline().map(|version| &version.name) {
         let what = "another version is the baseline";

@@ -11,7 +11,9 @@ mod giver;
 mod guard;
 pub mod image;
 pub mod numbers;
+pub mod prefixes;
 pub mod recover;
+mod segments;
 pub mod service;
 
 pub use error::PlanError;

@@ -83,6 +83,9 @@ pub struct ServiceNumbers {
     pub ending: Option<Ending>,
     /// Which salt: see [`super::service::salt_id`].
     pub salt_id: String,
+    /// Places of segments by name; never 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<String, u8>,
     /// By VIP.
     pub frontends: BTreeMap<String, FrontendNumber>,
     /// By version name.
@@ -124,6 +127,12 @@ impl ServiceNumbers {
             .ok_or_else(|| PlanError::Missing(format!("version {name}")))
     }
 
+    /// The place of a segment.
+    pub fn place(&self, segment: &str) -> Result<u8, PlanError> {
+        let found = self.segments.get(segment).copied();
+        found.ok_or_else(|| PlanError::Missing(format!("segment {segment}")))
+    }
+
     /// The number of a backend.
     pub fn backend(&self, version: &str, backend: &Backend) -> Result<&BackendNumber, PlanError> {
         let found = self
@@ -133,10 +142,13 @@ impl ServiceNumbers {
         found.ok_or_else(|| PlanError::Missing(format!("backend {backend} of {version}")))
     }
 
-    /// Whether clients are divided as under `other`: by the same weights of the same hash.
+    /// Whether clients are divided as under `other`: by the same weights and segments of the same hash.
     pub fn divides_like(&self, other: &Self) -> bool {
         let (one, two) = (&self.applied, &other.applied);
-        one.weights() == two.weights() && one.key == two.key && self.salt_id == other.salt_id
+        one.weights() == two.weights()
+            && one.segments == two.segments
+            && one.key == two.key
+            && self.salt_id == other.salt_id
     }
 
     /// The name of the version with that index.
@@ -218,8 +230,13 @@ impl Numbers {
             cursor: giver.cursor,
             services,
         };
+        // What is kept of the services is what was configured now: what was read back from the disk
+        // has of long lists no more than their digests.
         Ok(if next.services == self.services {
-            self.clone()
+            Self {
+                services: next.services,
+                ..*self
+            }
         } else {
             next
         })

@@ -6,16 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use splitter_common::{
     address::Address,
     layout::{BackendRow, Endpoint, EndpointKind, ServiceRow},
+    split::Cuts,
     weight::{WHOLE_PPM, Weight},
 };
 
 use super::{
     PlanError,
     numbers::{BackendNumber, FrontendNumber, ServiceNumbers, VersionNumber},
+    segments::owner,
     service::{cuts_by_position, key_of, salt, salt_id},
 };
 use crate::{
-    model::{Backend, Service, SplitKey, Vip},
+    model::{Backend, Segment, Service, SplitKey, Vip},
     secret::Secret,
 };
 
@@ -37,6 +39,8 @@ pub struct Recovered {
     pub numbers: ServiceNumbers,
     /// The weights in force beside the baseline's, by version.
     pub weights: BTreeMap<String, Weight>,
+    /// The same of its segments, by segment.
+    pub segments: BTreeMap<String, BTreeMap<String, Weight>>,
 }
 
 /// The service as the kernel has it; `None` when it has none of its VIPs.
@@ -64,7 +68,8 @@ pub fn recover(
         return Ok(None);
     };
     let (versions, backends) = versions_and_backends(service, in_force, first.number, row)?;
-    let weights = weights(row, &versions);
+    let weights = weights(&row.cuts[0], &versions);
+    let segments = segments(service, row, &versions);
     let applied = applied(service, row, &weights, &versions)?;
     let same_salt = salt(service, secret) == row.salt;
     let frontends = endpoints().filter(|(_, endpoint)| endpoint.number == first.number);
@@ -84,6 +89,10 @@ pub fn recover(
             },
             ..applied
         },
+        segments: segments
+            .iter()
+            .map(|each| (each.0.clone(), each.1))
+            .collect(),
         salt_id: if same_salt {
             salt_id(service, secret)
         } else {
@@ -107,6 +116,13 @@ pub fn recover(
         weights: weights
             .into_iter()
             .filter(|(name, _)| others(name))
+            .collect(),
+        segments: segments
+            .into_iter()
+            .map(|(name, _, mut weights)| {
+                weights.retain(|version, _| others(version));
+                (name, weights)
+            })
             .collect(),
     }))
 }
@@ -181,14 +197,25 @@ fn is_backend(row: &BackendRow, backend: &Backend, service: u32) -> bool {
         && row.port == backend.port.unwrap_or(0)
 }
 
-/// The weight in force of each version that the kernel knows.
-fn weights(
+/// The segments that the kernel knows: name, place, and weights in force.
+fn segments(
+    service: &Service,
     row: &ServiceRow,
-    versions: &BTreeMap<String, VersionNumber>,
-) -> BTreeMap<String, Weight> {
+    versions: &Versions,
+) -> Vec<(String, u8, BTreeMap<String, Weight>)> {
+    let known = |segment: &Segment| {
+        let owner = owner(&segment.name);
+        let place = row.segments.owners.iter().position(|each| *each == owner)?;
+        let weights = weights(&row.cuts[place], versions);
+        Some((segment.name.clone(), place as u8, weights))
+    };
+    service.segments.iter().filter_map(known).collect()
+}
+
+/// The weight in force of each version that the kernel knows.
+fn weights(cuts: &Cuts, versions: &BTreeMap<String, VersionNumber>) -> BTreeMap<String, Weight> {
     let weight = |index: u8| {
-        let own = row
-            .cuts
+        let own = cuts
             .intervals()
             .filter(|(version, ..)| *version == usize::from(index));
         let width: u64 = own
@@ -232,8 +259,7 @@ fn applied(
         let ours = cuts
             .intervals()
             .map(|(at, first, last)| (index(at), first, last));
-        let theirs = row
-            .cuts
+        let theirs = row.cuts[0]
             .intervals()
             .map(|(at, first, last)| (Some(at), first, last));
         ours.eq(theirs)

@@ -1,8 +1,7 @@
 //! Owns what one service becomes: its row with salt and cut points, and its tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ipnet::IpNet;
 use splitter_common::{
     address::{Address, Family},
     capacity::MAX_VERSIONS,
@@ -16,6 +15,8 @@ use splitter_common::{
 use super::{
     PlanError,
     numbers::{ServiceNumbers, backend_identity},
+    prefixes::{PrefixList, list},
+    segments::segments_image,
 };
 use crate::{
     model::{Affinity, Backend, OnEmpty, Protocol, Service, SplitKey, Version},
@@ -36,25 +37,12 @@ pub struct ServiceImage {
     pub deny: PrefixList,
     /// Who alone is served; empty: all.
     pub allow: PrefixList,
+    /// The conditions of its segments that hold of addresses.
+    pub conditions: PrefixList,
     /// After how many seconds flows end that were open before this commit.
     pub ends_after_s: Option<u32>,
     /// Table cells by version index and family (0: IPv4, 1: IPv6); cells are backend numbers.
     pub tables: BTreeMap<(usize, usize), Vec<u16>>,
-}
-
-/// Prefixes as they go into the kernel: the length in bits, of 128, and the address.
-pub type PrefixList = BTreeSet<(u32, Address)>;
-
-/// The prefixes of a list. IPv4 ones lie among the mapped addresses, 96 bits further.
-fn prefix_list(prefixes: &[IpNet]) -> PrefixList {
-    let bits = |prefix: &IpNet| match prefix {
-        IpNet::V4(v4) => 96 + u32::from(v4.prefix_len()),
-        IpNet::V6(v6) => u32::from(v6.prefix_len()),
-    };
-    prefixes
-        .iter()
-        .map(|prefix| (bits(prefix), Address::from(prefix.network())))
-        .collect()
 }
 
 /// The row and tables of a service.
@@ -75,6 +63,7 @@ pub(super) fn service_image(
         }
         versions[index].empty = [0, 1].map(|family| empty(version, family) as u16);
     }
+    let segments = segments_image(service, given)?;
     let affinity = |protocol| match service.affinity_for(protocol) {
         Affinity::Flow => layout::Affinity::Flow as u8,
         Affinity::Client => layout::Affinity::Client as u8,
@@ -82,7 +71,8 @@ pub(super) fn service_image(
     let row = ServiceRow {
         salt: salt(service, secret),
         backend_key: secret.derive("backend", &[&service.name]),
-        cuts: cuts(service, given)?,
+        cuts: segments.cuts,
+        segments: segments.segments,
         versions,
         generation: given.generation,
         born: given.born,
@@ -104,9 +94,10 @@ pub(super) fn service_image(
     Ok(ServiceImage {
         name: service.name.clone(),
         row,
-        direct: prefix_list(&service.direct),
-        deny: prefix_list(&service.deny),
-        allow: prefix_list(&service.allow),
+        direct: list([service.direct.as_slice()]),
+        deny: list([service.deny.as_slice()]),
+        allow: list([service.allow.as_slice()]),
+        conditions: segments.conditions,
         ends_after_s: given
             .ending
             .filter(|ending| ending.generation == given.generation)
@@ -166,7 +157,7 @@ pub fn cuts_by_position(service: &Service) -> Result<Cuts, SplitError> {
 
 /// The cut points: positions follow the order of the file, so that every host cuts alike,
 /// whatever its numbers.
-fn cuts(service: &Service, given: &ServiceNumbers) -> Result<Cuts, PlanError> {
+pub(super) fn cuts(service: &Service, given: &ServiceNumbers) -> Result<Cuts, PlanError> {
     let mut cuts = cuts_by_position(service).map_err(|error| {
         PlanError::Missing(format!(
             "valid weights of service {}: {error:?}",

@@ -3,6 +3,7 @@
 
 mod backends;
 mod dir;
+mod segments;
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,9 @@ use splitter_common::weight::Weight;
 
 pub use backends::{BackendOverlay, BackendOverlays, Presence, of_file, with_overlays};
 pub use dir::{StateDir, StateError};
+pub use segments::{SegmentOverlays, segment_ppm};
 
 use crate::{
-    config::apply_weights,
     health::Records,
     model::{AdminState, Backend, Config, Service},
     plan::Numbers,
@@ -66,6 +67,12 @@ pub struct State {
     /// What the file last said, in parts per million, by service and version.
     pub file_weights_ppm: BTreeMap<String, BTreeMap<String, u32>>,
     /// By service.
+    #[serde(default)]
+    pub segment_overlays: BTreeMap<String, SegmentOverlays>,
+    /// What the file last said of segments, in parts per million, by service, segment and version.
+    #[serde(default)]
+    pub file_segments_ppm: BTreeMap<String, BTreeMap<String, BTreeMap<String, u32>>>,
+    /// By service.
     pub since: BTreeMap<String, Since>,
     /// What was set at run time for single backends.
     #[serde(default)]
@@ -96,32 +103,10 @@ impl State {
             let Some(overlay) = self.overlays.get_mut(&service.name) else {
                 continue;
             };
-            overlay.weights_ppm.retain(|version, ppm| {
-                let now = service.version(version).map(|version| version.weight.ppm());
-                let then = last.and_then(|last| last.get(version)).copied();
-                let keeps = now.is_some() && then == now;
-                if !keeps {
-                    let weight = Weight::from_ppm(*ppm).unwrap_or_default();
-                    told.push(format!(
-                        "service {}: the file changed {version}; the weight {weight} set at run \
-                         time is dropped",
-                        service.name
-                    ));
-                }
-                keeps
-            });
-            match apply_weights(service, &weights(&overlay.weights_ppm)) {
-                Ok(with) => *service = with,
-                Err(error) => {
-                    told.push(format!(
-                        "service {}: the weights set at run time are dropped, since \
-                         they no longer fit the file: {error}",
-                        service.name
-                    ));
-                    overlay.weights_ppm.clear();
-                }
-            }
+            let about = format!("service {}: ", service.name);
+            *service = segments::lay_over(service, overlay, last, &about, &mut told);
         }
+        self.lay_over_segments(&mut config, &mut told);
         let names: Vec<&String> = config
             .services
             .iter()

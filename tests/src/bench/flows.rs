@@ -101,7 +101,7 @@ pub(super) fn flow(family: Family, index: u32, image: &Image) -> Result<Flow> {
         port: PORT,
         protocol: 6,
     };
-    let decided = decide(&service.row, &question);
+    let decided = decide(&service.row, &question, 0);
     let table = &service.tables[&(decided.version, family as usize)];
     let backend = image.backends[&u32::from(table[decided.cell as usize])];
     let (client, backend_address) = (words(client), IpAddr::from(backend.address));

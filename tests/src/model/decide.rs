@@ -11,7 +11,7 @@ use splitter_user::{
     secret::Secret,
 };
 
-use super::{Client, TCP};
+use super::{Client, TCP, segments};
 
 /// DESIGN, "Backend inside the version": the smallest that is at least 100 x backends.
 const SIZES: [usize; 5] = [251, 1_021, 4_093, 16_381, 65_521];
@@ -65,7 +65,7 @@ impl Law {
         dialled: u16,
         protocol: u8,
     ) -> Option<(&Version, &Backend)> {
-        let position = self.version_of(self.place(client, dialled, protocol));
+        let position = self.version_of(self.place(client, dialled, protocol), client);
         let version = &self.service.versions[position];
         let cells = self.tables.get(&(position, client.address.is_ipv6()))?;
         let hash = self.backend_hash(client, dialled, protocol);
@@ -76,7 +76,7 @@ impl Law {
 
     /// The version that a flow belongs to.
     pub(super) fn version(&self, client: &Client, dialled: u16, protocol: u8) -> &Version {
-        let position = self.version_of(self.place(client, dialled, protocol));
+        let position = self.version_of(self.place(client, dialled, protocol), client);
         &self.service.versions[position]
     }
 
@@ -117,11 +117,11 @@ impl Law {
 
     /// DESIGN, "Split law": the first non-baseline version grows from 0 upward, the second from
     /// the top downward, the baseline lies between, further versions follow the first.
-    fn version_of(&self, u: u32) -> usize {
-        let versions = self.service.versions.iter().enumerate();
-        let others: Vec<(usize, u64)> = versions
-            .filter(|(_, version)| !version.baseline)
-            .map(|(position, version)| (position, u64::from(version.weight.ppm())))
+    fn version_of(&self, u: u32, client: &Client) -> usize {
+        let weights = segments::weights(&self.service, client.address);
+        let weights = weights.into_iter().enumerate();
+        let others: Vec<(usize, u64)> = weights
+            .filter_map(|(position, weight)| Some((position, weight?)))
             .collect();
         let u = u64::from(u);
         let mut until = 0;

@@ -15,6 +15,7 @@ mod fragments;
 mod icmp;
 mod look;
 mod quoted;
+mod segments;
 mod shape;
 mod site;
 mod sums;

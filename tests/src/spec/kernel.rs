@@ -169,4 +169,8 @@ impl Executor for Kernel {
     fn counters(&self, backend: u32) -> BackendCounters {
         self.plane.counters(backend)
     }
+
+    fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
+        self.plane.maps().assigned(service, place, version)
+    }
 }

@@ -11,9 +11,11 @@
 //!                             time to live lowered by one, the MACs of the next hop
 //! age SECONDS                 all flows grow older
 //! weights VERSION=WEIGHT ...  a commit
+//! segment NAME VERSION=WEIGHT ... the same for the weights of a segment
 //! config NAME                 a commit of another configuration
 //! reuse NAME                  the same, and freed backend numbers are given to new backends
 //! count VERSION COUNTER N     what the version has counted since the row began
+//! assigned SEGMENT VERSION N  new flows of the segment's clients (`none`: of the others) by version
 //! ```
 //! What holds for every packet ([`run`]) is checked without a line.
 //!

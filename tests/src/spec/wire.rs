@@ -193,4 +193,8 @@ impl Executor for Wire {
     fn counters(&self, backend: u32) -> BackendCounters {
         self.kernel.counters(backend)
     }
+
+    fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
+        self.kernel.assigned(service, place, version)
+    }
 }

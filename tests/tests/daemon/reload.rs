@@ -11,7 +11,7 @@ impl Scene {
         self.daemon.write_config(&text).expect("written");
     }
 
-    fn reload(&self) -> String {
+    pub(crate) fn reload(&self) -> String {
         self.daemon.cli_ok(&["reload"]).expect("reloaded")
     }
 

@@ -75,7 +75,7 @@ fn question(client: u32) -> Question {
 pub(crate) fn decision(image: &Image, numbers: &Numbers, client: u32) -> (String, String) {
     let given = &numbers.services["shop"];
     let service = &image.services[&u32::from(given.number)];
-    let decided = decide(&service.row, &question(client));
+    let decided = decide(&service.row, &question(client), 0);
     let number = service.tables[&(decided.version, 0)][decided.cell as usize];
     let (version, backend) = given
         .backend_name(u32::from(number))
@@ -88,7 +88,7 @@ pub(crate) fn decision(image: &Image, numbers: &Numbers, client: u32) -> (String
 pub(crate) fn assigned(image: &Image, numbers: &Numbers, client: u32) -> String {
     let given = &numbers.services["shop"];
     let number = u32::from(given.number);
-    let decided = decide(&image.services[&number].row, &question(client));
+    let decided = decide(&image.services[&number].row, &question(client), 0);
     let version = given.version_name(decided.version as u8);
     version.expect("a known version").to_owned()
 }

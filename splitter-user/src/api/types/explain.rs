@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SegmentTried;
+
 /// Why a client is where it is: `GET /v1/services/{name}/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
@@ -21,6 +23,12 @@ pub struct Explanation {
     pub hash_fraction: f64,
     /// The hash space, cut among the versions, from 0 upward.
     pub cuts: Vec<Cut>,
+    /// The segments that were asked, in their order; empty where the service has none.
+    #[serde(default)]
+    pub segments: Vec<SegmentTried>,
+    /// The segment that takes the client, whose weights are those that the hash space is cut by.
+    #[serde(default)]
+    pub segment: Option<String>,
     /// The version that the split law gives.
     pub version: String,
     /// The backend that a new flow would get.

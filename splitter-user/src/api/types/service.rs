@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BackendStatus, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay, Supervision,
+    BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay,
+    SegmentStatus, Supervision,
 };
 
 /// One service and what went where.
@@ -29,6 +30,12 @@ pub struct ServiceStatus {
     pub versions: Vec<VersionStatus>,
     /// Weights set at run time, over the file's.
     pub overlay: Option<Overlay>,
+    /// Its segments, in the order in which they are asked.
+    #[serde(default)]
+    pub segments: Vec<SegmentStatus>,
+    /// New flows of who is in none of them.
+    #[serde(default)]
+    pub by_hash: ByHash,
     /// Whether its release is supervised.
     pub supervision: Supervision,
     /// What it says of flows.

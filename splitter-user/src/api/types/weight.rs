@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Cut;
+use super::{Cut, SegmentWeights};
 use crate::model::FlowFate;
 
 /// Weights that were set at run time and lie over the file's.
@@ -26,6 +26,9 @@ pub struct Overlay {
 pub struct WeightSet {
     /// New weights by version; versions left out keep theirs.
     pub weights: BTreeMap<String, String>,
+    /// The segment whose weights are meant; the service's own without.
+    #[serde(default)]
+    pub segment: Option<String>,
     /// What becomes of open flows that the service decides otherwise by now; its own `flows` without.
     #[serde(default)]
     pub flows: Option<FlowFate>,
@@ -42,6 +45,9 @@ pub struct WeightSet {
 pub struct WeightChange {
     /// The service.
     pub service: String,
+    /// The segment; `None` for the service's own weights.
+    #[serde(default)]
+    pub segment: Option<String>,
     /// The generation that the change has, or the present one in a dry run.
     pub generation: u64,
     /// Every version's weight before.
@@ -64,7 +70,7 @@ pub struct Move {
     pub from: String,
     /// The version that they join.
     pub to: String,
-    /// Their part of all clients (of the hash space), in percent.
+    /// Their part of all clients that the weights are of (of the hash space), in percent.
     pub percent_of_clients: f64,
 }
 
@@ -84,6 +90,9 @@ pub struct Weights {
     pub versions: Vec<WeightInForce>,
     /// The hash space, cut among the versions, from 0 upward, as the kernel has it.
     pub cuts: Vec<Cut>,
+    /// The same for its segments, in the order in which they are asked.
+    #[serde(default)]
+    pub segments: Vec<SegmentWeights>,
 }
 
 /// A version's weight and where it comes from.

@@ -11,9 +11,9 @@ use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
     Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset,
     HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move, PassiveSettings, Reload,
-    ReloadRequest, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
-    SetBy, Status, Supervise, Supervision, VersionFlows, VersionStatus, VersionWeight,
-    WeightChange, WeightInForce, WeightSet, Weights,
+    ReloadRequest, SegmentTried, SegmentWeights, ServiceChange, ServiceSettings, ServiceShown,
+    ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, VersionFlows,
+    VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::model::Vip;
@@ -169,6 +169,7 @@ impl Control for Fixed {
         Ok(WeightChange {
             flows: change.flows.unwrap_or_default().to_string(),
             service,
+            segment: change.segment,
             generation: if change.dry_run { 12 } else { 13 },
             before: weights("5%", "95%"),
             after: weights("10%", "90%"),
@@ -297,6 +298,11 @@ impl Control for Fixed {
         };
         Ok(Explanation {
             denied: None,
+            segments: vec![
+                tried("partners", "prefix 192.0.2.0/24", false),
+                tried("staff", STAFF, false),
+            ],
+            segment: None,
             service,
             vip: vip.map_or("203.0.113.10:443/tcp".into(), |vip| vip.to_string()),
             client: port.map_or(client.to_string(), |port| format!("{client}:{port}")),
@@ -315,6 +321,17 @@ impl Control for Fixed {
                 "now in canary; in canary from 2.0001% on (other weights as they are)".into(),
             ),
         })
+    }
+}
+
+/// Who is in the segment of the service.
+const STAFF: &str = "all of (prefix 198.51.100.0/24 and 41 more, not prefix 198.51.100.9/32)";
+
+fn tried(name: &str, matches: &str, holds: bool) -> SegmentTried {
+    SegmentTried {
+        name: name.into(),
+        matches: matches.into(),
+        holds: Some(holds),
     }
 }
 
@@ -392,6 +409,15 @@ fn shop_weights() -> Weights {
             version("canary", false, "5%", "overlay", "1%"),
         ],
         cuts: cuts(),
+        segments: vec![SegmentWeights {
+            segment: "staff".into(),
+            matches: STAFF.into(),
+            versions: vec![
+                version("stable", true, "0%", "rest", "0%"),
+                version("canary", false, "100%", "file", "100%"),
+            ],
+            cuts: vec![cut("canary", 0.0, 100.0)],
+        }],
     }
 }
 
@@ -410,5 +436,6 @@ fn mail_weights() -> Weights {
             set: None,
         }],
         cuts: vec![cut("v1", 0.0, 100.0)],
+        segments: Vec::new(),
     }
 }

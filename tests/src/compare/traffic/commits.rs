@@ -119,6 +119,16 @@ const LISTED: [&str; 5] = [
     "[\"10.100.0.0/24\",\"fd64::/48\"]",
 ];
 
+/// Who is in a segment: prefixes in each other, alone and together.
+const MATCHES: [&str; 6] = [
+    "prefix=[\"10.100.0.0/16\",\"fd64::/16\"]",
+    "prefix=[\"10.100.7.0/24\",\"fd64:9::/32\",\"10.100.0.1\"]",
+    "prefix=[\"10.100.0.0/24\",\"fd64::/48\"]",
+    "prefix=[\"0.0.0.0/0\"],not={prefix=[\"10.100.0.0/25\"]}",
+    "any=[{prefix=[\"::/0\"]},{prefix=[\"10.100.0.0/30\"]}]",
+    "not={all=[{prefix=[\"10.100.0.0/24\"]},{not={prefix=[\"10.100.0.0/28\"]}}]}",
+];
+
 /// What becomes of open flows. No multiple of an age comes within three seconds of a drain's end.
 const FATES: [FlowFate; 8] = [
     FlowFate::Keep,
@@ -149,7 +159,7 @@ pub(in crate::compare) fn first(rng: &mut Rng) -> Step {
 /// A later commit.
 pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
     let service = &SERVICES[rng.usize(..SERVICES.len())];
-    let changes = match rng.u32(..16) {
+    let changes = match rng.u32(..18) {
         0..=3 => weights(service, rng),
         4..=6 => backends(service, true, rng),
         7 => vips(service, rng),
@@ -183,6 +193,10 @@ pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
         14 => {
             let prefixes = LISTED[rng.usize(..LISTED.len())].to_owned();
             vec![(format!("service.{}.allow", service.name), prefixes)]
+        }
+        15 | 16 => {
+            let segments = segments(service, rng);
+            vec![(format!("service.{}.segment", service.name), segments)]
         }
         _ => whole(service, true, rng),
     };
@@ -232,6 +246,30 @@ fn weights(service: &Service, rng: &mut Rng) -> Changes {
         changes.push((path(service, version, "weight"), quoted(weight)));
     }
     changes
+}
+
+/// Up to three segments.
+fn segments(service: &Service, rng: &mut Rng) -> String {
+    let weighted: Vec<&str> = service
+        .versions
+        .iter()
+        .filter(|(_, weight)| !weight.is_empty())
+        .map(|(version, _)| *version)
+        .collect();
+    let segment = |name: &str, rng: &mut Rng| {
+        let condition = MATCHES[rng.usize(..MATCHES.len())];
+        let version = weighted[rng.usize(..weighted.len())];
+        let weight = WEIGHTS[rng.usize(..WEIGHTS.len())];
+        format!("{{name=\"{name}\",match={{{condition}}},weight={{{version}=\"{weight}\"}}}}")
+    };
+    let mut names = ["one", "two", "three"];
+    rng.shuffle(&mut names);
+    let count = rng.usize(..4);
+    let all: Vec<String> = names[..count]
+        .iter()
+        .map(|name| segment(name, rng))
+        .collect();
+    format!("[{}]", all.join(","))
 }
 
 /// Other backends: each of a service's addresses goes to one of its versions or to none.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use splitter_common::{
     capacity::PAGE_CELLS, flow::Cell, hash::HashKey, layout::ServiceRow, maglev, packet::Packet,
 };
-use splitter_user::plan::{Image, directory::DirectoryImage, service::PrefixList};
+use splitter_user::plan::{Image, directory::DirectoryImage, prefixes::PrefixList};
 
 /// A flow element whose words change under those who hold it.
 #[derive(Clone)]
@@ -84,6 +84,7 @@ impl Tables {
                 (&service.direct, &mut row.direct),
                 (&service.deny, &mut row.deny),
                 (&service.allow, &mut row.allow),
+                (&service.conditions, &mut row.segments.list),
             ] {
                 if !list.is_empty() {
                     lists.push(list.clone());

@@ -48,6 +48,8 @@ pub struct Host {
     limits: RefCell<HashMap<ClientKey, u64>>,
     inner: OnceCell<Inner>,
     fragments: RefCell<HashMap<FragmentKey, FragmentRow>>,
+    /// New flows by service, place among its segments and version.
+    assigned: RefCell<HashMap<(u32, usize, usize), u64>>,
 }
 
 impl Env for Host {
@@ -236,13 +238,20 @@ impl Env for Host {
         cells[first + 1] += u64::from(bytes);
     }
 
-    fn listed(&self, list: u32, address: Address) -> bool {
+    fn count_assigned(&self, service: u32, place: usize, version: usize) {
+        let mut counts = self.assigned.borrow_mut();
+        *counts.entry((service, place, version)).or_default() += 1;
+    }
+
+    fn listed(&self, list: u32, address: Address) -> u32 {
         let lists = self.tables.as_ref().map(|tables| &tables.lists);
         let list = lists.and_then(|lists| lists.get(list.checked_sub(1)? as usize));
-        list.is_some_and(|list| {
-            list.iter()
-                .any(|(bits, prefix)| has_prefix(address, *prefix, *bits))
-        })
+        // By length first.
+        let longest = list.and_then(|list| {
+            let mut all = list.iter().rev();
+            all.find(|((bits, prefix), _)| has_prefix(address, *prefix, *bits))
+        });
+        longest.map_or(0, |(_, value)| *value)
     }
 
     fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {
@@ -385,6 +394,11 @@ impl Executor for Host {
     fn age(&mut self, seconds: u32) -> Result<()> {
         self.jiffies += u64::from(seconds) * HZ;
         Ok(())
+    }
+
+    fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
+        let key = (service, usize::from(place), usize::from(version));
+        self.assigned.borrow().get(&key).copied().unwrap_or(0)
     }
 
     fn counters(&self, backend: u32) -> BackendCounters {

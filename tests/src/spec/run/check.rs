@@ -112,6 +112,26 @@ impl<E: Executor> Stage<'_, E> {
         ensure!(got == wanted.parse::<u64>()?, "got {got}");
         Ok(())
     }
+
+    /// New flows of a segment's clients by version; `none`: of those who are in no segment.
+    pub(super) fn check_assigned(&self, text: &str) -> Result<()> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [segment, version, wanted] = words[..] else {
+            bail!("SEGMENT VERSION N")
+        };
+        let given = self.numbers.service(&self.service()?.name)?;
+        let place = match segment {
+            "none" => 0,
+            name => given.place(name)?,
+        };
+        let index = given.version(version)?.index;
+        // A version that has just got its index has none yet.
+        let got = self
+            .executor
+            .assigned(u32::from(given.number), place, index);
+        ensure!(got == wanted.parse::<u64>()?, "got {got}");
+        Ok(())
+    }
 }
 
 /// Whether what leaves is not the packet that came in.

@@ -93,7 +93,7 @@ impl<E: Executor> Stage<'_, E> {
                 port: 0,
                 protocol: 6,
             };
-            decide(row, &question).version == wanted
+            decide(row, &question, 0).version == wanted
         });
         found
             .nth(nth.saturating_sub(1))

@@ -21,7 +21,7 @@ use splitter_common::{
     weight::Weight,
 };
 use splitter_user::{
-    config::{apply_weights, parse_str},
+    config::{apply_segment_weights, apply_weights, parse_str},
     model::{Config, FlowFate, Service},
     plan::{Image, Numbers},
     secret::{self, Secret},
@@ -76,6 +76,8 @@ pub trait Executor {
     fn age(&mut self, seconds: u32) -> Result<()>;
     /// What a backend number has counted.
     fn counters(&self, backend: u32) -> BackendCounters;
+    /// New flows by service number, place among its segments and index of the version.
+    fn assigned(&self, service: u32, place: u8, version: u8) -> u64;
 }
 
 /// Runs a row.
@@ -144,6 +146,14 @@ impl<E: Executor> Stage<'_, E> {
                 self.commit_with(with_weights(config, weights)?, fate)
                     .map(drop)
             }
+            "segment" => {
+                let (rest, fate) = with_fate(rest)?;
+                let (segment, weights) = rest.split_once(' ').context("SEGMENT VERSION=WEIGHT")?;
+                let mut config = self.config.clone().context("nothing is configured")?;
+                let service = config.services.first_mut().context("no service")?;
+                *service = apply_segment_weights(service, segment, &parse_weights(weights)?)?;
+                self.commit_with(config, fate).map(drop)
+            }
             "config" => {
                 let (name, fate) = with_fate(rest)?;
                 self.commit_with(config(name)?, fate).map(drop)
@@ -151,6 +161,7 @@ impl<E: Executor> Stage<'_, E> {
             "leave" => self.leave(rest),
             "reuse" => self.reuse(rest),
             "count" => self.check_count(rest),
+            "assigned" => self.check_assigned(rest),
             other => bail!("{other} is no step"),
         }
     }
@@ -249,14 +260,18 @@ fn config(name: &str) -> Result<Config> {
 }
 
 fn with_weights(mut config: Config, text: &str) -> Result<Config> {
+    let service = config.services.first_mut().context("no service")?;
+    *service = apply_weights(service, &parse_weights(text)?)?;
+    Ok(config)
+}
+
+fn parse_weights(text: &str) -> Result<BTreeMap<String, Weight>> {
     let mut weights = BTreeMap::new();
     for pair in text.split_whitespace() {
         let (version, weight) = pair.split_once('=').context("VERSION=WEIGHT")?;
         weights.insert(version.to_owned(), Weight::parse(weight)?);
     }
-    let service = config.services.first_mut().context("no service")?;
-    *service = apply_weights(service, &weights)?;
-    Ok(config)
+    Ok(weights)
 }
 
 /// The same secret for all rows, so that a failure can be repeated.

@@ -1,10 +1,10 @@
 //! What the fixed daemon is doing.
 
-use super::{AT, BY};
+use super::{AT, BY, STAFF};
 use crate::api::types::{
     BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules,
-    InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, ServiceStatus, Status, Supervision,
-    TableFill, VersionStatus,
+    InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion,
+    ServiceStatus, Status, Supervision, TableFill, VersionStatus,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
@@ -126,6 +126,10 @@ pub(super) fn shop() -> ServiceStatus {
             version("stable", true, 94.9999, 94.9999, "10.0.1.11:8443"),
             version("canary", false, 5.0, 1.0, "[2001:db8:2::11]:8443"),
         ],
+        segments: vec![staff()],
+        by_hash: [("stable", 1_900_000), ("canary", 120_500)]
+            .map(|(version, flows)| (version.to_owned(), flows))
+            .into(),
         supervision: Supervision {
             service: "shop".into(),
             on: true,
@@ -139,6 +143,30 @@ pub(super) fn shop() -> ServiceStatus {
             by: BY.into(),
             at: AT.into(),
             reason: Some("try".into()),
+        }),
+    }
+}
+
+/// A segment whose weight was set at run time.
+fn staff() -> SegmentStatus {
+    let version = |version: &str, weight: &str, file_weight: &str, new_flows| SegmentVersion {
+        version: version.into(),
+        weight: weight.into(),
+        file_weight: file_weight.into(),
+        new_flows,
+    };
+    SegmentStatus {
+        name: "staff".into(),
+        matches: STAFF.into(),
+        versions: vec![
+            version("stable", "10%", "0%", 41),
+            version("canary", "90%", "100%", 379_000),
+        ],
+        overlay: Some(Overlay {
+            weights: [("canary".to_owned(), "90%".to_owned())].into(),
+            by: BY.into(),
+            at: AT.into(),
+            reason: None,
         }),
     }
 }
@@ -190,6 +218,8 @@ pub(super) fn mail() -> ServiceStatus {
             }],
         }],
         overlay: None,
+        segments: Vec::new(),
+        by_hash: Default::default(),
         supervision: Supervision {
             service: "mail".into(),
             without_daemon: "the split stays".into(),

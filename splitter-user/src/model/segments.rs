@@ -1,0 +1,310 @@
+//! Owns segments: who is meant, as a formula over conditions, and the weights of who is.
+//!
+//! Invariant: a [`PrefixSet`] equals another when its digest does; one that was read back from the
+//! disk has its digest alone, since a set may be a million prefixes long. Such a one is compared
+//! with, never put in force.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use splitter_common::{
+    capacity::{MAX_CONDITIONS, MAX_TERMS},
+    hash::{HashKey, siphash13},
+    segment::Term,
+    weight::Weight,
+};
+use thiserror::Error;
+
+use super::Service;
+
+/// Clients of a service that have weights of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its name, unique in the service.
+    pub name: String,
+    /// Who is in it.
+    pub condition: Condition,
+    /// The weights beside the baseline's; who is left out has none.
+    #[serde(with = "weights_text")]
+    pub weights: BTreeMap<String, Weight>,
+}
+
+/// What holds of a client or does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// Its address lies in one of these.
+    Prefix(PrefixSet),
+    /// All of these hold.
+    All(Vec<Condition>),
+    /// One of these does.
+    Any(Vec<Condition>),
+    /// This does not.
+    Not(Box<Condition>),
+}
+
+impl Condition {
+    /// Whether it holds of a client, by the plain meaning of its words.
+    pub fn holds(&self, client: IpAddr) -> bool {
+        match self {
+            Self::Prefix(set) => set.contains(client),
+            Self::All(all) => all.iter().all(|each| each.holds(client)),
+            Self::Any(any) => any.iter().any(|each| each.holds(client)),
+            Self::Not(not) => !not.holds(client),
+        }
+    }
+
+    /// How many prefixes it names.
+    pub fn prefixes(&self) -> usize {
+        match self {
+            Self::Prefix(set) => set.count,
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::prefixes).sum(),
+            Self::Not(not) => not.prefixes(),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    /// `prefix 192.0.2.0/24`, `all of (prefix ..., not prefix ...)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, word: &str, parts: &[Self]| {
+            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+            write!(f, "{word} ({})", parts.join(", "))
+        };
+        match self {
+            Self::Prefix(set) => set.fmt(f),
+            Self::All(parts) => list(f, "all of", parts),
+            Self::Any(parts) => list(f, "any of", parts),
+            Self::Not(not) => write!(f, "not {not}"),
+        }
+    }
+}
+
+/// Prefixes, sorted, each once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PrefixSet {
+    digest: u64,
+    count: usize,
+    #[serde(skip, default = "no_prefixes")]
+    prefixes: Arc<[IpNet]>,
+}
+
+fn no_prefixes() -> Arc<[IpNet]> {
+    Arc::from([])
+}
+
+impl PrefixSet {
+    /// How many of them are shown.
+    const SHOWN: usize = 3;
+
+    /// A set of any prefixes.
+    pub fn new(mut prefixes: Vec<IpNet>) -> Self {
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let mut bytes = Vec::with_capacity(prefixes.len() * 18);
+        for prefix in &prefixes {
+            match prefix.network() {
+                IpAddr::V4(v4) => bytes.extend(v4.octets()),
+                IpAddr::V6(v6) => bytes.extend(v6.octets()),
+            }
+            bytes.extend([prefix.prefix_len(), u8::from(prefix.addr().is_ipv4())]);
+        }
+        Self {
+            digest: siphash13(HashKey::default(), &bytes),
+            count: prefixes.len(),
+            prefixes: prefixes.into(),
+        }
+    }
+
+    /// The prefixes.
+    pub fn prefixes(&self) -> &[IpNet] {
+        &self.prefixes
+    }
+
+    /// Whether one of them has an address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
+}
+
+impl PartialEq for PrefixSet {
+    fn eq(&self, other: &Self) -> bool {
+        (self.digest, self.count) == (other.digest, other.count)
+    }
+}
+
+impl fmt::Display for PrefixSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.prefixes.iter().take(Self::SHOWN);
+        let first: Vec<String> = first.map(ToString::to_string).collect();
+        match self.count.saturating_sub(first.len()) {
+            0 if first.is_empty() => f.write_str("no prefix"),
+            0 => write!(f, "prefix {}", first.join(" ")),
+            // Lists of which no more is shown are told from each other by their digests.
+            more => write!(
+                f,
+                "prefix {} and {more} more, digest {:016x}",
+                first.join(" "),
+                self.digest
+            ),
+        }
+    }
+}
+
+/// The segments of a service as the kernel evaluates them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compiled<'s> {
+    /// What each bit says, from bit 0 on.
+    pub asked: Vec<&'s PrefixSet>,
+    /// Terms with the position of their segment, in the order of the segments.
+    pub terms: Vec<(usize, Term)>,
+}
+
+/// Why segments cannot be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SegmentsError {
+    /// Too many conditions.
+    #[error(
+        "the segments of a service ask about at most {MAX_CONDITIONS} different things; put \
+         prefixes that mean the same into one list"
+    )]
+    Conditions,
+    /// Too many terms.
+    #[error(
+        "the segments of a service come to more than {MAX_TERMS} combinations of conditions; use \
+         fewer `any` inside `all`, or several segments"
+    )]
+    Terms,
+}
+
+/// The terms of a service's segments.
+pub fn compile(segments: &[Segment]) -> Result<Compiled<'_>, SegmentsError> {
+    let mut compiled = Compiled::default();
+    for (position, segment) in segments.iter().enumerate() {
+        let terms = terms(&segment.condition, true, &mut compiled.asked)?;
+        let placed = terms.into_iter().map(|term| (position, term));
+        compiled.terms.extend(placed);
+        if compiled.terms.len() > MAX_TERMS {
+            return Err(SegmentsError::Terms);
+        }
+    }
+    Ok(compiled)
+}
+
+/// The disjunctive normal form of a condition, or of its opposite.
+fn terms<'s>(
+    condition: &'s Condition,
+    holds: bool,
+    asked: &mut Vec<&'s PrefixSet>,
+) -> Result<Vec<Term>, SegmentsError> {
+    let mut all = match (condition, holds) {
+        (Condition::Not(not), _) => terms(not, !holds, asked)?,
+        (Condition::Prefix(set), _) => {
+            let mask = 1 << bit_of(set, asked)?;
+            let want = if holds { mask } else { 0 };
+            vec![Term { mask, want }]
+        }
+        (Condition::All(parts), true) | (Condition::Any(parts), false) => {
+            let mut products = vec![Term::ALWAYS];
+            for part in parts {
+                let factors = terms(part, holds, asked)?;
+                products = products
+                    .iter()
+                    .flat_map(|one| factors.iter().filter_map(|other| both(*one, *other)))
+                    .collect();
+                absorb(&mut products);
+                if products.len() > MAX_TERMS {
+                    return Err(SegmentsError::Terms);
+                }
+            }
+            products
+        }
+        (Condition::Any(parts), true) | (Condition::All(parts), false) => {
+            let mut sum = Vec::new();
+            for part in parts {
+                sum.extend(terms(part, holds, asked)?);
+            }
+            sum
+        }
+    };
+    absorb(&mut all);
+    Ok(all)
+}
+
+/// The bit of a condition, the same for equal ones.
+fn bit_of<'s>(set: &'s PrefixSet, asked: &mut Vec<&'s PrefixSet>) -> Result<usize, SegmentsError> {
+    if let Some(bit) = asked.iter().position(|known| *known == set) {
+        return Ok(bit);
+    }
+    if asked.len() == MAX_CONDITIONS {
+        return Err(SegmentsError::Conditions);
+    }
+    asked.push(set);
+    Ok(asked.len() - 1)
+}
+
+/// What two terms say together; `None` when they contradict each other.
+fn both(one: Term, other: Term) -> Option<Term> {
+    let common = one.mask & other.mask;
+    (one.want & common == other.want & common).then_some(Term {
+        mask: one.mask | other.mask,
+        want: one.want | other.want,
+    })
+}
+
+/// Takes away terms that hold only where another one does.
+fn absorb(terms: &mut Vec<Term>) {
+    let all: BTreeSet<Term> = terms.iter().copied().collect();
+    let wider = |term: &Term, other: &Term| {
+        other != term
+            && other.mask & term.mask == other.mask
+            && term.want & other.mask == other.want
+    };
+    let kept = all
+        .iter()
+        .filter(|term| !all.iter().any(|other| wider(term, other)));
+    *terms = kept.copied().collect();
+}
+
+impl Service {
+    /// Prefixes that its segments put into the kernel.
+    pub fn segment_prefixes(&self) -> usize {
+        let Ok(compiled) = compile(&self.segments) else {
+            return 0;
+        };
+        compiled.asked.iter().map(|set| set.count).sum()
+    }
+}
+
+/// Weights as the text that operators write, by version.
+mod weights_text {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use splitter_common::weight::Weight;
+
+    type Weights = BTreeMap<String, Weight>;
+
+    pub(super) fn serialize<S: Serializer>(weights: &Weights, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(weights.iter().map(|(name, each)| (name, each.to_string())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weights, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(from)?;
+        let parsed = texts.into_iter().map(|(name, text)| {
+            let weight = Weight::parse(&text).map_err(D::Error::custom)?;
+            Ok((name, weight))
+        });
+        parsed.collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "segments_tests.rs"]
+mod tests;

@@ -1,0 +1,72 @@
+use super::*;
+use proptest::prelude::*;
+
+fn set(prefixes: &[&str]) -> Condition {
+    let parse = |text: &&str| text.parse().expect("a prefix");
+    Condition::Prefix(PrefixSet::new(prefixes.iter().map(parse).collect()))
+}
+
+fn segment(condition: Condition) -> Segment {
+    Segment {
+        name: "one".to_owned(),
+        condition,
+        weights: BTreeMap::new(),
+    }
+}
+
+/// Conditions over four prefixes that lie in each other and beside.
+fn condition() -> impl Strategy<Value = Condition> {
+    let leaf = (0..4usize)
+        .prop_map(|nth| set(&[["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16"][nth]]));
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Condition::All),
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Condition::Any),
+            inner.prop_map(|not| Condition::Not(Box::new(not))),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_terms_say_what_the_words_say(condition in condition()) {
+        let segments = [segment(condition.clone())];
+        let compiled = compile(&segments).expect("few terms");
+        for client in ["10.1.2.3", "10.1.7.3", "10.7.7.3", "10.9.7.3", "192.0.2.1"] {
+            let client: IpAddr = client.parse().expect("an address");
+            let bits = compiled.asked.iter().enumerate();
+            let conditions = bits.fold(0, |bits, (bit, set)| {
+                bits | u32::from(set.contains(client)) << bit
+            });
+            let holds = compiled.terms.iter().any(|(_, term)| term.holds(conditions) == 1);
+            prop_assert_eq!(holds, condition.holds(client), "{}: {}", client, &condition);
+        }
+    }
+}
+
+#[test]
+fn what_is_too_much_is_told() {
+    let prefix = |nth: usize| set(&[&format!("10.{nth}.0.0/16")]);
+    let many: Vec<Segment> = (0..33).map(|nth| segment(prefix(nth))).collect();
+    assert_eq!(compile(&many[..32]).map(|all| all.terms.len()), Ok(32));
+    assert_eq!(compile(&many), Err(SegmentsError::Conditions));
+    // Four times three of them: 81 combinations.
+    let any = |from: usize| Condition::Any((from..from + 3).map(prefix).collect());
+    let all = Condition::All((0..4).map(|nth| any(3 * nth)).collect());
+    assert_eq!(compile(&[segment(all)]), Err(SegmentsError::Terms));
+}
+
+#[test]
+fn equal_lists_are_one_condition_and_a_set_survives_as_its_digest() {
+    let (one, same) = (
+        set(&["10.0.0.0/8", "::1/128"]),
+        set(&["::1/128", "10.0.0.0/8"]),
+    );
+    let other = set(&["10.0.0.0/9"]);
+    assert!(one == same && one != other);
+    let segments = [segment(one.clone()), segment(same), segment(other)];
+    assert_eq!(compile(&segments).map(|all| all.asked.len()), Ok(2));
+    let text = serde_json::to_string(&one).expect("JSON");
+    let back: Condition = serde_json::from_str(&text).expect("the same");
+    assert!(back == one && !text.contains("10.0.0.0"), "{text}");
+}
