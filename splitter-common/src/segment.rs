@@ -52,7 +52,7 @@ pub struct Segments {
     pub owners: [u64; PLACES],
     /// In the order of the segments; the rest are [`Term::NEVER`].
     pub terms: [Term; MAX_TERMS],
-    /// The place of each term's segment.
+    /// The place of each term's segment; 0 behind those that are used.
     pub places: [u8; MAX_TERMS],
     /// How many terms there are.
     pub used: u32,
@@ -75,7 +75,8 @@ impl Segments {
     #[inline(always)]
     pub fn place_of(&self, conditions: u32) -> usize {
         if self.used == 0 {
-            return 0;
+            // A zero of which the verifier does not know that it is one.
+            return self.places[0] as usize & (PLACES - 1);
         }
         let mut place = 0;
         // From the last to the first, so that the first that holds is what stays.

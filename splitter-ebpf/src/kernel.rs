@@ -231,12 +231,12 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn listed(&self, list: u32, address: Address) -> u32 {
+    fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32 {
         let [a, b] = address.0;
         if list == 0 {
-            0
+            otherwise
         } else {
-            maps::listed(list, a, b)
+            maps::listed(list, a, b, otherwise)
         }
     }
 

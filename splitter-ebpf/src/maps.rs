@@ -389,15 +389,15 @@ pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
     }
 }
 
-/// What a prefix list says of an address, 0 when it has it not; a function of its own, for its key's
-/// room on the stack.
+/// What a prefix list says of an address, `otherwise` when it has it not; a function of its own, for
+/// its key's room on the stack.
 #[inline(never)]
-pub(crate) fn listed(list: u32, a: u64, b: u64) -> u32 {
+pub(crate) fn listed(list: u32, a: u64, b: u64, otherwise: u32) -> u32 {
     let key = PrefixKey::new(list, Address([a, b]));
     PREFIXES
         .get(&lpm_trie::Key::new(PrefixKey::BITS, key))
         .copied()
-        .unwrap_or(0)
+        .unwrap_or(otherwise)
 }
 
 /// A live flow.

@@ -88,9 +88,9 @@ pub trait Env {
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
     /// Counts a new flow of a client at a place among the segments and of a version.
     fn count_assigned(&self, service: u32, place: usize, version: usize);
-    /// What a list says of the longest prefix that has an address; 0 when none has it. List 0 has
-    /// no prefixes.
-    fn listed(&self, list: u32, address: Address) -> u32;
+    /// What a list says of the longest prefix that has an address, `otherwise` when none has it. List
+    /// 0 has no prefixes.
+    fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32;
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
 }

@@ -164,7 +164,7 @@ pub(super) fn may_be_stateless<E: Env>(
     // be taken for a reply.
     backend.port != 0
         && service_row(env, frontend.service as u32)
-            .is_some_and(|row| env.listed(row.direct, client) == 0)
+            .is_some_and(|row| env.listed(row.direct, client, 0) == 0)
 }
 
 /// A reply on its way to its client, with the VIP as its source.

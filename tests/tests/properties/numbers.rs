@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use splitter_common::layout::Counter;
+use splitter_common::{layout::Counter, weight::Weight};
 use splitter_tests::{
     cells::{Cells, nothing_counted},
     spec::run::fixed_secret,
 };
 use splitter_user::{
     config::parse_str,
-    model::{Backend, Config, SplitKey},
+    model::{Backend, Condition, Config, PrefixSet, Segment, SplitKey},
     plan::{
         InUse, Numbers, PlanError, Running,
         numbers::ServiceNumbers,
@@ -69,6 +69,76 @@ fn the_salt_changes_only_while_the_baseline_has_everybody() {
             .next(&renamed("0%"), &secret, &nothing_counted())
             .is_ok()
     );
+}
+
+#[test]
+fn clients_of_a_segment_are_not_drawn_anew_unless_all_are_in_one_version() {
+    let secret = fixed_secret().expect("a secret");
+    let with = |weight: &str, release: &str| {
+        let mut config = config("0%", &[11], &[21]);
+        let service = &mut config.services[0];
+        service.release = release.to_owned();
+        let weight = Weight::parse(weight).expect("a weight");
+        service.segments = vec![Segment {
+            name: "staff".to_owned(),
+            condition: Condition::Prefix(PrefixSet::new(Vec::new())),
+            weights: [("canary".to_owned(), weight)].into(),
+        }];
+        config
+    };
+    let next = |before: &str, after: &str| {
+        let (numbers, _) = plan(&with(before, "1"), &Numbers::default(), &secret);
+        numbers.next(&with(after, "2"), &secret, &nothing_counted())
+    };
+    let refused = next("30%", "30%").expect_err("refused").to_string();
+    assert!(
+        refused.contains("splitter weight set shop canary=0% --segment staff"),
+        "{refused}"
+    );
+    for pinned in ["0%", "100%"] {
+        next(pinned, pinned).expect("the hash decides nothing");
+    }
+}
+
+#[test]
+fn a_segment_keeps_its_place_whatever_comes_before_it() {
+    let secret = fixed_secret().expect("a secret");
+    let with = |names: &[&str]| {
+        let mut config = config("0%", &[11], &[21]);
+        let segment = |name: &&str| Segment {
+            name: (*name).to_owned(),
+            condition: Condition::Prefix(PrefixSet::new(Vec::new())),
+            weights: Default::default(),
+        };
+        config.services[0].segments = names.iter().map(segment).collect();
+        config
+    };
+    let (before, _) = plan(&with(&["a", "b"]), &Numbers::default(), &secret);
+    let (after, image) = plan(&with(&["c", "b", "d"]), &before, &secret);
+    let places = |numbers: &Numbers, names: &[&str]| -> Vec<u8> {
+        let places = &numbers.services["shop"].segments;
+        names.iter().map(|name| places[*name]).collect()
+    };
+    assert_eq!(places(&before, &["a", "b"]), [1, 2]);
+    assert_eq!(places(&after, &["c", "b", "d"]), [1, 2, 3]);
+    // They are asked in the order of the file.
+    let segments = image
+        .services
+        .values()
+        .next()
+        .expect("a service")
+        .row
+        .segments;
+    assert_eq!(segments.places[..3], [1, 2, 3]);
+    let (_, image) = plan(&with(&["d", "b"]), &after, &secret);
+    let segments = image
+        .services
+        .values()
+        .next()
+        .expect("a service")
+        .row
+        .segments;
+    assert_eq!((segments.used, &segments.places[..2]), (2, &[3, 2][..]));
 }
 
 #[test]

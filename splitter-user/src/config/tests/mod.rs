@@ -4,6 +4,7 @@
 mod bad;
 mod every_port;
 mod health;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::fs;

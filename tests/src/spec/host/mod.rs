@@ -243,7 +243,7 @@ impl Env for Host {
         *counts.entry((service, place, version)).or_default() += 1;
     }
 
-    fn listed(&self, list: u32, address: Address) -> u32 {
+    fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32 {
         let lists = self.tables.as_ref().map(|tables| &tables.lists);
         let list = lists.and_then(|lists| lists.get(list.checked_sub(1)? as usize));
         // By length first.
@@ -251,7 +251,7 @@ impl Env for Host {
             let mut all = list.iter().rev();
             all.find(|((bits, prefix), _)| has_prefix(address, *prefix, *bits))
         });
-        longest.map_or(0, |(_, value)| *value)
+        longest.map_or(otherwise, |(_, value)| *value)
     }
 
     fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {
