@@ -7,8 +7,8 @@
 
 use crate::flow::recheck::RecheckRow;
 use crate::layout::{
-    BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey, FragmentKey,
-    FragmentRow, FrontendRow, NextHop, Page, ServiceRow,
+    BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey,
+    FragmentKey, FragmentRow, FrontendRow, NextHop, Page, ServiceRow, VersionTimes,
 };
 use crate::segment::PLACES;
 
@@ -20,7 +20,7 @@ pub const MAX_VERSIONS: usize = 8;
 pub const MAX_FRONTENDS: u32 = 4_096;
 /// Backends on one host, counted once per service, version, address and port.
 /// A table cell is a `u16`, so this can never exceed 65,535; number 0 is never given out.
-pub const MAX_BACKENDS: u32 = 32_768;
+pub const MAX_BACKENDS: u32 = 24_576;
 /// Buckets of one side of the directory; a power of two.
 pub const DIRECTORY_BUCKETS: u32 = 65_536;
 /// Endpoints that fit one bucket; a power of two.
@@ -45,7 +45,7 @@ pub const MAX_CONDITIONS: usize = 32;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
-pub const ESTABLISHED_FLOWS: u32 = 1_048_576;
+pub const ESTABLISHED_FLOWS: u32 = 786_432;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
@@ -118,7 +118,7 @@ pub struct Sizes {
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
 /// when they are listed: `prefixes` are.
-pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
+pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 13] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
@@ -127,6 +127,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
     // By version, and by segment and version.
     let flows = cpus as u64 * MAX_VERSIONS as u64 * 8 * (1 + PLACES as u64);
     let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + flows;
+    let versions = sizes.services as u64 * MAX_VERSIONS as u64;
     let limited = size_of::<ClientKey>() as u64 + 8 + LRU_OVERHEAD_BYTES;
     let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
     [
@@ -151,6 +152,12 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 12] {
         ),
         share("backends", sizes.backends as u64, backend),
         share("table pages", sizes.pages as u64, size_of::<Page>() as u64),
+        Share {
+            what: "times of backends and versions",
+            entries: sizes.backends as u64 + versions,
+            bytes: sizes.backends as u64 * size_of::<BackendTimes>() as u64
+                + versions * size_of::<VersionTimes>() as u64,
+        },
         share("clients with limits", sizes.limited_clients as u64, limited),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {

@@ -9,8 +9,9 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     address::Address,
     capacity::{BUCKET_ENTRIES, MAX_VERSIONS, PAGE_CELLS},
-    flow::limit::Limit,
+    flow::{limit::Limit, turns::Kind},
     hash::HashKey,
+    histogram::CELLS,
     segment::{PLACES, Segments},
     split::Cuts,
 };
@@ -234,6 +235,12 @@ pub enum Affinity {
     Client = 1,
 }
 
+/// Bits of [`ServiceRow::options`].
+pub mod options {
+    /// Backends speak HTTP/1.x without encryption: what they answer is counted by its class.
+    pub const HTTP1: u32 = 0x01;
+}
+
 /// A service: everything that a new flow's decision needs.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
@@ -268,8 +275,8 @@ pub struct ServiceRow {
     pub deny: u32,
     /// The [`PrefixKey::list`] of clients that alone are served; 0: all are.
     pub allow: u32,
-    /// Zero.
-    pub zero: u32,
+    /// Bits of [`options`].
+    pub options: u32,
     /// Of new flows: all together, and those of each client.
     pub limits: [Limit; 2],
 }
@@ -288,6 +295,10 @@ pub struct ClientKey {
 pub const DECIDES: u32 = 0;
 /// Where the one stands that answers.
 pub const ANSWERS: u32 = 1;
+/// Where the one stands that measures.
+pub const MEASURES: u32 = 2;
+/// How many there are.
+pub const PROGRAMS: usize = 3;
 
 /// What a program leaves to the one that goes on with its packet.
 #[repr(C)]
@@ -305,8 +316,8 @@ pub struct Left {
     pub frontend: u16,
     /// 1: its entry stands in the established table, be it of use or in the way.
     pub established: u16,
-    /// Zero.
-    pub zero: u32,
+    /// What XDP shall do with a packet that is measured.
+    pub action: u32,
 }
 
 /// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always
@@ -389,12 +400,12 @@ pub struct FragmentRow {
     pub inbound: u64,
 }
 
-/// A flow as eight words; [`crate::flow::Entry`] gives them names.
+/// A flow as nine words; [`crate::flow::Entry`] gives them names.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct FlowEntry {
     /// See [`crate::flow::Entry`].
-    pub words: [u64; 8],
+    pub words: [u64; 9],
 }
 
 /// What is counted per backend, per CPU. Bytes are those of the IP packet.
@@ -434,7 +445,25 @@ pub enum Counter {
     Diverted = 14,
     /// Flows ended here, since the service decides otherwise by now or its client is denied.
     Cut = 15,
+    /// Of [`Counter::ResetsByClient`]: before the backend had sent payload.
+    ResetsByClientEarly = 16,
+    /// Of [`Counter::ResetsByServer`]: before the backend had sent payload; a refused handshake, say.
+    ResetsByServerEarly = 17,
+    /// Turns that ended with an HTTP/1.x status of this class, where the service says that its backends
+    /// speak it. Those of 1xx end none.
+    Http2xx = 18,
+    /// The same.
+    Http3xx = 19,
+    /// The same.
+    Http4xx = 20,
+    /// The same.
+    Http5xx = 21,
+    /// The same, but no such status could be read.
+    HttpOther = 22,
 }
+
+/// How many [`Counter`]s there are.
+pub const COUNTERS: usize = 23;
 
 /// What is counted of the flow tables, per CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -455,7 +484,32 @@ pub enum TableEvent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct BackendCounters {
     /// Monotone.
-    pub cells: [u64; 16],
+    pub cells: [u64; COUNTERS],
+}
+
+/// How long one backend took, by [`Kind`] and cell of [`crate::histogram`]; handshakes and turns only.
+/// Shared by all CPUs; counts are modulo 2^32.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct BackendTimes {
+    /// Sums, microseconds.
+    pub sums_us: [u64; BACKEND_KINDS],
+    /// Counts.
+    pub cells: [[u32; CELLS]; BACKEND_KINDS],
+}
+
+/// Kinds that are kept by backend: the first ones.
+pub const BACKEND_KINDS: usize = 2;
+
+/// How long the backends of one version took, by [`Kind`] and cell of [`crate::histogram`], as
+/// [`BackendTimes`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct VersionTimes {
+    /// Sums, microseconds.
+    pub sums_us: [u64; Kind::COUNT],
+    /// Counts.
+    pub cells: [[u32; CELLS]; Kind::COUNT],
 }
 
 /// How a frame was lost after the program's verdict, as the kernel's tracepoints tell.

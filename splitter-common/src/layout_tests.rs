@@ -91,13 +91,17 @@ fn fingerprint() -> u64 {
         service,
         backend,
         frontend,
-        established
+        established,
+        action
     });
+    row!(BackendTimes { sums_us, cells });
+    row!(VersionTimes { sums_us, cells });
     row!(Parsed {
         network,
         transport,
         now,
-        to_known
+        to_known,
+        told
     });
     row!(Network {
         family,

@@ -16,7 +16,7 @@ use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
     engine::{Env, Parsed, Route},
-    flow::{Hop, Table, recheck::RecheckRow},
+    flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
@@ -61,6 +61,16 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn kept(&self) -> Option<&Parsed> {
         maps::kept()
+    }
+
+    #[inline(always)]
+    fn tell(&self, parsed: &Parsed, told: u64) {
+        maps::tell(parsed, told);
+    }
+
+    #[inline(always)]
+    fn told(&self, parsed: &Parsed) -> u64 {
+        maps::told(parsed)
     }
 
     #[inline(always)]
@@ -203,6 +213,11 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn count(&self, backend: u32, counter: Counter) {
         maps::count(backend, counter as usize);
+    }
+
+    #[inline(always)]
+    fn count_time(&self, entry: &Entry, kind: Kind, us: u32) {
+        maps::count_time(entry, kind, us);
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 //! access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -28,7 +29,7 @@ use aya_ebpf::{
 };
 use splitter_common::{
     engine::{self, Aside, Outcome},
-    layout::{self, Control, Left},
+    layout::{self, Control, Left, PROGRAMS},
     reason::{self, Reason, Verdict},
 };
 
@@ -70,6 +71,18 @@ pub fn splitter_aside_frags(ctx: XdpContext) -> u32 {
     answer(&ctx, XdpPacket::with_frags(&ctx))
 }
 
+/// What a packet tells that `splitter` has sent on.
+#[xdp]
+pub fn splitter_measure(ctx: XdpContext) -> u32 {
+    measure(&ctx, &XdpPacket::linear(&ctx))
+}
+
+/// What a packet tells that `splitter_frags` has sent on.
+#[xdp(frags)]
+pub fn splitter_measure_frags(ctx: XdpContext) -> u32 {
+    measure(&ctx, &XdpPacket::with_frags(&ctx))
+}
+
 /// Run by the daemon through BPF_PROG_TEST_RUN to read the kernel's clocks; never attached.
 #[xdp]
 pub fn clock(_ctx: XdpContext) -> u32 {
@@ -81,7 +94,7 @@ pub fn clock(_ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) -> u32 {
+fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
     let kernel = Kernel::new(ctx);
     let outcome = engine::process(&mut packet, &kernel);
     if matches!(outcome.aside, Aside::Decide) {
@@ -91,11 +104,24 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) -> u
     } else {
         leave_aside(ctx, aside, &outcome);
     }
-    conclude(&kernel, &outcome)
+    let action = conclude(&kernel, &outcome);
+    if matches!(outcome.aside, Aside::Measure) {
+        maps::leave_action(action);
+        // SAFETY: as above; without the program nothing is measured. Where the packet goes is noted
+        // by the kernel for this CPU.
+        unsafe { aside.tail_call(ctx, layout::MEASURES) };
+    }
+    action
 }
 
 #[inline(always)]
-fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) -> u32 {
+fn measure(ctx: &XdpContext, packet: &XdpPacket<'_>) -> u32 {
+    engine::measure(packet, &Kernel::new(ctx));
+    maps::left().map_or(xdp_action::XDP_ABORTED, |left| left.action)
+}
+
+#[inline(always)]
+fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
     let kernel = Kernel::new(ctx);
     let outcome = engine::decide(&mut packet, &kernel);
     leave_aside(ctx, aside, &outcome);
@@ -104,8 +130,8 @@ fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<2>) 
 
 /// Leaves the packet to the program that answers, if it is one to be answered.
 #[inline(always)]
-fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<2>, outcome: &Outcome) {
-    if !matches!(outcome.aside, Aside::Nothing) {
+fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<PROGRAMS>, outcome: &Outcome) {
+    if !matches!(outcome.aside, Aside::Nothing | Aside::Measure) {
         maps::leave(Left {
             aside: outcome.aside as u32,
             number: outcome.number,

@@ -4,7 +4,7 @@
 //! CPUs write at any time (flow elements, control words, next hops) is read and written as whole
 //! 64-bit words with volatile access.
 
-use core::{hint::black_box, mem::MaybeUninit};
+use core::{arch::asm, hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, lpm_trie},
@@ -18,11 +18,10 @@ use splitter_common::{
         MAX_VERSIONS, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_EVENT_CELLS, TABLE_PAGES,
     },
     engine::Parsed,
-    flow::{Cell, Table, recheck::RecheckRow},
+    flow::{Cell, Entry, Table, recheck::RecheckRow, turns::Kind},
+    histogram,
     layout::{
-        BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, Left, Loss, LossKey, LossPlaces, NextHop, Page,
-        PrefixKey, ServiceRow,
+    BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey, ServiceRow, BACKEND_KINDS, BackendTimes, PROGRAMS, VersionTimes,
     },
     packet::Inner,
     segment::PLACES,
@@ -63,13 +62,18 @@ static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize 
 #[btf_map]
 static COUNTERS: PerCpuArray<BackendCounters, { MAX_BACKENDS as usize }> = PerCpuArray::new();
 #[btf_map]
+static BACKEND_TIMES: Array<BackendTimes, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
+#[btf_map]
+static VERSION_TIMES: Array<VersionTimes, { MAX_SERVICES as usize * MAX_VERSIONS }, MMAPABLE> =
+    Array::new();
+#[btf_map]
 static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
 /// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
 #[btf_map]
-pub(crate) static ASIDE: ProgramArray<2> = ProgramArray::new();
+pub(crate) static ASIDE: ProgramArray<PROGRAMS> = ProgramArray::new();
 /// The same for frames in several buffers: programs of the two kinds do not call each other.
 #[btf_map]
-pub(crate) static ASIDE_FRAGS: ProgramArray<2> = ProgramArray::new();
+pub(crate) static ASIDE_FRAGS: ProgramArray<PROGRAMS> = ProgramArray::new();
 /// What is left aside. Pinned as [`PARSED`] is: a new process replaces the programs aside before the
 /// one that calls them.
 #[btf_map]
@@ -133,12 +137,36 @@ pub(crate) fn kept() -> Option<&'static Parsed> {
         .map(|cell| unsafe { &*cell.cast::<Parsed>() })
 }
 
+/// Notes what a packet tells.
+#[inline(always)]
+pub(crate) fn tell(parsed: &Parsed, told: u64) {
+    // SAFETY: what was kept is this CPU's alone, and the cell may be written through a reference. As in
+    // `keep`, the compiler must not use what it wrote.
+    unsafe { parsed.told.as_ptr().write_volatile(told) };
+}
+
+/// Reads that back.
+#[inline(always)]
+pub(crate) fn told(parsed: &Parsed) -> u64 {
+    // SAFETY: as in `tell`.
+    unsafe { parsed.told.as_ptr().read_volatile() }
+}
+
 /// Leaves what the program aside must know.
 #[inline(always)]
 pub(crate) fn leave(left: Left) {
     if let Some(cell) = LEFT.get_ptr_mut(0) {
         // SAFETY: as in `keep`.
         unsafe { cell.write_volatile(left) };
+    }
+}
+
+/// Leaves what XDP shall do with the packet, beside what was left aside.
+#[inline(always)]
+pub(crate) fn leave_action(action: u32) {
+    if let Some(cell) = LEFT.get_ptr_mut(0) {
+        // SAFETY: as in `keep`.
+        unsafe { (&raw mut (*cell).action).write_volatile(action) };
     }
 }
 
@@ -455,6 +483,51 @@ pub(crate) fn count(backend: u32, counter: usize) {
             .map(|row| unsafe { &raw mut (*row).cells[counter] }),
         1,
     );
+}
+
+/// Adds a time to those of a flow's backend, where its kind is kept, and version.
+#[inline(always)]
+pub(crate) fn count_time(entry: &Entry, kind: Kind, us: u32) {
+    // The verifier knows nothing of a shift's outcome, and the compiler too much.
+    let mut cell = black_box(histogram::cell(us as u64));
+    if cell >= histogram::CELLS {
+        cell = histogram::CELLS - 1;
+    }
+    let kind = kind as usize;
+    if kind < BACKEND_KINDS
+        && let Some(row) = BACKEND_TIMES.get_ptr_mut(entry.backend)
+    {
+        // SAFETY: the row is valid, and both indices are in range.
+        let (sum, count) = unsafe {
+            (
+                &raw mut (*row).sums_us[kind],
+                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
+            )
+        };
+        add_time(sum, count, us);
+    }
+    let version = entry.service as u32 * MAX_VERSIONS as u32 + entry.version as u32;
+    if let Some(row) = VERSION_TIMES.get_ptr_mut(version) {
+        // SAFETY: as above.
+        let (sum, count) = unsafe {
+            (
+                &raw mut (*row).sums_us[kind],
+                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
+            )
+        };
+        add_time(sum, count, us);
+    }
+}
+
+/// Adds a time to a sum and a count that all CPUs share.
+#[inline(always)]
+fn add_time(sum: *mut u64, count: *mut u32, us: u32) {
+    // SAFETY: both are aligned and within a map's element; the instructions touch nothing else. They are
+    // written out because `core` has no atomic addition for this target.
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) us as u64);
+        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) count, in(reg) 1u64);
+    }
 }
 
 /// Adds 1 to the counter of a reason and verdict.

@@ -34,6 +34,8 @@ mod limits;
 mod losses;
 #[path = "daemon/metrics.rs"]
 mod metrics;
+#[path = "daemon/measured.rs"]
+mod measured;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

@@ -18,6 +18,7 @@ use crate::{
         hop::NO_HOP,
         law::{self, Unknown},
         recheck::{Answer, Fate, looked_at},
+        turns,
     },
     layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
     packet::TCP,
@@ -231,6 +232,7 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u3
         began: parsed.now.jiffies,
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
+        syn_us: turns::us(env.now_ns()),
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.

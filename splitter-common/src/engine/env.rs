@@ -4,7 +4,7 @@ use super::Parsed;
 use crate::{
     address::Address,
     clock::Jiffies,
-    flow::{Cell, Hop, Table, recheck::RecheckRow},
+    flow::{Cell, Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
@@ -24,6 +24,10 @@ pub trait Env {
     fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
     /// What was kept of this packet by the program that left it to this one.
     fn kept(&self) -> Option<&Parsed>;
+    /// Notes what this packet tells, a packed [`super::Told`], in what was kept of it.
+    fn tell(&self, parsed: &Parsed, told: u64);
+    /// Reads that back.
+    fn told(&self, parsed: &Parsed) -> u64;
     /// Leaves what the next program must know beside that.
     fn leave(&self, left: Left);
     /// What was left to this program.
@@ -80,6 +84,8 @@ pub trait Env {
     fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow);
     /// Adds 1 to a counter of a backend.
     fn count(&self, backend: u32, counter: Counter);
+    /// Counts how long the backend and the version of a flow took, in microseconds.
+    fn count_time(&self, entry: &Entry, kind: Kind, us: u32);
     /// Counts what happens to a flow table.
     fn count_table(&self, event: TableEvent);
     /// Counts a new flow of a client whose version has no backend.

@@ -51,7 +51,7 @@ pub(super) fn alive<E: Env>(
 /// Enters a flow and counts a refusal.
 #[inline(always)]
 pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry, hop: [u64; 3]) {
-    if env.insert(table, key, &entry.pack(key.tag(), hop)) {
+    if env.insert(table, key, &entry.pack(table, key.tag(), hop)) {
         env.count_table(match table {
             Table::Pending => TableEvent::PendingInserts,
             Table::Established => TableEvent::EstablishedInserts,

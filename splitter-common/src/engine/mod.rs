@@ -1,7 +1,7 @@
 //! Owns the order of things: parse, filter, directory, then a request ([`request`]), a reply
 //! ([`reply`]) or a fragment behind the first ([`fragment`]), forwarded by [`send`]. What a service
-//! must decide ([`decision`]) is left aside for a program of its own, and so are ICMP ([`icmp`]) and
-//! the answers to what is too big ([`too_big`]) or was ended ([`reset`]). The XDP programs are this
+//! must decide ([`decision`]) is left aside for a program of its own, and so are ICMP ([`icmp`]),
+//! the answers to what is too big ([`too_big`]) or was ended ([`reset`]), and what is measured ([`measure`]). The XDP programs are this
 //! code over the kernel's maps, the tests run it over maps of their own.
 //!
 //! Invariants: a packet that matched a frontend is never passed unmodified; anything that is not
@@ -14,6 +14,7 @@ mod env;
 mod flows;
 mod fragment;
 mod icmp;
+mod measure;
 mod outcome;
 mod reply;
 mod request;
@@ -21,6 +22,8 @@ mod reset;
 mod send;
 mod too_big;
 mod turn;
+
+use core::cell::Cell;
 
 use self::{
     directory::Directory,
@@ -36,18 +39,22 @@ use crate::{
 
 pub use self::{
     env::{Env, Route},
+    measure::{Measured, Told},
     outcome::{Aside, Outcome},
 };
 
 /// A packet with its headers, as requests and replies see it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Parsed {
     pub(crate) network: Network,
     pub(crate) transport: Transport,
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
+    /// A [`Told`], noted on the packet's way and read back when it leaves. Noted in memory, so that the
+    /// verifier walks what lies between once.
+    pub told: Cell<u64>,
 }
 
 /// Decides about a packet and edits it.
@@ -89,6 +96,7 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         transport,
         now,
         to_known,
+        told: Cell::new(0),
     }) else {
         return Outcome::pass(Reason::NotConfigured);
     };
@@ -136,6 +144,7 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
             hz: 0,
         },
         to_known: true,
+        told: Cell::new(0),
     }) else {
         return Outcome::pass(Reason::NotConfigured);
     };
@@ -151,6 +160,14 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
             Reason::FlowCut
         };
         reset::answer(packet, network, ifindex, reason)
+    }
+}
+
+/// Measures what [`process`] has sent on; says how it was.
+#[inline(always)]
+pub fn measure<P: Packet, E: Env>(packet: &P, env: &E) {
+    if let Some(parsed) = env.kept() {
+        measure::process(packet, env, parsed);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
 use super::{
-    Aside, Env, Found, Outcome, Parsed, Route, establish, find, insert,
+    Aside, Env, Found, Measured, Outcome, Parsed, Route, establish, find, insert,
+    request::tell,
     send::{self, Decided, Forward},
     service_row,
 };
@@ -13,6 +14,7 @@ use crate::{
         entry::state,
         hop::{NO_HOP, load_hop, store_hop},
         law,
+        turns::{Answered, Asked, Speech},
     },
     layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
@@ -72,8 +74,8 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
     let (entry, promote) = match found.table {
-        Table::Established => (on_established(env, parsed, &found.found), false),
-        Table::Pending => on_pending(env, parsed, &found.found),
+        Table::Established => (on_established(env, parsed, &key, &found.found), false),
+        Table::Pending => on_pending(env, parsed, &key, &found.found),
     };
     let vip = (frontend.address, port);
     let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
@@ -118,6 +120,7 @@ fn remember_own<E: Env>(
         began: parsed.now.jiffies,
         client_seq: 0,
         server_seq: 0,
+        syn_us: 0,
     };
     insert(env, Table::Established, key, &entry, NO_HOP);
 }
@@ -222,20 +225,49 @@ fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Opt
 }
 
 #[inline(always)]
-fn on_established<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> Entry {
+fn on_established<E: Env>(
+    env: &E,
+    parsed: &Parsed,
+    key: &FlowKey,
+    found: &Found<E::Cell>,
+) -> Entry {
     let reply = law::reply_established(found.entry, &parsed.transport.segment, parsed.now);
     if reply.write {
         reply.entry.store_state(&found.cell);
     }
     if reply.reset {
         env.count(reply.entry.backend, Counter::ResetsByServer);
+        if !Answered::load(&found.cell).spoke {
+            env.count(reply.entry.backend, Counter::ResetsByServerEarly);
+        }
     }
+    speaks(env, parsed, key, found);
     reply.entry
+}
+
+/// What payload of a backend tells; it is noted here as far as it has gone on speaking.
+#[inline(always)]
+fn speaks<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, found: &Found<E::Cell>) {
+    let segment = &parsed.transport.segment;
+    if segment.payload == 0 || found.entry.state & state::ADOPTED != 0 {
+        return;
+    }
+    let answered = Answered::load(&found.cell);
+    match answered.says(&Asked::load(&found.cell), segment.seq, segment.payload) {
+        Speech::Again => {}
+        Speech::GoesOn(after) => after.store(&found.cell),
+        Speech::Ends => tell(env, parsed, key, Measured::Answers),
+    }
 }
 
 /// The entry after the packet, and whether it belongs into the established table now.
 #[inline(always)]
-fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
+fn on_pending<E: Env>(
+    env: &E,
+    parsed: &Parsed,
+    key: &FlowKey,
+    found: &Found<E::Cell>,
+) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
         return (
@@ -257,6 +289,10 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
     }
     if reply.reset {
         env.count(reply.entry.backend, Counter::ResetsByServer);
+        env.count(reply.entry.backend, Counter::ResetsByServerEarly);
+    }
+    if reply.answered {
+        tell(env, parsed, key, Measured::Handshake);
     }
     (reply.entry, reply.promote)
 }

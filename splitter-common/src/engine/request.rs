@@ -2,7 +2,7 @@
 //! is left to [`super::decide`].
 
 use super::{
-    Aside, Env, Found, Outcome, Parsed, alive, establish, find, insert,
+    Aside, Env, Found, Measured, Outcome, Parsed, Told, alive, establish, find, insert,
     send::{self, Decided},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         hop::NO_HOP,
         law::{self, Established, Pending},
         recheck::must_look,
+        turns::Answered,
     },
     layout::{Counter, Endpoint, FlowKey, Left},
     packet::{
@@ -83,7 +84,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
         backend: open.backend,
         frontend: vip.frontend,
         established: (found && !matches!(open.reason, Reason::Pending)) as u16,
-        zero: 0,
+        ..Left::default()
     });
     let without = Outcome::inconsistent(Verdict::Drop, vip.number);
     Decided::end(without.aside(Aside::Decide))
@@ -110,7 +111,9 @@ fn tcp<E: Env>(
             Established::Use { entry, write } => {
                 let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
                 if !marked {
-                    return Some(use_established(env, &found, &entry, write, newest));
+                    return Some(use_established(
+                        env, parsed, key, &found, &entry, write, newest,
+                    ));
                 }
                 live = true;
             }
@@ -122,7 +125,7 @@ fn tcp<E: Env>(
         match law::pending(found.entry, segment, parsed.now) {
             // Beside a live flow only the completing ACK counts, or the SYN sent once more.
             Pending::Use(entry) if !live || beside_syn => {
-                count_reset(env, found.entry.state, &entry);
+                count_reset(env, &found, &entry, true);
                 if law::is_bare_syn(segment) {
                     env.count(entry.backend, Counter::SynRetransmits);
                 }
@@ -132,6 +135,9 @@ fn tcp<E: Env>(
             Pending::Complete(entry) => {
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
+                if segment.payload != 0 {
+                    tell(env, parsed, key, Measured::Asks);
+                }
                 return Some(Target::new(entry.backend, Reason::Handshake));
             }
             Pending::Use(_) | Pending::Miss => {}
@@ -143,7 +149,9 @@ fn tcp<E: Env>(
     let found = find(env, Table::Established, key, vip.born)?;
     let entry = match law::established(found.entry, segment, parsed.now) {
         Established::Use { entry, write } => {
-            return Some(use_established(env, &found, &entry, write, newest));
+            return Some(use_established(
+                env, parsed, key, &found, &entry, write, newest,
+            ));
         }
         Established::Beside(entry) => entry,
         Established::Miss => return None,
@@ -168,6 +176,7 @@ fn open_beside<E: Env>(
         began: parsed.now.jiffies,
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
+        syn_us: 0,
         ..entry
     };
     insert(env, Table::Pending, key, &pending, NO_HOP);
@@ -179,14 +188,19 @@ fn open_beside<E: Env>(
 #[inline(always)]
 fn use_established<E: Env>(
     env: &E,
+    parsed: &Parsed,
+    key: &FlowKey,
     found: &Found<E::Cell>,
     entry: &Entry,
     write: bool,
     newest: u32,
 ) -> Target {
     if write {
-        count_reset(env, found.entry.state, entry);
+        count_reset(env, found, entry, false);
         entry.store_state(&found.cell);
+    }
+    if parsed.transport.segment.payload != 0 && entry.state & state::ADOPTED == 0 {
+        tell(env, parsed, key, Measured::Asks);
     }
     Target {
         backend: entry.backend,
@@ -197,10 +211,24 @@ fn use_established<E: Env>(
 
 /// Counts a RST of the client the first time it marks its flow.
 #[inline(always)]
-fn count_reset<E: Env>(env: &E, before: u16, entry: &Entry) {
-    if entry.state & !before & state::RST_CLIENT != 0 {
+fn count_reset<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, pending: bool) {
+    if entry.state & !found.entry.state & state::RST_CLIENT != 0 {
         env.count(entry.backend, Counter::ResetsByClient);
+        if pending || !Answered::load(&found.cell).spoke {
+            env.count(entry.backend, Counter::ResetsByClientEarly);
+        }
     }
+}
+
+/// Notes what a packet tells, and of which flow.
+#[inline(always)]
+pub(super) fn tell<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, what: Measured) {
+    let told = Told {
+        what,
+        frontend: key.frontend,
+        port: key.port,
+    };
+    env.tell(parsed, told.pack());
 }
 
 /// The backend of a known UDP flow; `established` as for TCP.

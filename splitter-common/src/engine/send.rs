@@ -177,7 +177,12 @@ pub(super) fn finish<P: Packet, E: Env>(
     if rewrite(packet, network, &parsed.transport, &forward.to).is_none() {
         return Outcome::drop(Reason::Malformed);
     }
-    leave(packet, env, parsed, hop, forward.reason)
+    let outcome = leave(packet, env, parsed, hop, forward.reason);
+    if env.told(parsed) == 0 {
+        outcome
+    } else {
+        outcome.aside(Aside::Measure)
+    }
 }
 
 /// Puts an edited packet on its way.

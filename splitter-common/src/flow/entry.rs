@@ -1,11 +1,14 @@
-//! Owns the meaning of a flow entry's eight words.
+//! Owns the meaning of a flow entry's nine words.
 //!
 //! LRU elements are recycled under readers, so an entry carries a tag of its key in the word that
 //! the kernel writes first and a reader reads last: a mismatch is a miss. Single words are read
 //! and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
 //! say whose flow it is and where it goes (0, 1) are never written after the insert: an element
-//! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp.
+//! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp. The
+//! last two are sequence numbers and the time of the SYN while the flow is pending, and turns once it is
+//! established (see [`super::turns`]).
 
+use super::turns;
 use crate::{
     clock::Jiffies32,
     layout::{FlowEntry, FlowKey},
@@ -22,14 +25,14 @@ pub enum Table {
 
 /// A live element of a flow table, word by word.
 pub trait Cell {
-    /// Reads a word (0 ..= 7).
+    /// Reads a word (0 ..= 8).
     fn word(&self, index: usize) -> u64;
-    /// Writes a word (0 ..= 7).
+    /// Writes a word (0 ..= 8).
     fn set_word(&self, index: usize, word: u64);
 }
 
 /// An element in memory, for executors that have no map.
-impl Cell for core::cell::Cell<[u64; 8]> {
+impl Cell for core::cell::Cell<[u64; 9]> {
     fn word(&self, index: usize) -> u64 {
         self.get()[index]
     }
@@ -92,6 +95,8 @@ pub struct Entry {
     pub client_seq: u32,
     /// The backend's initial sequence number, once `ANSWERED`.
     pub server_seq: u32,
+    /// When the SYN came, as [`turns::us`] says it; 0 when that is not known. Of a pending flow.
+    pub syn_us: u32,
 }
 
 impl FlowKey {
@@ -119,7 +124,11 @@ impl FlowEntry {
 impl Entry {
     /// As it goes into a table.
     #[inline(always)]
-    pub const fn pack(&self, tag: u32, hop: [u64; 3]) -> FlowEntry {
+    pub const fn pack(&self, table: Table, tag: u32, hop: [u64; 3]) -> FlowEntry {
+        let last = match table {
+            Table::Pending => [self.seqs_word(), self.syn_us as u64],
+            Table::Established => turns::begin(self.client_seq, self.server_seq),
+        };
         FlowEntry {
             words: [
                 tag as u64 | (self.generation as u64) << 32,
@@ -129,13 +138,14 @@ impl Entry {
                 hop[0],
                 hop[1],
                 hop[2],
-                self.seqs_word(),
+                last[0],
+                last[1],
             ],
         }
     }
 
     /// From a live element of a table; `None` when it belongs to another key by now. Sequence numbers
-    /// are 0 when it is established.
+    /// are 0 when it is established, and the time of its SYN is read by [`turns::syn_us`] alone.
     #[inline(always)]
     pub fn load<C: Cell>(cell: &C, table: Table, tag: u32) -> Option<Self> {
         // The tag is read last: see the module.
@@ -149,9 +159,10 @@ impl Entry {
         Self::from_words([cell.word(0), identity, time, seqs, state], tag)
     }
 
-    /// From a copy of an element; `None` when it belongs to another key.
+    /// From a copy of an element; `None` when it belongs to another key. Sequence numbers mean nothing when
+    /// it is established, and the time of the SYN is not read.
     pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
-        let [head, identity, time, state, .., seqs] = entry.words;
+        let [head, identity, time, state, .., seqs, _] = entry.words;
         Self::from_words([head, identity, time, seqs, state], tag)
     }
 
@@ -168,6 +179,7 @@ impl Entry {
             began: Jiffies32((time >> 32) as u32),
             client_seq: seqs as u32,
             server_seq: (seqs >> 32) as u32,
+            syn_us: 0,
         })
     }
 
@@ -223,12 +235,13 @@ mod tests {
             began: Jiffies32(5),
             client_seq: 0xdead_beef,
             server_seq: 0x0bad_cafe,
+            syn_us: 0,
         };
         let key = FlowKey {
             client_port: 1,
             ..FlowKey::default()
         };
-        let element = core::cell::Cell::new(entry.pack(key.tag(), [1, 2, 3]).words);
+        let element = core::cell::Cell::new(entry.pack(Table::Pending, key.tag(), [1, 2, 3]).words);
         assert_eq!(
             Entry::load(&element, Table::Pending, key.tag()),
             Some(entry)
@@ -238,7 +251,7 @@ mod tests {
             state: entry.state | state::CUT,
             ..entry
         };
-        let packed = entry.pack(key.tag(), [1, 2, 3]).cut();
+        let packed = entry.pack(Table::Pending, key.tag(), [1, 2, 3]).cut();
         assert_eq!(Entry::unpack(&packed, key.tag()), Some(cut));
         // What a late writer can still reach is never where the flow goes.
         let late = Entry {

@@ -21,6 +21,7 @@ fn entry(state: u16) -> Entry {
         began: at(0).jiffies,
         client_seq: 1_000,
         server_seq: 5_000,
+        syn_us: 0,
     }
 }
 

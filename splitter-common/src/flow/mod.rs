@@ -1,11 +1,13 @@
 //! Owns flows: what an entry holds ([`entry`], [`hop`]), what a packet does to it ([`law`]), and what
-//! becomes of it when the service decides otherwise ([`recheck`]).
+//! becomes of it when the service decides otherwise ([`recheck`]), and how long its backend takes to
+//! answer ([`turns`]).
 
 pub mod entry;
 pub mod hop;
 pub mod law;
 pub mod limit;
 pub mod recheck;
+pub mod turns;
 
 pub use entry::{Cell, Entry, Table};
 pub use hop::Hop;

@@ -238,6 +238,7 @@ mod tests {
             began: crate::clock::Jiffies32(0),
             client_seq: 0,
             server_seq: 0,
+            syn_us: 0,
         };
         assert_eq!(must_look(&entry, 9), 1);
         let leaves = looked_at(entry, 9, Fate::Leave);

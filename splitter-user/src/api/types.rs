@@ -16,6 +16,7 @@ mod reload;
 mod segment;
 mod service;
 mod status;
+mod times;
 mod weight;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
+pub use times::{HttpTurns, Times, TimesOf};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
 
 /// What every failed request answers with.

@@ -104,7 +104,7 @@ mod tests {
         for line in [
             "Kernel memory with 2 CPUs:",
             "established flows",
-            "65536  9.50",
+            "65536 10.00",
             "listed prefixes                          1  0.00",
             "MiB in all",
         ] {

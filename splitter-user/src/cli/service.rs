@@ -108,6 +108,9 @@ fn configured(service: &ServiceStatus, settings: &ServiceSettings) -> String {
         "  flows {}, salt_group {group}, failsafe_max_weight {}\n",
         service.flows.fate, settings.failsafe_max_weight
     );
+    if let Some(protocol) = &settings.protocol {
+        out += &format!("  protocol {protocol}\n");
+    }
     if !settings.direct.is_empty() {
         out += &format!("  direct {}\n", settings.direct.join(" "));
     }

@@ -3,6 +3,7 @@
 //! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
 
 mod command;
+mod times;
 mod watch;
 mod wide;
 
@@ -77,6 +78,7 @@ fn service(service: &ServiceStatus, wide: bool) -> String {
     } else {
         backends(service)
     };
+    out += &times::times(service, wide);
     out += &segments(service);
     out += &flows::open(service).unwrap_or_default();
     out += &unusual_flows(service);

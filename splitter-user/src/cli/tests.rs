@@ -178,7 +178,7 @@ fn check_says_what_there_is() {
         .collect();
     for row in [
         "services 1 1024 services",
-        "backends 2 32767 backends",
+        "backends 2 24575 backends",
         "addresses and ports 4 24576 (fixed)",
         "pages of tables 1 7168 table_pages",
     ] {

@@ -52,6 +52,22 @@ pub(super) fn share(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2}%", share * 100.0))
 }
 
+/// A measured time of so many microseconds: `87us`, `1.24ms`, `12.4ms`, `1.24s`, `64.0s`.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(super) fn micros(us: u64) -> String {
+    let (value, unit) = match us {
+        ..1_000 => return format!("{us}us"),
+        1_000..1_000_000 => (us as f64 / 1e3, "ms"),
+        _ => (us as f64 / 1e6, "s"),
+    };
+    let digits = match value {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}{unit}")
+}
+
 /// `3d 4h`, `2h 5m`, `7m 12s`, `9s`.
 pub(super) fn duration(total_s: u64) -> String {
     let (days, hours) = (total_s / 86_400, total_s / 3_600 % 24);

@@ -25,6 +25,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "affinity",
         "release",
         "salt_group",
+        "protocol",
         "direct",
         "deny",
         "allow",
@@ -54,6 +55,9 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         affinity: section.choice("affinity", &affinities),
         release: label("release").unwrap_or_else(|| "1".to_owned()),
         salt_group: label("salt_group"),
+        http1: section
+            .choice("protocol", &[("http1", true)])
+            .unwrap_or_default(),
         direct: prefixes(section, "direct"),
         deny: prefixes(section, "deny"),
         allow: prefixes(section, "allow"),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use splitter_common::layout::Counter;
+use splitter_common::layout::{COUNTERS, Counter};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
@@ -39,7 +39,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(cells: &[u64; 16]) -> Self {
+    fn of(cells: &[u64; COUNTERS]) -> Self {
         Self {
             begun: cells[Counter::SynsBegun as usize],
             again: cells[Counter::SynRetransmits as usize],

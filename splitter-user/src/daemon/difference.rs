@@ -130,6 +130,7 @@ fn items(service: &Service) -> Items {
         affinity,
         release,
         salt_group,
+        http1,
         direct,
         deny,
         allow,
@@ -157,6 +158,9 @@ fn items(service: &Service) -> Items {
             .iter()
             .map(|group| ("salt group".to_owned(), group.clone())),
     );
+    if *http1 {
+        items.push(("protocol".to_owned(), "http1".to_owned()));
+    }
     items.push(("flows".to_owned(), flows.to_string()));
     for (word, prefixes) in [("direct", direct), ("deny", deny), ("allow", allow)] {
         let each = prefixes.iter();
@@ -304,6 +308,11 @@ backends = [\"10.0.0.3:80\"]
                 "vips",
                 "salt_group = \"g\"\nvips",
                 "salt group None Some(\"g\")",
+            ),
+            (
+                "vips",
+                "protocol = \"http1\"\nvips",
+                "protocol None Some(\"http1\")",
             ),
             (
                 "vips",

@@ -30,6 +30,7 @@ mod shown;
 mod start;
 mod status;
 mod takeover;
+mod times;
 mod turns;
 mod wall;
 mod warnings;

@@ -102,6 +102,7 @@ fn cuts(core: &Core, service: &Service) -> Result<Vec<Cut>, Refusal> {
 fn settings(service: &Service) -> ServiceSettings {
     ServiceSettings {
         salt_group: service.salt_group.clone(),
+        protocol: service.http1.then(|| "http1".to_owned()),
         direct: service.direct.iter().map(ToString::to_string).collect(),
         failsafe_max_weight: service.fail_safe_max.to_string(),
         health: service.health.as_ref().map(health),

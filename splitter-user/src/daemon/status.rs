@@ -6,16 +6,18 @@ use ipnet::IpNet;
 use splitter_common::{
     flow::Table,
     hash::{HashKey, siphash13},
-    layout::{Counter, LAYOUT_VERSION, TableEvent},
+    layout::{COUNTERS, Counter, LAYOUT_VERSION, TableEvent},
 };
 
-use super::{core::Core, fares, lease::supervision, losses, segments, warnings::warnings};
+use super::{
+    core::Core, fares, lease::supervision, losses, segments, times, warnings::warnings,
+};
 use crate::{
     api::{
         Refusal,
         types::{
-            BackendStatus, Counters, FlowRules, Limit, Overlay, ReasonCount, ServiceStatus,
-            ServiceSummary, Status, VersionStatus, VersionWeight,
+            BackendStatus, Counters, FlowRules, HttpTurns, Limit, Overlay, ReasonCount,
+            ServiceStatus, ServiceSummary, Status, VersionStatus, VersionWeight,
         },
     },
     health::VersionServed,
@@ -195,7 +197,7 @@ fn version_status(
     let retired = given
         .versions
         .get(&version.name)
-        .map_or([0; 16], |number| number.retired);
+        .map_or([0; COUNTERS], |number| number.retired);
     let mut sum = retired;
     let mut backends = Vec::new();
     for backend in &version.backends {
@@ -211,8 +213,14 @@ fn version_status(
             next_hop_state,
             health: fares::backend(core, service, version, backend),
             counters: counters(&cells),
+            times: given
+                .backend(&version.name, backend)
+                .map(|number| times::of_backend(&core.plane, number.number))
+                .unwrap_or_default(),
+            http: service.http1.then(|| http_turns(&cells)),
         });
     }
+    let number = given.versions.get(&version.name);
     VersionStatus {
         name: version.name.clone(),
         baseline: version.baseline,
@@ -222,7 +230,11 @@ fn version_status(
         new_flows_since: own,
         open_flows: core.estimates.of_version(version, given),
         counters: counters(&sum),
-        met_empty: given.versions.get(&version.name).map_or(0, |number| {
+        times: number
+            .map(|number| times::of_version(&core.plane, u32::from(given.number), number.index))
+            .unwrap_or_default(),
+        http: service.http1.then(|| http_turns(&sum)),
+        met_empty: number.map_or(0, |number| {
             core.plane
                 .maps()
                 .emptied(u32::from(given.number), number.index)
@@ -241,9 +253,9 @@ fn backend_cells(
     version: &Version,
     backend: &Backend,
     given: &ServiceNumbers,
-) -> [u64; 16] {
+) -> [u64; COUNTERS] {
     let Ok(number) = given.backend(&version.name, backend) else {
-        return [0; 16];
+        return [0; COUNTERS];
     };
     let mut cells = core.plane.counters(number.number).cells;
     for (cell, base) in cells.iter_mut().zip(number.base) {
@@ -268,7 +280,7 @@ fn next_hop(core: &Core, backend: &Backend) -> (Option<String>, String) {
     }
 }
 
-pub(super) fn counters(cells: &[u64; 16]) -> Counters {
+pub(super) fn counters(cells: &[u64; COUNTERS]) -> Counters {
     let cell = |counter: Counter| cells[counter as usize];
     Counters {
         packets_in: cell(Counter::PacketsIn),
@@ -281,6 +293,8 @@ pub(super) fn counters(cells: &[u64; 16]) -> Counters {
         syns_answered: cell(Counter::SynsAnswered),
         resets_by_client: cell(Counter::ResetsByClient),
         resets_by_server: cell(Counter::ResetsByServer),
+        resets_by_client_early: cell(Counter::ResetsByClientEarly),
+        resets_by_server_early: cell(Counter::ResetsByServerEarly),
         syn_retransmits: cell(Counter::SynRetransmits),
         icmp_errors: cell(Counter::IcmpErrors),
         adopted: cell(Counter::Adopted),
@@ -290,17 +304,30 @@ pub(super) fn counters(cells: &[u64; 16]) -> Counters {
     }
 }
 
+fn http_turns(cells: &[u64; COUNTERS]) -> HttpTurns {
+    let cell = |counter: Counter| cells[counter as usize];
+    HttpTurns {
+        http_2xx: cell(Counter::Http2xx),
+        http_3xx: cell(Counter::Http3xx),
+        http_4xx: cell(Counter::Http4xx),
+        http_5xx: cell(Counter::Http5xx),
+        http_other: cell(Counter::HttpOther),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_cell_that_the_program_counts_in_is_told() {
-        let cells: [u64; 16] = std::array::from_fn(|cell| 1_000 + cell as u64);
-        let told = serde_json::to_value(counters(&cells)).expect("JSON");
-        let told = told.as_object().expect("an object");
-        let mut told: Vec<u64> = told
-            .values()
+        let cells: [u64; COUNTERS] = std::array::from_fn(|cell| 1_000 + cell as u64);
+        let counters = serde_json::to_value(counters(&cells)).expect("JSON");
+        let http = serde_json::to_value(http_turns(&cells)).expect("JSON");
+        let mut told: Vec<u64> = [counters, http]
+            .iter()
+            .filter_map(serde_json::Value::as_object)
+            .flat_map(serde_json::Map::values)
             .filter_map(serde_json::Value::as_u64)
             .collect();
         told.sort_unstable();

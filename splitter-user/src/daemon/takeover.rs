@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::{layout::Counter, weight::Weight};
+use splitter_common::{
+    layout::{COUNTERS, Counter},
+    weight::Weight,
+};
 
 use super::wall::now_text;
 use crate::{
@@ -179,7 +182,7 @@ fn keep_segments(
 fn count_anew(state: &mut State) {
     for (name, given) in &mut state.numbers.services {
         for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
-            number.base = [0; 16];
+            number.base = [0; COUNTERS];
         }
         if let Some(since) = state.since.get_mut(name) {
             since.at = now_text();

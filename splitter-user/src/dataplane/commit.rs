@@ -16,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytemuck::Zeroable;
 use splitter_common::{
+    capacity::MAX_VERSIONS,
     hash::HashKey,
     layout::{BackendRow, ServiceRow, Word},
 };
@@ -139,6 +141,7 @@ impl DataPlane {
             };
             if leaving != *row {
                 self.maps.next_hops.write(*number, &Default::default());
+                self.maps.backend_times.write(*number, &Zeroable::zeroed());
             }
             if there != *row {
                 self.maps.backends.write(*number, row);
@@ -224,6 +227,8 @@ impl DataPlane {
             let owner = old.as_ref().map_or(0, |old| old.versions[version].born);
             if owner != new.born {
                 self.maps.forget_emptied(*number, version as u8)?;
+                let place = number * MAX_VERSIONS as u32 + version as u32;
+                self.maps.version_times.write(place, &Zeroable::zeroed());
             }
         }
         self.forget_assigned(*number, old.as_ref(), row)?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use splitter_common::{
     capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
-    layout::{BackendRow, Bucket, Control, DirectoryRow, Endpoint, EndpointKind, Word},
+    layout::{BackendRow, Bucket, COUNTERS, Control, DirectoryRow, Endpoint, EndpointKind, Word},
 };
 
 use super::{DataPlane, commit::rest};
@@ -98,7 +98,7 @@ impl DataPlane {
 }
 
 impl Running for DataPlane {
-    fn cells(&self, backend: u32) -> [u64; 16] {
+    fn cells(&self, backend: u32) -> [u64; COUNTERS] {
         self.counters(backend).cells
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
-use splitter_common::layout::{ANSWERS, DECIDES};
+use splitter_common::layout::{ANSWERS, DECIDES, MEASURES, PROGRAMS};
 
 use super::{
     DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
@@ -27,7 +27,7 @@ pub(super) const FRAGS: &str = "splitter_frags";
 pub(super) const CLOCK: &str = "clock";
 
 /// The programs that do what these leave aside.
-const ASIDE: [Aside; 2] = [
+const ASIDE: [Aside; PROGRAMS] = [
     Aside {
         place: DECIDES,
         linear: "splitter_decide",
@@ -37,6 +37,11 @@ const ASIDE: [Aside; 2] = [
         place: ANSWERS,
         linear: "splitter_aside",
         frags: "splitter_aside_frags",
+    },
+    Aside {
+        place: MEASURES,
+        linear: "splitter_measure",
+        frags: "splitter_measure_frags",
     },
 ];
 
@@ -140,9 +145,14 @@ impl DataPlane {
 
     /// Every program of the packet path by its name, once those of that kind are loaded. For the
     /// bench.
-    pub fn path_programs(frags: bool) -> [&'static str; 3] {
-        let [decides, answers] = &ASIDE;
-        [name(frags), decides.name(frags), answers.name(frags)]
+    pub fn path_programs(frags: bool) -> [&'static str; 1 + PROGRAMS] {
+        let [decides, answers, measures] = &ASIDE;
+        [
+            name(frags),
+            decides.name(frags),
+            answers.name(frags),
+            measures.name(frags),
+        ]
     }
 
     fn load_program(&mut self, name: &'static str) -> Result<(), DataPlaneError> {

@@ -14,9 +14,7 @@ use splitter_common::{
     capacity::MAX_VERSIONS,
     flow::{Table, recheck::RecheckRow},
     layout::{
-        BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey,
-        ServiceRow, TableEvent, Word,
+    BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey, ServiceRow, TableEvent, Word, BackendTimes, VersionTimes,
     },
     reason::{self, Reason, Verdict},
     segment::PLACES,
@@ -57,6 +55,10 @@ pub struct Maps {
     pub pages: Mapped<Page>,
     /// By backend number.
     pub next_hops: Mapped<NextHop>,
+    /// By backend number.
+    pub backend_times: Mapped<BackendTimes>,
+    /// `MAX_VERSIONS * service + version`.
+    pub version_times: Mapped<VersionTimes>,
     pub(super) prefixes: Prefixes,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
@@ -80,7 +82,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 30] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -91,6 +93,8 @@ pub(super) const NAMES: [&str; 28] = [
     "SERVICES",
     "PAGES",
     "NEXT_HOPS",
+    "BACKEND_TIMES",
+    "VERSION_TIMES",
     "PREFIXES",
     "FRAGMENTS",
     "ASIDE",
@@ -131,6 +135,8 @@ impl Maps {
             services: mapped(ebpf, "SERVICES")?,
             pages: mapped(ebpf, "PAGES")?,
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            backend_times: mapped(ebpf, "BACKEND_TIMES")?,
+            version_times: mapped(ebpf, "VERSION_TIMES")?,
             rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,

@@ -80,6 +80,10 @@ pub struct Service {
     pub release: String,
     /// Services of one group share the salt, so that a client is in the canary of all of them.
     pub salt_group: Option<String>,
+    /// Whether backends speak HTTP/1.x without encryption, so that the status of what they answer can be
+    /// counted.
+    #[serde(default)]
+    pub http1: bool,
     /// Those who speak to backends without a VIP: what backends send them is never taken for a
     /// reply that lost its flow.
     #[serde(default)]

@@ -70,6 +70,7 @@ fn the_baseline_gets_the_rest() {
         affinity: None,
         release: "1".into(),
         salt_group: None,
+        http1: false,
         deny: Vec::new(),
         allow: Vec::new(),
         limits: crate::model::FlowLimits::default(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::{capacity::MAX_VERSIONS, segment::PLACES};
+use splitter_common::{capacity::MAX_VERSIONS, layout::COUNTERS, segment::PLACES};
 
 use super::{
     PlanError, guard,
@@ -29,7 +29,7 @@ pub struct InUse {
 /// What the kernel holds, as far as numbers depend on it.
 pub trait Running {
     /// What the cells of a backend number have counted, by `layout::Counter`.
-    fn cells(&self, backend: u32) -> [u64; 16];
+    fn cells(&self, backend: u32) -> [u64; COUNTERS];
     /// The numbers that its tables name.
     fn in_use(&self) -> InUse;
 }
@@ -144,7 +144,7 @@ impl<'a, R: Running> Giver<'a, R> {
                 None => VersionNumber {
                     index: lowest_free(&mut used, MAX_VERSIONS as u32, "version")? as u8,
                     born: self.generation,
-                    retired: [0; 16],
+                    retired: [0; COUNTERS],
                 },
             };
             versions.insert(version.name.clone(), given);

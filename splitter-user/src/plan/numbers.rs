@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use splitter_common::address::Address;
+use serde::{Deserialize, Deserializer, Serialize};
+use splitter_common::{address::Address, layout::COUNTERS};
 
 use super::{
     PlanError,
@@ -37,8 +37,12 @@ pub struct VersionNumber {
     /// The commit.
     pub born: u32,
     /// What backends that are gone have counted, by `layout::Counter`.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub retired: [u64; 16],
+    #[serde(
+        default,
+        deserialize_with = "counts",
+        skip_serializing_if = "is_nothing"
+    )]
+    pub retired: [u64; COUNTERS],
 }
 
 /// A backend's number and the commit that gave it.
@@ -49,13 +53,27 @@ pub struct BackendNumber {
     /// The commit.
     pub born: u32,
     /// What the kernel's cells held when the number was given, by `layout::Counter`.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub base: [u64; 16],
+    #[serde(
+        default,
+        deserialize_with = "counts",
+        skip_serializing_if = "is_nothing"
+    )]
+    pub base: [u64; COUNTERS],
 }
 
 /// Whether nothing was counted, which is not worth its room in a file.
-fn is_nothing(cells: &[u64; 16]) -> bool {
-    *cells == [0; 16]
+fn is_nothing(cells: &[u64; COUNTERS]) -> bool {
+    *cells == [0; COUNTERS]
+}
+
+/// Counts as an earlier version of splitter has written them, which knew fewer counters.
+fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; COUNTERS], D::Error> {
+    let counted = Vec::<u64>::deserialize(deserializer)?;
+    let mut cells = [0; COUNTERS];
+    for (cell, count) in cells.iter_mut().zip(counted) {
+        *cell = count;
+    }
+    Ok(cells)
 }
 
 /// Flows older than a commit that end after it, unless their service would decide them the same way.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use splitter_common::{
     address::Address,
-    layout::{BackendRow, Endpoint, EndpointKind, ServiceRow},
+    layout::{BackendRow, COUNTERS, Endpoint, EndpointKind, ServiceRow},
     split::Cuts,
     weight::{WHOLE_PPM, Weight},
 };
@@ -144,7 +144,7 @@ fn versions_and_backends(
     let of_index = |index: u8| VersionNumber {
         index,
         born: row.versions[usize::from(index)].born,
-        retired: [0; 16],
+        retired: [0; COUNTERS],
     };
     let mut versions = Versions::new();
     let mut backends = Backends::new();
@@ -166,7 +166,7 @@ fn versions_and_backends(
             let numbered = BackendNumber {
                 number: *number,
                 born: row_of.born,
-                base: [0; 16],
+                base: [0; COUNTERS],
             };
             given.insert(backend.to_string(), numbered);
         }

@@ -7,7 +7,7 @@ use splitter_common::{
     capacity::MAX_VERSIONS,
     flow::limit::Limit,
     hash::HashKey,
-    layout::{self, Empty, ServiceRow, TableRef, VersionRow},
+    layout::{self, Empty, ServiceRow, TableRef, VersionRow, options},
     maglev::{self, Member},
     split::{Cuts, SplitError},
 };
@@ -84,7 +84,7 @@ pub(super) fn service_image(
         fail_safe: u32::from(service.falls_back()),
         deny: 0,
         allow: 0,
-        zero: 0,
+        options: if service.http1 { options::HTTP1 } else { 0 },
         limits: [service.limits.all, service.limits.each].map(|limit| {
             limit.map_or_else(Limit::default, |limit| {
                 Limit::new(limit.flows_per_s, limit.burst)

@@ -123,7 +123,8 @@ impl Frame {
             }
         };
         bytes.extend(self.quoted_bytes());
-        bytes.extend((1..=self.data).map(|byte| byte as u8));
+        bytes.extend(&self.text);
+        bytes.extend((self.text.len() + 1..=self.data).map(|byte| byte as u8));
         if !self.without_checksum {
             let mut sum = checksum(&[self.pseudo_header(bytes.len()), bytes.clone()].concat());
             if self.protocol == UDP && sum == 0 {

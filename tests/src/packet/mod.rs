@@ -13,6 +13,7 @@
 //! | `seq N`, `ack N` | TCP numbers (0 unless told) |
 //! | `ttl N` | time to live or hop limit (64) |
 //! | `data N` | payload bytes: 1, 2, 3, ... |
+//! | `text T` | TCP payload that begins with T, `_` for a space and `\x16` for that byte, and goes on like `data` |
 //! | `tcpopts N`, `opts N` | N words of TCP or IPv4 options (no-operations) |
 //! | `csum 0` | a UDP datagram without checksum |
 //! | `frag N`, `frag N+` | a fragment at N units of eight bytes; `+`: more follow. Behind the first it has data alone |
@@ -83,6 +84,7 @@ pub struct Frame {
     seq: u32,
     ack: u32,
     data: usize,
+    text: Vec<u8>,
     tcp_options: usize,
     ip_options: usize,
     without_checksum: bool,
@@ -141,6 +143,7 @@ impl Frame {
             seq: 0,
             ack: 0,
             data: 0,
+            text: Vec::new(),
             tcp_options: 0,
             ip_options: 0,
             without_checksum: false,
@@ -224,6 +227,11 @@ impl Frame {
             "ack" => self.ack = number(rest)?,
             "ttl" => self.ttl = Some(number(rest)?),
             "data" => self.data = number::<u16>(rest)?.into(),
+            "text" => {
+                let text = value(rest)?.replace('_', " ");
+                self.text = text.replace("\\x16", "\x16").into_bytes();
+                self.data = self.data.max(self.text.len());
+            }
             "tcpopts" => self.tcp_options = number::<u8>(rest)?.into(),
             "opts" => self.ip_options = number::<u8>(rest)?.into(),
             "vlan" => self.vlan = Some(number(rest)?),

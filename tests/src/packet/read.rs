@@ -136,6 +136,15 @@ impl Frame {
             _ => room.checked_sub(header)?,
         };
         let built = l4 + header + self.data;
+        if let Some(payload) = bytes.get(l4 + header..built)
+            && self.protocol == TCP
+            && payload
+                .iter()
+                .zip(1..)
+                .any(|(byte, place): (&u8, usize)| *byte != place as u8)
+        {
+            self.text = payload.to_vec();
+        }
         self.length_error = end as i32 - built as i32;
         self.pad = bytes.len().saturating_sub(built);
         Some(())
@@ -326,6 +335,10 @@ impl fmt::Display for Frame {
             if let Some(number) = number {
                 write!(f, " {word} {number}")?;
             }
+        }
+        if !self.text.is_empty() {
+            let text = String::from_utf8_lossy(&self.text).replace(' ', "_");
+            write!(f, " text {text:?}")?;
         }
         if let Some(Fragment { offset, more }) = self.fragment {
             write!(f, " frag {offset}{}", if more { "+" } else { "" })?;

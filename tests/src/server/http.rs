@@ -1,7 +1,8 @@
 //! Owns the server's half of HTTP/1.1: GET without a body, keep-alive.
 //!
 //! `/bytes?n=N` answers with the naming line and N bytes behind it, `/slow?ms=N` after N
-//! milliseconds, every other path with the line alone. The name of a connection's server and client
+//! milliseconds, `/status?n=N` with that status, `/reset` with a RST, every other path with the line
+//! alone. The name of a connection's server and client
 //! is that of its own two ends.
 
 use std::io;
@@ -40,6 +41,9 @@ pub(super) async fn serve(
                 return stream.write_all(refusal.as_bytes()).await;
             };
             tokio::time::sleep(request.wait).await;
+            if request.reset {
+                return stream.set_zero_linger();
+            }
             // Counted first, so that a client that has its answer finds it counted.
             shared.requests_served.fetch_add(1, Ordering::Relaxed);
             answer(&mut stream, &request, &line).await?;
@@ -56,7 +60,8 @@ pub(super) async fn serve(
 async fn answer(stream: &mut TcpStream, request: &Request, line: &str) -> io::Result<()> {
     let length = line.len() + request.filler_bytes;
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{line}"
+        "HTTP/1.1 {} So\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{line}",
+        request.status
     )
     .into_bytes();
     answer.resize(answer.len() + request.filler_bytes, b'x');
@@ -67,6 +72,9 @@ async fn answer(stream: &mut TcpStream, request: &Request, line: &str) -> io::Re
 struct Request {
     filler_bytes: usize,
     wait: Duration,
+    status: usize,
+    /// The connection is reset instead.
+    reset: bool,
     close: bool,
 }
 
@@ -84,6 +92,11 @@ impl Request {
         Some(Self {
             filler_bytes: number("/bytes?n=")?.min(BODY_MAX),
             wait: Duration::from_millis(wait_ms as u64),
+            status: match number("/status?n=")? {
+                0 => 200,
+                status => status,
+            },
+            reset: path == "/reset",
             close: lines.any(|line| line.eq_ignore_ascii_case("connection: close")),
         })
     }

@@ -6,7 +6,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
-    flow::Hop,
+    flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
     reason::{Reason, Verdict},
@@ -172,5 +172,11 @@ impl Executor for Kernel {
 
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
         self.plane.maps().assigned(service, place, version)
+    }
+
+    fn times(&self, backend: u32, kind: Kind) -> u64 {
+        let times = self.plane.maps().backend_times.read(backend);
+        let cells = times.cells.get(kind as usize);
+        cells.map_or(0, |cells| cells.iter().copied().map(u64::from).sum())
     }
 }

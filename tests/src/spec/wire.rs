@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use splitter_common::{
-    flow::Hop,
+    flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
     reason::{Reason, Verdict},
@@ -196,5 +196,9 @@ impl Executor for Wire {
 
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
         self.kernel.assigned(service, place, version)
+    }
+
+    fn times(&self, backend: u32, kind: Kind) -> u64 {
+        self.kernel.times(backend, kind)
     }
 }

@@ -184,7 +184,7 @@ fn put(
             client: client.into(),
             ..key
         };
-        let element = entry.pack(key.tag(), NO_HOP);
+        let element = entry.pack(splitter_common::flow::Table::Established, key.tag(), NO_HOP);
         flows
             .insert(Raw(key), Raw(element), 0)
             .expect("room in the table");

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use splitter_common::{layout::Counter, weight::Weight};
+use splitter_common::{
+    layout::{COUNTERS, Counter},
+    weight::Weight,
+};
 use splitter_tests::{
     cells::{Cells, nothing_counted},
     spec::run::fixed_secret,
@@ -191,7 +194,13 @@ fn totals_of_a_version_outlive_its_backends() {
     let (first, _) = plan(&config("5%", &[11], &[21]), &Numbers::default(), &secret);
     let gone = first.services["shop"].backends["canary"]["10.2.1.21:80"].number;
     // The kernel's cells are never cleared; a number's next owner begins where they stand.
-    let cells = Cells(|number| if number == gone { [7; 16] } else { [0; 16] });
+    let cells = Cells(|number| {
+        if number == gone {
+            [7; COUNTERS]
+        } else {
+            [0; COUNTERS]
+        }
+    });
     let second = first
         .next(&config("5%", &[11], &[22]), &secret, &cells)
         .expect("numbers");
@@ -254,8 +263,8 @@ fn a_number_beyond_smaller_limits_is_given_anew() {
 struct Kernel;
 
 impl Running for Kernel {
-    fn cells(&self, _: u32) -> [u64; 16] {
-        [0; 16]
+    fn cells(&self, _: u32) -> [u64; COUNTERS] {
+        [0; COUNTERS]
     }
 
     fn in_use(&self) -> InUse {

@@ -71,6 +71,7 @@ fn entry(lab: &mut Lab, flow: u16) -> (FlowKey, Entry) {
         began: now,
         client_seq: 0,
         server_seq: 0,
+        syn_us: 0,
     };
     (key, entry)
 }
@@ -140,7 +141,7 @@ fn an_element_is_read_as_no_other_flows() {
             assert!(begin.elapsed() < LIMIT, "{deleted}, {}", traffic.rounds());
             let maps = lab.plane.maps_mut();
             for (key, entry) in &flows {
-                let entry = entry.pack(key.tag(), [0; 3]);
+                let entry = entry.pack(Table::Established, key.tag(), [0; 3]);
                 maps.put_flow(Table::Established, key, &entry)
                     .expect("room");
                 maps.remove_flow(Table::Established, key).expect("there");
@@ -184,7 +185,7 @@ fn an_element_that_goes_to_another_flow_sends_no_packet_astray() {
                 deleted += u32::from(maps.remove_flow(table, &flows[out].0).is_ok());
             }
             let (key, entry) = &flows[new];
-            let entry = entry.pack(key.tag(), [0; 3]);
+            let entry = entry.pack(Table::Established, key.tag(), [0; 3]);
             // A table of few elements may have none free for a moment.
             let entered = maps.put_flow(Table::Established, key, &entry);
             refused += u32::from(entered.is_err());

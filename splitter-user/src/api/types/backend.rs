@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
+use super::{Counters, HttpTurns, Times};
 use crate::model::FlowFate;
 
 /// One backend.
@@ -20,6 +20,12 @@ pub struct BackendStatus {
     pub health: BackendHealth,
     /// Its counters.
     pub counters: Counters,
+    /// How long it took; of TCP alone.
+    #[serde(default)]
+    pub times: Times,
+    /// Turns by HTTP status; `None` where the service does not say that it speaks HTTP.
+    #[serde(default)]
+    pub http: Option<HttpTurns>,
 }
 
 /// How a backend fares.

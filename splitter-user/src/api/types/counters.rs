@@ -27,6 +27,12 @@ pub struct Counters {
     pub resets_by_client: u64,
     /// Resets sent by backends.
     pub resets_by_server: u64,
+    /// Of those of clients: before the backend had sent data.
+    #[serde(default)]
+    pub resets_by_client_early: u64,
+    /// Of those of backends: before they had sent data; refused handshakes, say.
+    #[serde(default)]
+    pub resets_by_server_early: u64,
     /// Flows met in the middle, without an entry.
     pub adopted: u64,
     /// ICMP errors about its flows, either way.

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay,
-    SegmentStatus, Supervision,
+    BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay, SegmentStatus, Supervision, HttpTurns, Times,
 };
 
 /// One service and what went where.
@@ -64,6 +63,12 @@ pub struct VersionStatus {
     pub open_flows: Option<FlowEstimate>,
     /// Totals over its backends.
     pub counters: Counters,
+    /// How long its backends took; of TCP alone.
+    #[serde(default)]
+    pub times: Times,
+    /// Turns by HTTP status; `None` where the service does not say that it speaks HTTP.
+    #[serde(default)]
+    pub http: Option<HttpTurns>,
     /// New flows of its clients while it had no backend: failures of this version, whoever served
     /// them.
     #[serde(default)]
@@ -120,6 +125,9 @@ pub struct ServiceShown {
 pub struct ServiceSettings {
     /// The services that it shares its salt with.
     pub salt_group: Option<String>,
+    /// What its backends speak: `http1`; `None` where that is not said.
+    #[serde(default)]
+    pub protocol: Option<String>,
     /// Those who speak to its backends without a VIP.
     pub direct: Vec<String>,
     /// Up to which weight a supervised release falls back to the baseline: `25%`.

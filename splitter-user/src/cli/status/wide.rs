@@ -76,7 +76,7 @@ fn name(version: &VersionStatus) -> String {
 }
 
 /// The columns.
-fn cells(counters: &Counters) -> [(&'static str, u64); 16] {
+fn cells(counters: &Counters) -> [(&'static str, u64); 18] {
     // Named one by one, so that a new counter stops the build here.
     let Counters {
         packets_in,
@@ -90,6 +90,8 @@ fn cells(counters: &Counters) -> [(&'static str, u64); 16] {
         syn_retransmits,
         resets_by_client,
         resets_by_server,
+        resets_by_client_early,
+        resets_by_server_early,
         adopted,
         icmp_errors,
         diverted,
@@ -108,6 +110,8 @@ fn cells(counters: &Counters) -> [(&'static str, u64); 16] {
         ("SHAKES", handshakes),
         ("RST-CL", resets_by_client),
         ("RST-SV", resets_by_server),
+        ("CL-EARLY", resets_by_client_early),
+        ("SV-EARLY", resets_by_server_early),
         ("ICMP-ERR", icmp_errors),
         ("ADOPTED", adopted),
         ("DIVERTED", diverted),

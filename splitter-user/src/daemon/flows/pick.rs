@@ -197,6 +197,7 @@ mod tests {
                 began: Jiffies32(5),
                 client_seq: 0,
                 server_seq: 0,
+                syn_us: 0,
             }
         };
     }
@@ -271,7 +272,7 @@ mod tests {
             client: None,
         };
         let picked = |filter: &Filter, key: FlowKey, entry: Entry| {
-            let element = entry.pack(key.tag(), NO_HOP);
+            let element = entry.pack(Table::Established, key.tag(), NO_HOP);
             let found = filter.pick(Table::Established, &key, &element, NOW);
             found.map(|found| (found.key, found.state))
         };
@@ -291,7 +292,7 @@ mod tests {
             ..fresh
         };
         assert_eq!(picked(&all, one, other), None, "no such backend");
-        let recycled = fresh.pack(key("10.0.0.2", 4).tag(), NO_HOP);
+        let recycled = fresh.pack(Table::Established, key("10.0.0.2", 4).tag(), NO_HOP);
         assert!(all.pick(Table::Established, &one, &recycled, NOW).is_none());
         let of = |net: &str| Filter {
             owners: owners.clone(),

@@ -10,10 +10,10 @@ use splitter_user::plan::{Image, directory::DirectoryImage, prefixes::PrefixList
 
 /// A flow element whose words change under those who hold it.
 #[derive(Clone)]
-pub struct Element(Rc<StdCell<[u64; 8]>>);
+pub struct Element(Rc<StdCell<[u64; 9]>>);
 
 impl Element {
-    pub(super) fn new(words: [u64; 8]) -> Self {
+    pub(super) fn new(words: [u64; 9]) -> Self {
         Self(Rc::new(StdCell::new(words)))
     }
 }

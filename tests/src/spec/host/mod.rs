@@ -14,7 +14,7 @@ use splitter_common::{
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
     engine::{self, Aside, Env, Parsed, Route},
-    flow::{Hop, Table, recheck::RecheckRow},
+    flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     hash::HashKey,
     layout::{
         BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry,
@@ -46,6 +46,7 @@ pub struct Host {
     parsed: OnceCell<Parsed>,
     left: OnceCell<Left>,
     limits: RefCell<HashMap<ClientKey, u64>>,
+    times: RefCell<HashMap<u32, [u64; Kind::COUNT]>>,
     inner: OnceCell<Inner>,
     fragments: RefCell<HashMap<FragmentKey, FragmentRow>>,
     /// New flows by service, place among its segments and version.
@@ -61,6 +62,14 @@ impl Env for Host {
 
     fn kept(&self) -> Option<&Parsed> {
         self.parsed.get()
+    }
+
+    fn tell(&self, parsed: &Parsed, told: u64) {
+        parsed.told.set(told);
+    }
+
+    fn told(&self, parsed: &Parsed) -> u64 {
+        parsed.told.get()
     }
 
     fn leave(&self, left: Left) {
@@ -221,6 +230,11 @@ impl Env for Host {
         self.counters.borrow_mut().entry(backend).or_default().cells[counter as usize] += 1;
     }
 
+    fn count_time(&self, entry: &Entry, kind: Kind, _us: u32) {
+        let mut times = self.times.borrow_mut();
+        times.entry(entry.backend).or_default()[kind as usize] += 1;
+    }
+
     // Counted by the kernel alone: no row asks for them.
     fn count_table(&self, _event: TableEvent) {}
 
@@ -372,7 +386,9 @@ impl Executor for Host {
         if outcome.aside == Aside::Decide {
             outcome = engine::decide(&mut packet, self);
         }
-        if outcome.aside != Aside::Nothing {
+        if outcome.aside == Aside::Measure {
+            engine::measure(&packet, self);
+        } else if outcome.aside != Aside::Nothing {
             self.parsed = OnceCell::new();
             self.left = OnceCell::from(Left {
                 aside: outcome.aside as u32,
@@ -407,5 +423,10 @@ impl Executor for Host {
             .get(&backend)
             .copied()
             .unwrap_or_default()
+    }
+
+    fn times(&self, backend: u32, kind: Kind) -> u64 {
+        let times = self.times.borrow();
+        times.get(&backend).map_or(0, |times| times[kind as usize])
     }
 }

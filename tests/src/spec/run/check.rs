@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
+    flow::turns::Kind,
     layout::Counter,
     reason::{Reason, Verdict},
 };
@@ -99,17 +100,27 @@ impl<E: Executor> Stage<'_, E> {
         let [version, counter, wanted] = words[..] else {
             bail!("VERSION COUNTER N")
         };
-        let cell = counter_of(counter)? as usize;
         let given = self.numbers.service(&self.service()?.name)?;
-        let live: u64 = given
-            .backends
-            .get(version)
-            .context("no such version")?
+        let numbers = given.backends.get(version).context("no such version")?;
+        let wanted = wanted.parse::<u64>()?;
+        let kind = match counter {
+            "handshake_times" => Some(Kind::Handshake),
+            "turn_times" => Some(Kind::Turn),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            let times = |number| self.executor.times(number, kind);
+            let got: u64 = numbers.values().map(|number| times(number.number)).sum();
+            ensure!(got == wanted, "got {got}");
+            return Ok(());
+        }
+        let cell = counter_of(counter)? as usize;
+        let live: u64 = numbers
             .values()
             .map(|number| self.executor.counters(number.number).cells[cell] - number.base[cell])
             .sum();
         let got = live + given.version(version)?.retired[cell];
-        ensure!(got == wanted.parse::<u64>()?, "got {got}");
+        ensure!(got == wanted, "got {got}");
         Ok(())
     }
 
@@ -167,6 +178,13 @@ fn counter_of(name: &str) -> Result<Counter> {
         "syn_retransmits" => Counter::SynRetransmits,
         "icmp_errors" => Counter::IcmpErrors,
         "cut" => Counter::Cut,
+        "resets_by_client_early" => Counter::ResetsByClientEarly,
+        "resets_by_server_early" => Counter::ResetsByServerEarly,
+        "http_2xx" => Counter::Http2xx,
+        "http_3xx" => Counter::Http3xx,
+        "http_4xx" => Counter::Http4xx,
+        "http_5xx" => Counter::Http5xx,
+        "http_other" => Counter::HttpOther,
         other => bail!("{other} is no counter"),
     })
 }

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
-    flow::Hop,
+    flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
     reason::{Reason, Verdict},
@@ -78,6 +78,8 @@ pub trait Executor {
     fn counters(&self, backend: u32) -> BackendCounters;
     /// New flows by service number, place among its segments and index of the version.
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64;
+    /// How many times of a kind were measured of it.
+    fn times(&self, backend: u32, kind: Kind) -> u64;
 }
 
 /// Runs a row.

@@ -2,9 +2,7 @@
 
 use super::{AT, BY, STAFF};
 use crate::api::types::{
-    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules,
-    InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion,
-    ServiceStatus, Status, Supervision, TableFill, VersionStatus,
+    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules, InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion, ServiceStatus, Status, Supervision, TableFill, VersionStatus, HttpTurns, Times, TimesOf,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
@@ -44,6 +42,34 @@ pub(in crate::cli::tests) fn distinct_counters() -> Counters {
         diverted: 1_014,
         cut: 1_015,
         inserts_refused: 1_016,
+        resets_by_client_early: 1_017,
+        resets_by_server_early: 1_018,
+    }
+}
+
+fn times() -> Times {
+    let of = |p50_us| TimesOf {
+        count: 4,
+        sum_us: 4 * p50_us,
+        p50_us: Some(p50_us),
+        p90_us: Some(10 * p50_us),
+        p99_us: Some(2_000 * p50_us),
+        cells: vec![0, 0, 3, 1],
+    };
+    Times {
+        handshake: of(87),
+        turn: of(1_240),
+        tls_setup: Some(TimesOf::default()),
+    }
+}
+
+fn turns() -> HttpTurns {
+    HttpTurns {
+        http_2xx: 2_000_000,
+        http_3xx: 303,
+        http_4xx: 404,
+        http_5xx: 500,
+        http_other: 1,
     }
 }
 
@@ -65,6 +91,8 @@ pub(super) fn shop() -> ServiceStatus {
         diverted: 0,
         cut: 5,
         inserts_refused: 3,
+        resets_by_client_early: 11,
+        resets_by_server_early: 90_000,
     };
     let version =
         |name: &str, baseline, weight_percent, file_weight_percent, address: &str| VersionStatus {
@@ -80,6 +108,8 @@ pub(super) fn shop() -> ServiceStatus {
                 sampled_percent: 12.5,
             }),
             counters,
+            times: times(),
+            http: Some(turns()),
             met_empty: if baseline { 0 } else { 40 },
             healthy: usize::from(baseline),
             on_empty: if baseline { "keep" } else { "baseline" }.into(),
@@ -97,6 +127,8 @@ pub(super) fn shop() -> ServiceStatus {
                 .into(),
                 health: fares(baseline),
                 counters,
+                times: times(),
+                http: Some(turns()),
             }],
         };
     ServiceStatus {
@@ -203,6 +235,8 @@ pub(super) fn mail() -> ServiceStatus {
             new_flows_since: 0,
             open_flows: None,
             counters: Counters::default(),
+            times: Times::default(),
+            http: None,
             met_empty: 0,
             healthy: 1,
             on_empty: "keep".into(),
@@ -215,6 +249,8 @@ pub(super) fn mail() -> ServiceStatus {
                 next_hop_state: "resolved".into(),
                 health,
                 counters: Counters::default(),
+                times: Times::default(),
+                http: None,
             }],
         }],
         overlay: None,
