@@ -15,7 +15,7 @@ use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
-    engine::{Env, Parsed, Route},
+    engine::{Env, Measured, Parsed, Route},
     flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
@@ -24,7 +24,10 @@ use splitter_common::{
     packet::{Inner, Network},
 };
 
-use crate::maps::{self, FlowCell};
+use crate::{
+    maps::{self, FlowCell},
+    times,
+};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -64,8 +67,8 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn tell(&self, parsed: &Parsed, told: u64) {
-        maps::tell(parsed, told);
+    fn tell(&self, parsed: &Parsed, what: Measured) {
+        maps::tell(parsed, what as u64);
     }
 
     #[inline(always)]
@@ -217,7 +220,7 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn count_time(&self, entry: &Entry, kind: Kind, us: u32) {
-        maps::count_time(entry, kind, us);
+        times::count_time(entry, kind, us);
     }
 
     #[inline(always)]

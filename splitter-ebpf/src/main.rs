@@ -1,7 +1,7 @@
 //! The XDP program of splitter: a thin shell over `splitter_common::engine`. It turns bytes into
 //! halfwords, look-ups into map look-ups and an outcome into an XDP action; it decides nothing.
 //!
-//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`] (map
+//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`], [`times`] (map
 //! access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
 #![no_std]
 #![no_main]
@@ -16,6 +16,7 @@ mod kernel;
 mod losses;
 mod maps;
 mod packet;
+mod times;
 
 use aya_ebpf::{
     bindings::xdp_action,

@@ -4,7 +4,7 @@
 //! CPUs write at any time (flow elements, control words, next hops) is read and written as whole
 //! 64-bit words with volatile access.
 
-use core::{arch::asm, hint::black_box, mem::MaybeUninit};
+use core::{hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, lpm_trie},
@@ -18,17 +18,18 @@ use splitter_common::{
         MAX_VERSIONS, PAGE_CELLS, PENDING_FLOWS, REASON_CELLS, TABLE_EVENT_CELLS, TABLE_PAGES,
     },
     engine::Parsed,
-    flow::{Cell, Entry, Table, recheck::RecheckRow, turns::Kind},
-    histogram,
+    flow::{Cell, Table, recheck::RecheckRow},
     layout::{
-    BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey, ServiceRow, BACKEND_KINDS, BackendTimes, PROGRAMS, VersionTimes,
+        BackendCounters, BackendRow, Bucket, ClientKey, Control, DirectoryRow, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, Left, Loss, LossKey, LossPlaces, NextHop, PROGRAMS,
+        Page, PrefixKey, ServiceRow,
     },
     packet::Inner,
     segment::PLACES,
 };
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
-const MMAPABLE: usize = 1 << 10;
+pub(crate) const MMAPABLE: usize = 1 << 10;
 /// `BPF_NOEXIST`: only where the key is not there.
 const NO_EXIST: u64 = 1;
 
@@ -62,11 +63,6 @@ static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize 
 #[btf_map]
 static COUNTERS: PerCpuArray<BackendCounters, { MAX_BACKENDS as usize }> = PerCpuArray::new();
 #[btf_map]
-static BACKEND_TIMES: Array<BackendTimes, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
-#[btf_map]
-static VERSION_TIMES: Array<VersionTimes, { MAX_SERVICES as usize * MAX_VERSIONS }, MMAPABLE> =
-    Array::new();
-#[btf_map]
 static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
 /// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
 #[btf_map]
@@ -74,6 +70,9 @@ pub(crate) static ASIDE: ProgramArray<PROGRAMS> = ProgramArray::new();
 /// The same for frames in several buffers: programs of the two kinds do not call each other.
 #[btf_map]
 pub(crate) static ASIDE_FRAGS: ProgramArray<PROGRAMS> = ProgramArray::new();
+/// A flow on its way into its table.
+#[btf_map]
+static ENTRY: PerCpuArray<MaybeUninit<FlowEntry>, 1> = PerCpuArray::new();
 /// What is left aside. Pinned as [`PARSED`] is: a new process replaces the programs aside before the
 /// one that calls them.
 #[btf_map]
@@ -441,6 +440,15 @@ pub(crate) fn flow(table: Table, key: &FlowKey) -> Option<FlowCell> {
 /// Enters a flow.
 #[inline(always)]
 pub(crate) fn insert_flow(table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+    let Some(cell) = ENTRY.get_ptr_mut(0) else {
+        return false;
+    };
+    let cell = cell.cast::<FlowEntry>();
+    // SAFETY: as in `keep`. On the stack it would take more than other kernels leave.
+    let entry = unsafe {
+        cell.write(*entry);
+        &*cell
+    };
     match table {
         Table::Pending => PENDING.insert(key, entry, 0),
         Table::Established => ESTABLISHED.insert(key, entry, 0),
@@ -483,51 +491,6 @@ pub(crate) fn count(backend: u32, counter: usize) {
             .map(|row| unsafe { &raw mut (*row).cells[counter] }),
         1,
     );
-}
-
-/// Adds a time to those of a flow's backend, where its kind is kept, and version.
-#[inline(always)]
-pub(crate) fn count_time(entry: &Entry, kind: Kind, us: u32) {
-    // The verifier knows nothing of a shift's outcome, and the compiler too much.
-    let mut cell = black_box(histogram::cell(us as u64));
-    if cell >= histogram::CELLS {
-        cell = histogram::CELLS - 1;
-    }
-    let kind = kind as usize;
-    if kind < BACKEND_KINDS
-        && let Some(row) = BACKEND_TIMES.get_ptr_mut(entry.backend)
-    {
-        // SAFETY: the row is valid, and both indices are in range.
-        let (sum, count) = unsafe {
-            (
-                &raw mut (*row).sums_us[kind],
-                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
-            )
-        };
-        add_time(sum, count, us);
-    }
-    let version = entry.service as u32 * MAX_VERSIONS as u32 + entry.version as u32;
-    if let Some(row) = VERSION_TIMES.get_ptr_mut(version) {
-        // SAFETY: as above.
-        let (sum, count) = unsafe {
-            (
-                &raw mut (*row).sums_us[kind],
-                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
-            )
-        };
-        add_time(sum, count, us);
-    }
-}
-
-/// Adds a time to a sum and a count that all CPUs share.
-#[inline(always)]
-fn add_time(sum: *mut u64, count: *mut u32, us: u32) {
-    // SAFETY: both are aligned and within a map's element; the instructions touch nothing else. They are
-    // written out because `core` has no atomic addition for this target.
-    unsafe {
-        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) us as u64);
-        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) count, in(reg) 1u64);
-    }
 }
 
 /// Adds 1 to the counter of a reason and verdict.

@@ -32,10 +32,10 @@ mod lease;
 mod limits;
 #[path = "daemon/losses.rs"]
 mod losses;
-#[path = "daemon/metrics.rs"]
-mod metrics;
 #[path = "daemon/measured.rs"]
 mod measured;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
 #[path = "daemon/reload.rs"]

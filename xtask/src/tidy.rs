@@ -21,6 +21,7 @@ const UNSAFE: &[&str] = &[
     "splitter-ebpf/src/main.rs",
     "splitter-ebpf/src/maps.rs",
     "splitter-ebpf/src/packet.rs",
+    "splitter-ebpf/src/times.rs",
     "splitter-user/src/daemon/heap.rs",
     "splitter-user/src/dataplane/bpf.rs",
     "splitter-user/src/dataplane/mapped.rs",
@@ -73,9 +74,13 @@ const WALL_CLOCK: &[&str] = &[
     "parse_rfc3339",
     "bpf_ktime_get_tai_ns",
 ];
-/// Where the product may: one file of the daemon, and the head of `status --watch`.
+/// Where the product may: one file of the daemon, the history, whose cells are times of day, and the head
+/// of `status --watch`.
 const WALL_CLOCK_PLACES: &[&str] = &[
     "splitter-user/src/daemon/wall.rs",
+    "splitter-user/src/daemon/past.rs",
+    "splitter-user/src/daemon/sampling.rs",
+    "splitter-user/src/model/history.rs",
     "splitter-user/src/cli/status/watch.rs",
 ];
 

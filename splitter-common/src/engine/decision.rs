@@ -20,7 +20,7 @@ use crate::{
         recheck::{Answer, Fate, looked_at},
         turns,
     },
-    layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef},
+    layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef, options},
     packet::TCP,
     reason::{Reason, Verdict},
     segment::PLACES,
@@ -138,7 +138,7 @@ fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
 fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
     // A zero of which the verifier does not know that it is one: it walks what follows once, not once
     // more for clients of whom nothing holds.
-    env.listed(row.segments.list, client, row.zero)
+    env.listed(row.segments.list, client, row.options & options::UNUSED)
 }
 
 /// Looks at an open flow once more and marks it.

@@ -1,6 +1,6 @@
 //! Owns the seam to the world beside the packet: the kernel's maps, clock and routes, or a test's.
 
-use super::Parsed;
+use super::{Measured, Parsed};
 use crate::{
     address::Address,
     clock::Jiffies,
@@ -24,9 +24,9 @@ pub trait Env {
     fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
     /// What was kept of this packet by the program that left it to this one.
     fn kept(&self) -> Option<&Parsed>;
-    /// Notes what this packet tells, a packed [`super::Told`], in what was kept of it.
-    fn tell(&self, parsed: &Parsed, told: u64);
-    /// Reads that back.
+    /// Notes what this packet tells, in what was kept of it.
+    fn tell(&self, parsed: &Parsed, what: Measured);
+    /// Reads that back, as a number; 0 for nothing.
     fn told(&self, parsed: &Parsed) -> u64;
     /// Leaves what the next program must know beside that.
     fn leave(&self, left: Left);

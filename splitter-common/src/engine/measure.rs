@@ -1,19 +1,19 @@
 //! Owns what is measured of a packet that is on its way: a program of its own, which only packets with
 //! something to tell reach. It changes nothing of the packet, and where it goes is decided before.
 
-use super::{Env, Parsed, service_row};
+use super::{Directory, Env, Parsed, request, service_row};
 use crate::{
     flow::{
         Entry, Table,
         turns::{self, Answered, Asked, Kind},
     },
-    layout::{Counter, FlowKey, options},
+    layout::{Counter, EndpointKind, FlowKey, options},
     packet::{L3, Packet, high, low},
 };
 
 /// What a packet tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u16)]
+#[repr(u64)]
 pub enum Measured {
     /// The client asks.
     Asks = 1,
@@ -23,49 +23,19 @@ pub enum Measured {
     Handshake = 3,
 }
 
-/// What a packet tells, and of which flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
-    /// What.
-    pub what: Measured,
-    /// The flow's frontend.
-    pub frontend: u16,
-    /// The dialled port, native order.
-    pub port: u16,
-}
-
-impl Told {
-    /// As a word; never 0.
-    #[inline(always)]
-    pub(super) const fn pack(&self) -> u64 {
-        self.what as u64 | (self.frontend as u64) << 16 | (self.port as u64) << 32
-    }
-}
-
 /// All that an offset of TCP payload has: headers are at most 512 bytes and 60.
 const PAYLOAD_MASK: usize = 0x3ff;
 
 /// A packet that tells something.
 #[inline(always)]
 pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
-    let told = env.told(parsed);
-    let what = told as u16;
-    let asks = what == Measured::Asks as u16;
-    let (network, transport) = (&parsed.network, &parsed.transport);
-    let (client, client_port) = if asks {
-        (network.source, transport.source_port)
-    } else {
-        (network.destination, transport.destination_port)
-    };
-    let key = FlowKey {
-        client,
-        client_port,
-        frontend: (told >> 16) as u16,
-        port: (told >> 32) as u16,
-        zero: 0,
+    let what = env.told(parsed);
+    let asks = what == Measured::Asks as u64;
+    let Some(key) = key_of(env, parsed, asks) else {
+        return;
     };
     let now_us = turns::us(env.now_ns());
-    if what == Measured::Handshake as u16 {
+    if what == Measured::Handshake as u64 {
         let pending = env.flow(Table::Pending, &key);
         if let Some(cell) = pending
             && let Some(entry) = Entry::load(&cell, Table::Pending, key.tag())
@@ -83,7 +53,7 @@ pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
     let Some(entry) = Entry::load(&cell, Table::Established, key.tag()) else {
         return;
     };
-    let segment = &transport.segment;
+    let segment = &parsed.transport.segment;
     let asked = Asked::load(&cell);
     if asks {
         let first = first_byte(packet, parsed);
@@ -110,6 +80,32 @@ pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
     if let Status::Class(counter) = status {
         env.count(entry.backend, counter);
     }
+}
+
+/// The key of the packet's flow, which the program before has found too.
+#[inline(always)]
+fn key_of<E: Env>(env: &E, parsed: &Parsed, asks: bool) -> Option<FlowKey> {
+    let (network, transport) = (&parsed.network, &parsed.transport);
+    let directory = Directory::in_force(env)?;
+    if asks {
+        let (port, kind) = (transport.destination_port, EndpointKind::Vip);
+        let vip = directory.serving(network.destination, port, network.protocol, kind)?;
+        return Some(request::key_of(parsed, vip.frontend));
+    }
+    let (port, kind) = (transport.source_port, EndpointKind::Backend);
+    let backend = directory.serving(network.source, port, network.protocol, kind)?;
+    let frontend = env.frontend(backend.frontend as u32)?;
+    Some(FlowKey {
+        client: network.destination,
+        client_port: transport.destination_port,
+        frontend: backend.frontend,
+        port: if frontend.port == 0 {
+            port
+        } else {
+            frontend.port
+        },
+        zero: 0,
+    })
 }
 
 /// What an answer says of itself.

@@ -39,7 +39,7 @@ use crate::{
 
 pub use self::{
     env::{Env, Route},
-    measure::{Measured, Told},
+    measure::Measured,
     outcome::{Aside, Outcome},
 };
 
@@ -52,7 +52,7 @@ pub struct Parsed {
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
-    /// A [`Told`], noted on the packet's way and read back when it leaves. Noted in memory, so that the
+    /// A [`Measured`] or 0, noted on the packet's way and read back when it leaves. Noted in memory, so that the
     /// verifier walks what lies between once.
     pub told: Cell<u64>,
 }

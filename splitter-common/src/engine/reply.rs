@@ -2,7 +2,6 @@
 
 use super::{
     Aside, Env, Found, Measured, Outcome, Parsed, Route, establish, find, insert,
-    request::tell,
     send::{self, Decided, Forward},
     service_row,
 };
@@ -74,8 +73,8 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
     let (entry, promote) = match found.table {
-        Table::Established => (on_established(env, parsed, &key, &found.found), false),
-        Table::Pending => on_pending(env, parsed, &key, &found.found),
+        Table::Established => (on_established(env, parsed, &found.found), false),
+        Table::Pending => on_pending(env, parsed, &found.found),
     };
     let vip = (frontend.address, port);
     let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
@@ -225,12 +224,7 @@ fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Opt
 }
 
 #[inline(always)]
-fn on_established<E: Env>(
-    env: &E,
-    parsed: &Parsed,
-    key: &FlowKey,
-    found: &Found<E::Cell>,
-) -> Entry {
+fn on_established<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> Entry {
     let reply = law::reply_established(found.entry, &parsed.transport.segment, parsed.now);
     if reply.write {
         reply.entry.store_state(&found.cell);
@@ -241,13 +235,13 @@ fn on_established<E: Env>(
             env.count(reply.entry.backend, Counter::ResetsByServerEarly);
         }
     }
-    speaks(env, parsed, key, found);
+    speaks(env, parsed, found);
     reply.entry
 }
 
 /// What payload of a backend tells; it is noted here as far as it has gone on speaking.
 #[inline(always)]
-fn speaks<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, found: &Found<E::Cell>) {
+fn speaks<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) {
     let segment = &parsed.transport.segment;
     if segment.payload == 0 || found.entry.state & state::ADOPTED != 0 {
         return;
@@ -256,18 +250,13 @@ fn speaks<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, found: &Found<E::Cell
     match answered.says(&Asked::load(&found.cell), segment.seq, segment.payload) {
         Speech::Again => {}
         Speech::GoesOn(after) => after.store(&found.cell),
-        Speech::Ends => tell(env, parsed, key, Measured::Answers),
+        Speech::Ends => env.tell(parsed, Measured::Answers),
     }
 }
 
 /// The entry after the packet, and whether it belongs into the established table now.
 #[inline(always)]
-fn on_pending<E: Env>(
-    env: &E,
-    parsed: &Parsed,
-    key: &FlowKey,
-    found: &Found<E::Cell>,
-) -> (Entry, bool) {
+fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
         return (
@@ -292,7 +281,7 @@ fn on_pending<E: Env>(
         env.count(reply.entry.backend, Counter::ResetsByServerEarly);
     }
     if reply.answered {
-        tell(env, parsed, key, Measured::Handshake);
+        env.tell(parsed, Measured::Handshake);
     }
     (reply.entry, reply.promote)
 }

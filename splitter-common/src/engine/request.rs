@@ -2,7 +2,7 @@
 //! is left to [`super::decide`].
 
 use super::{
-    Aside, Env, Found, Measured, Outcome, Parsed, Told, alive, establish, find, insert,
+    Aside, Env, Found, Measured, Outcome, Parsed, alive, establish, find, insert,
     send::{self, Decided},
 };
 use crate::{
@@ -111,9 +111,7 @@ fn tcp<E: Env>(
             Established::Use { entry, write } => {
                 let marked = entry.state & state::BESIDE != 0 && segment.flags & ACK != 0;
                 if !marked {
-                    return Some(use_established(
-                        env, parsed, key, &found, &entry, write, newest,
-                    ));
+                    return Some(use_established(env, parsed, &found, &entry, write, newest));
                 }
                 live = true;
             }
@@ -136,7 +134,7 @@ fn tcp<E: Env>(
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
                 if segment.payload != 0 {
-                    tell(env, parsed, key, Measured::Asks);
+                    env.tell(parsed, Measured::Asks);
                 }
                 return Some(Target::new(entry.backend, Reason::Handshake));
             }
@@ -149,9 +147,7 @@ fn tcp<E: Env>(
     let found = find(env, Table::Established, key, vip.born)?;
     let entry = match law::established(found.entry, segment, parsed.now) {
         Established::Use { entry, write } => {
-            return Some(use_established(
-                env, parsed, key, &found, &entry, write, newest,
-            ));
+            return Some(use_established(env, parsed, &found, &entry, write, newest));
         }
         Established::Beside(entry) => entry,
         Established::Miss => return None,
@@ -189,7 +185,6 @@ fn open_beside<E: Env>(
 fn use_established<E: Env>(
     env: &E,
     parsed: &Parsed,
-    key: &FlowKey,
     found: &Found<E::Cell>,
     entry: &Entry,
     write: bool,
@@ -200,7 +195,7 @@ fn use_established<E: Env>(
         entry.store_state(&found.cell);
     }
     if parsed.transport.segment.payload != 0 && entry.state & state::ADOPTED == 0 {
-        tell(env, parsed, key, Measured::Asks);
+        env.tell(parsed, Measured::Asks);
     }
     Target {
         backend: entry.backend,
@@ -218,17 +213,6 @@ fn count_reset<E: Env>(env: &E, found: &Found<E::Cell>, entry: &Entry, pending: 
             env.count(entry.backend, Counter::ResetsByClientEarly);
         }
     }
-}
-
-/// Notes what a packet tells, and of which flow.
-#[inline(always)]
-pub(super) fn tell<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, what: Measured) {
-    let told = Told {
-        what,
-        frontend: key.frontend,
-        port: key.port,
-    };
-    env.tell(parsed, told.pack());
 }
 
 /// The backend of a known UDP flow; `established` as for TCP.

@@ -9,9 +9,7 @@ use splitter_common::{
     layout::{COUNTERS, Counter, LAYOUT_VERSION, TableEvent},
 };
 
-use super::{
-    core::Core, fares, lease::supervision, losses, segments, times, warnings::warnings,
-};
+use super::{core::Core, fares, lease::supervision, losses, segments, times, warnings::warnings};
 use crate::{
     api::{
         Refusal,

@@ -14,7 +14,9 @@ use splitter_common::{
     capacity::MAX_VERSIONS,
     flow::{Table, recheck::RecheckRow},
     layout::{
-    BackendCounters, BackendRow, Bucket, Control, DirectoryRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, Loss, LossKey, LossPlaces, NextHop, Page, PrefixKey, ServiceRow, TableEvent, Word, BackendTimes, VersionTimes,
+        BackendCounters, BackendRow, BackendTimes, Bucket, Control, DirectoryRow, FlowEntry,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, Loss, LossKey, LossPlaces, NextHop, Page,
+        PrefixKey, ServiceRow, TableEvent, VersionTimes, Word,
     },
     reason::{self, Reason, Verdict},
     segment::PLACES,
@@ -82,7 +84,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 31] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -100,6 +102,7 @@ pub(super) const NAMES: [&str; 30] = [
     "ASIDE",
     "ASIDE_FRAGS",
     "PARSED",
+    "ENTRY",
     "LEFT",
     "RECHECKS",
     "SERVICE_LIMITS",

@@ -23,7 +23,9 @@ use splitter_common::{
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
-    BackendCounters, BackendRow, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, LossKey, LossPlaces, NextHop, Page, PrefixKey, ServiceRow, BackendTimes, PROGRAMS, VersionTimes,
+        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, FlowEntry,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, LossKey, LossPlaces,
+        NextHop, PROGRAMS, Page, PrefixKey, ServiceRow, VersionTimes,
     },
     segment::PLACES,
 };
@@ -253,6 +255,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "VERSION_TIMES" => (bytes::<u32, VersionTimes>(), 0),
         "ASIDE" | "ASIDE_FRAGS" => (bytes::<u32, u32>(), PROGRAMS as u32),
         "PARSED" => (bytes::<u32, Parsed>(), 1),
+        "ENTRY" => (bytes::<u32, FlowEntry>(), 1),
         "LEFT" => (bytes::<u32, Left>(), 1),
         "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
         "SERVICE_LIMITS" | "EMPTIED" | "ASSIGNED" => (bytes::<u32, u64>(), 0),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, Overlay, SegmentStatus, Supervision, HttpTurns, Times,
+    BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, HttpTurns,
+    Overlay, SegmentStatus, Supervision, Times,
 };
 
 /// One service and what went where.

@@ -13,7 +13,7 @@ use splitter_common::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
-    engine::{self, Aside, Env, Parsed, Route},
+    engine::{self, Aside, Env, Measured, Parsed, Route},
     flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     hash::HashKey,
     layout::{
@@ -64,8 +64,8 @@ impl Env for Host {
         self.parsed.get()
     }
 
-    fn tell(&self, parsed: &Parsed, told: u64) {
-        parsed.told.set(told);
+    fn tell(&self, parsed: &Parsed, what: Measured) {
+        parsed.told.set(what as u64);
     }
 
     fn told(&self, parsed: &Parsed) -> u64 {

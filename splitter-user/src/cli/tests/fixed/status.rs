@@ -2,7 +2,9 @@
 
 use super::{AT, BY, STAFF};
 use crate::api::types::{
-    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules, InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion, ServiceStatus, Status, Supervision, TableFill, VersionStatus, HttpTurns, Times, TimesOf,
+    BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules, HttpTurns,
+    InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion,
+    ServiceStatus, Status, Supervision, TableFill, Times, TimesOf, VersionStatus,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
