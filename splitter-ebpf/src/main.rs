@@ -106,7 +106,7 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS
         leave_aside(ctx, aside, &outcome);
     }
     let action = conclude(&kernel, &outcome);
-    if matches!(outcome.aside, Aside::Measure) {
+    if engine::tells(&kernel, &outcome) {
         maps::leave_action(action);
         // SAFETY: as above; without the program nothing is measured. Where the packet goes is noted
         // by the kernel for this CPU.
@@ -132,7 +132,7 @@ fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROG
 /// Leaves the packet to the program that answers, if it is one to be answered.
 #[inline(always)]
 fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<PROGRAMS>, outcome: &Outcome) {
-    if !matches!(outcome.aside, Aside::Nothing | Aside::Measure) {
+    if !matches!(outcome.aside, Aside::Nothing) {
         maps::leave(Left {
             aside: outcome.aside as u32,
             number: outcome.number,

@@ -34,7 +34,7 @@ use crate::{
     flow::law::Now,
     layout::{Control, EndpointKind},
     packet::{self, Form, Network, Packet, TCP, Transport, UDP},
-    reason::Reason,
+    reason::{Reason, Verdict},
 };
 
 pub use self::{
@@ -163,7 +163,19 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     }
 }
 
-/// Measures what [`process`] has sent on; says how it was.
+/// Whether a packet that [`process`] has sent on tells something that [`measure`] reads.
+#[inline(always)]
+pub fn tells<E: Env>(env: &E, outcome: &Outcome) -> bool {
+    // What passes untouched or is dropped may not have been kept: another packet's would be read.
+    match outcome.verdict {
+        Verdict::Tx | Verdict::Redirect | Verdict::Resolve => {
+            env.kept().is_some_and(|parsed| env.told(parsed) != 0)
+        }
+        Verdict::Pass | Verdict::Drop => false,
+    }
+}
+
+/// Measures what a packet tells that was sent on.
 #[inline(always)]
 pub fn measure<P: Packet, E: Env>(packet: &P, env: &E) {
     if let Some(parsed) = env.kept() {

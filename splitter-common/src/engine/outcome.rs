@@ -32,8 +32,6 @@ pub enum Aside {
     Refuse = 4,
     /// The service must decide, about a new flow or one that is open: [`super::decide`].
     Decide = 5,
-    /// The packet is on its way, and tells something: [`super::measure`].
-    Measure = 6,
 }
 
 impl Outcome {

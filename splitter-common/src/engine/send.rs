@@ -177,12 +177,7 @@ pub(super) fn finish<P: Packet, E: Env>(
     if rewrite(packet, network, &parsed.transport, &forward.to).is_none() {
         return Outcome::drop(Reason::Malformed);
     }
-    let outcome = leave(packet, env, parsed, hop, forward.reason);
-    if env.told(parsed) == 0 {
-        outcome
-    } else {
-        outcome.aside(Aside::Measure)
-    }
+    leave(packet, env, parsed, hop, forward.reason)
 }
 
 /// Puts an edited packet on its way.

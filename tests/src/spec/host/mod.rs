@@ -386,9 +386,10 @@ impl Executor for Host {
         if outcome.aside == Aside::Decide {
             outcome = engine::decide(&mut packet, self);
         }
-        if outcome.aside == Aside::Measure {
+        if engine::tells(self, &outcome) {
             engine::measure(&packet, self);
-        } else if outcome.aside != Aside::Nothing {
+        }
+        if outcome.aside != Aside::Nothing {
             self.parsed = OnceCell::new();
             self.left = OnceCell::from(Left {
                 aside: outcome.aside as u32,
