@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;
+pub mod events;
 pub mod health;
 pub mod model;
 pub mod net;

@@ -6,6 +6,8 @@ mod answers;
 mod backends;
 #[path = "daemon/changes.rs"]
 mod changes;
+#[path = "daemon/events.rs"]
+mod events;
 #[path = "daemon/failover.rs"]
 mod failover;
 #[path = "daemon/fares.rs"]

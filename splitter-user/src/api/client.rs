@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::types::{
     FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
     ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
+use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
 
 /// How long a request may take, all together.
@@ -84,6 +86,8 @@ pub enum ClientError {
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
+
+type Sender = http1::SendRequest<Full<Bytes>>;
 
 /// Asks one daemon.
 #[derive(Clone, Debug)]
@@ -227,6 +231,34 @@ impl Client {
         self.ask(Method::POST, "/v1/lease", body.into()).await
     }
 
+    /// What changed on this host.
+    pub async fn events(&self, wanted: &EventQuery) -> Result<EventList, ClientError> {
+        let path = events_path("", wanted);
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// The same, and what comes: hands each line on until the daemon ends, or `take` wants no more.
+    pub async fn follow_events(
+        &self,
+        wanted: &EventQuery,
+        mut take: impl FnMut(EventLine) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let path = events_path("/follow", wanted);
+        let mut left = Vec::new();
+        let lines = |bytes: Bytes| {
+            left.extend_from_slice(&bytes);
+            while let Some(end) = left.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = left.drain(..=end).collect();
+                let line = serde_json::from_slice(&line).map_err(|error| self.nonsense(error))?;
+                if take(line).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        self.stream(&path, lines).await
+    }
+
     /// Says where a client goes and why.
     pub async fn explain(
         &self,
@@ -268,9 +300,15 @@ impl Client {
         if (200..300).contains(&status) {
             return serde_json::from_slice(&body).map_err(|error| self.nonsense(error));
         }
-        let error: ApiError = serde_json::from_slice(&body)
-            .map_err(|_| self.nonsense(format_args!("HTTP status {status} without a reason")))?;
-        Err(Refusal::from_answer(status, error).into())
+        Err(self.failed(status, &body))
+    }
+
+    /// What an answer that is no success says.
+    fn failed(&self, status: u16, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<ApiError>(body) {
+            Ok(error) => Refusal::from_answer(status, error).into(),
+            Err(_) => self.nonsense(format_args!("HTTP status {status} without a reason")),
+        }
     }
 
     /// One request on a connection of its own.
@@ -280,10 +318,59 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(u16, Bytes), ClientError> {
+        let talk = async |mut sender: Sender, request| {
+            let response = sender.send_request(request).await?;
+            let status = response.status().as_u16();
+            Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        self.converse(method, path, body, talk).await
+    }
+
+    /// One request whose answer goes on; the time until it begins is limited, not what follows.
+    async fn stream(
+        &self,
+        path: &str,
+        mut take: impl FnMut(Bytes) -> Result<ControlFlow<()>, ClientError>,
+    ) -> Result<(), ClientError> {
+        let talk = async |mut sender: Sender, request| {
+            let response = tokio::time::timeout(TIMEOUT, sender.send_request(request)).await;
+            let Ok(response) = response else {
+                return Ok(Err(ClientError::Timeout(self.socket.clone(), TIMEOUT)));
+            };
+            let response = response?;
+            let status = response.status().as_u16();
+            let mut body = response.into_body();
+            if status != 200 {
+                let text = body.collect().await?.to_bytes();
+                return Ok(Err(self.failed(status, &text)));
+            }
+            while let Some(frame) = body.frame().await {
+                let Ok(bytes) = frame?.into_data() else {
+                    continue;
+                };
+                match take(bytes) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => break,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(()))
+        };
+        self.converse(Method::GET, path, Bytes::new(), talk).await?
+    }
+
+    /// A connection, and what is said on it.
+    async fn converse<T>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        talk: impl AsyncFnOnce(Sender, Request<Full<Bytes>>) -> Result<T, hyper::Error>,
+    ) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| connect_error(&self.socket, error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.nonsense(error))?;
         let request = Request::builder()
@@ -293,18 +380,13 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.nonsense(error))?;
-        let talk = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
         // The connection is driven by whoever waits for the answer; its own end is no news.
         let drive = async {
             let _ = connection.await;
             std::future::pending().await
         };
         tokio::select! {
-            answer = talk => answer.map_err(|error: hyper::Error| self.nonsense(error)),
+            answer = talk(sender, request) => answer.map_err(|error| self.nonsense(error)),
             never = drive => never,
         }
     }
@@ -326,6 +408,33 @@ fn connect_error(path: &Path, error: io::Error) -> ClientError {
         // io::ErrorKind is open-ended; the error speaks for itself.
         _ => ClientError::Io { path, error },
     }
+}
+
+/// The path of a question about events.
+fn events_path(verb: &str, wanted: &EventQuery) -> String {
+    let EventQuery {
+        service,
+        since,
+        after,
+        limit,
+    } = wanted;
+    let (after, limit) = (
+        after.map(|after| after.to_string()),
+        limit.map(|limit| limit.to_string()),
+    );
+    let all = [
+        ("service", service),
+        ("since", since),
+        ("after", &after),
+        ("limit", &limit),
+    ];
+    let asked = all
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let asked: Vec<String> = asked
+        .map(|(name, value)| format!("{name}={}", escape(value)))
+        .collect();
+    format!("/v1/events{verb}?{}", asked.join("&"))
 }
 
 /// The path of a question about flows.

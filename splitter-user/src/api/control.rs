@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -13,6 +14,7 @@ use super::types::{
     FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
     ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
+use crate::events::EventLog;
 use crate::model::Vip;
 
 /// What the API can ask of the daemon.
@@ -99,6 +101,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Everything that is counted, for Prometheus: OpenMetrics, or the older text format.
     fn metrics(&self, open_metrics: bool) -> impl Future<Output = Result<String, Refusal>> + Send;
+
+    /// What changed on this host.
+    fn events(&self) -> Arc<EventLog>;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

@@ -6,6 +6,7 @@
 pub mod client;
 mod control;
 pub mod metrics;
+mod events;
 pub mod server;
 mod socket;
 pub mod types;

@@ -22,6 +22,7 @@ use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
 use super::metrics;
+use super::events;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
     FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
@@ -50,6 +51,8 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/status", get(status::<C>))
         .route("/v1/reload", post(reload::<C>))
         .route("/v1/lease", post(supervise::<C>))
+        .route("/v1/events", get(events::list::<C>))
+        .route("/v1/events/follow", get(events::follow::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}", get(service::<C>))
         .route("/v1/weights", get(all_weights::<C>))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::types::{
     WeightSet, Weights,
 };
 use super::{Actor, BindError, Client, ClientError, Control, Refusal, bind, serve};
+use crate::events::{EventLine, EventLog, EventQuery, What, acts::ReloadRefused};
 use crate::model::Vip;
 use crate::observe::metrics;
 
@@ -196,6 +198,18 @@ impl Control for Straw {
         text.map_err(Refusal::internal)
     }
 
+    fn events(&self) -> Arc<EventLog> {
+        let log = EventLog::in_memory(Vec::new());
+        for by in ["SIGHUP", "root"] {
+            log.tell(What::ReloadRefused(ReloadRefused {
+                by: by.into(),
+                error: "no".into(),
+            }));
+        }
+        log.close();
+        Arc::new(log)
+    }
+
     async fn explain(
         &self,
         service: String,
@@ -324,6 +338,54 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         (why.vip.as_str(), why.client.as_str()),
         ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
     );
+}
+
+#[tokio::test]
+async fn events_are_a_list_and_lines_that_end_with_the_log() {
+    let (_directory, _, client) = daemon();
+    let mut query = EventQuery {
+        since: Some("2026-01-02T03:04:05Z".into()),
+        after: Some(1),
+        ..EventQuery::default()
+    };
+    let list = client.events(&query).await.expect("listed");
+    let texts: Vec<&str> = list
+        .events
+        .iter()
+        .map(|event| event.text.as_str())
+        .collect();
+    assert_eq!(texts, ["a reload by root was refused: no"]);
+    query.after = None;
+    let mut lines = Vec::new();
+    let all = |line: EventLine| {
+        lines.push(line);
+        ControlFlow::Continue(())
+    };
+    client.follow_events(&query, all).await.expect("to the end");
+    assert_eq!(lines.len(), 2);
+    assert!(matches!(&lines[0], EventLine::Event(event) if event.seq == 1));
+    let mut taken = 0;
+    let one = |_| {
+        taken += 1;
+        ControlFlow::Break(())
+    };
+    client.follow_events(&query, one).await.expect("broken off");
+    assert_eq!(taken, 1);
+    query.since = Some("yesterday".into());
+    for refused in [
+        client
+            .events(&query)
+            .await
+            .expect_err("no time")
+            .to_string(),
+        client
+            .follow_events(&query, |_| ControlFlow::Continue(()))
+            .await
+            .expect_err("no time")
+            .to_string(),
+    ] {
+        assert!(refused.starts_with("since=yesterday: "), "{refused}");
+    }
 }
 
 #[tokio::test]

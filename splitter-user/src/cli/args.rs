@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backend::BackendCommand;
+use super::events::EventsArgs;
 use super::exit;
 use super::flows::FlowsCommand;
 use super::history::HistoryArgs;
@@ -54,6 +55,8 @@ pub enum Command {
     Secret(SecretCommand),
     /// Say what is going on
     Status(StatusArgs),
+    /// Say what changed on this host, and go on saying it
+    Events(EventsArgs),
     /// Apply what the configuration file has changed
     ///
     /// Only what the file has changed since it was last applied takes effect: weights set at run

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod backend;
 mod check;
+pub mod events;
 pub mod exit;
 pub mod flows;
 pub mod history;
@@ -106,6 +107,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         }
         Command::Detach { pin_dir } => wire::detach(&pin_dir),
         Command::Status(args) => status::run(socket, &args),
+        Command::Events(args) => events::run(socket, args),
         Command::Weight(command) => weight::run(&socket, command),
         Command::Reload { dry_run, output } => ask(async {
             let wanted = ReloadRequest { dry_run };

@@ -12,6 +12,7 @@ use crate::{
         types::{BackendChange, BackendSet, BackendVerb},
     },
     config::{backend, check_again, hint, nearest},
+    events::{What, acts},
     model::{AdminState, Backend, Config, OnEmpty, Service, Version},
     state::{BackendOverlay, Presence, State, of_file, with_overlays},
 };
@@ -52,6 +53,15 @@ pub(super) fn change(
         let told = format!("service {name}: the file changed backend {backend};");
         core.warnings.retain(|line| !line.starts_with(&told));
         log::info!("service {name}, version {version}: {backend} is {after} by {actor}");
+        core.events.tell(What::Backend(acts::BackendSet {
+            service: name.to_owned(),
+            version: version.clone(),
+            backend: backend.clone(),
+            by: actor.to_string(),
+            before: before.clone(),
+            after: after.clone(),
+            reason: asked.reason.clone(),
+        }));
     }
     Ok(BackendChange {
         service: name.to_owned(),

@@ -5,7 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     path::PathBuf,
-    time::Instant,
+    sync::Arc,
+    time::{Instant, SystemTime},
 };
 
 use splitter_common::layout::Counter;
@@ -19,6 +20,7 @@ use crate::{
     api::{Refusal, types},
     config::nearest,
     dataplane::{DataPlane, PreparedCommit},
+    events::EventLog,
     health::Book,
     model::{Config, Service},
     net::{Net, hops::HopState},
@@ -31,6 +33,8 @@ use crate::{
 /// The daemon, as the API sees it.
 pub struct Daemon {
     pub(super) core: Mutex<Core>,
+    /// What changed on this host.
+    pub(super) events: Arc<EventLog>,
     /// Told when there are backends whose next hops nobody has looked up.
     pub(super) new_backends: Notify,
     /// Held by whoever walks the flow tables.
@@ -80,6 +84,8 @@ pub(super) struct Core {
     pub(super) estimates: Estimates,
     /// Frames lost after the verdict.
     pub(super) losses: Losses,
+    /// What changed on this host.
+    pub(super) events: Arc<EventLog>,
     /// What the start or the last reload had to tell.
     pub(super) warnings: Vec<String>,
     /// Why nobody is listened to who asks for metrics, while that is so.

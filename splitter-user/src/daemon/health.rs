@@ -19,6 +19,10 @@ use super::{
     wall::now_text,
 };
 use crate::{
+    events::{
+        What,
+        noticed::{self, Fare},
+    },
     health::{
         Health, Key,
         passive::{Cells, Change},
@@ -26,6 +30,33 @@ use crate::{
     },
     model::Service,
 };
+
+/// What is told of a prober's news.
+fn fare(report: &Report) -> What {
+    What::Health(noticed::Health {
+        service: report.key.service.clone(),
+        backend: report.key.backend.clone(),
+        health: match report.health {
+            Health::Unhealthy => Fare::Unhealthy,
+            Health::Healthy | Health::Unknown => Fare::Healthy,
+        },
+        error: report.error.clone(),
+    })
+}
+
+/// What is told of what the kernel's counters say.
+fn turn_of(service: &str, backend: &str, change: &Change) -> What {
+    let (health, error) = match change {
+        Change::Ejected(why) => (Fare::Ejected, Some(why.clone())),
+        Change::Returned => (Fare::Returned, None),
+    };
+    What::Health(noticed::Health {
+        service: service.to_owned(),
+        backend: backend.to_owned(),
+        health,
+        error,
+    })
+}
 
 /// Changes within this go into one commit.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -101,6 +132,7 @@ impl Core {
             if self.book.report(&report, &now_text()) {
                 changed = true;
                 let Key { service, backend } = &report.key;
+                self.events.tell(fare(&report));
                 match (report.health, &report.error) {
                     (Health::Unhealthy, Some(error)) => {
                         log::warn!("service {service}: {backend} is unhealthy: {error}");
@@ -146,7 +178,11 @@ impl Core {
                     answered: cells[Counter::SynsAnswered as usize],
                     resets: cells[Counter::ResetsByServer as usize],
                 };
-                match self.book.look(service, backend, cells, now, &at) {
+                let change = self.book.look(service, backend, cells, now, &at);
+                if let Some(change) = &change {
+                    self.events.tell(turn_of(&service.name, backend, change));
+                }
+                match change {
                     Some(Change::Ejected(why)) => {
                         log::warn!("service {}: {backend} is ejected: {why}", service.name);
                     }

@@ -7,6 +7,7 @@ use crate::{
         Actor, Refusal,
         types::{Supervise, Supervision},
     },
+    events::{What, acts},
     model::Service,
     state::SupervisionRecord,
 };
@@ -27,9 +28,13 @@ pub(super) fn supervise(
             .collect(),
     };
     let (mut config, mut state) = (core.config.clone(), core.state.clone());
+    let mut changed = Vec::new();
     for service in &mut config.services {
         if !names.contains(&service.name) {
             continue;
+        }
+        if service.supervised != wanted.on {
+            changed.push(service.name.clone());
         }
         service.supervised = wanted.on;
         if wanted.on {
@@ -50,6 +55,14 @@ pub(super) fn supervise(
         core.apply_asked(config, state, Fate::Keep)?;
         let word = if wanted.on { "begins" } else { "ends" };
         log::info!("supervision of {} {word} by {actor}", names.join(", "));
+        for service in changed {
+            core.events.tell(What::Supervision(acts::Supervision {
+                service,
+                on: wanted.on,
+                by: actor.to_string(),
+                reason: wanted.reason.clone(),
+            }));
+        }
     }
     let named = core
         .config

@@ -20,6 +20,7 @@ mod host;
 mod interfaces;
 mod lease;
 mod losses;
+mod notices;
 mod parts;
 mod past;
 mod reload;
@@ -49,6 +50,7 @@ use self::{core::Core, parts::Parts};
 use crate::{
     api::{self, Control, Refusal, types},
     dataplane::{self, DataPlaneError},
+    events::EventLog,
     model::{ServeOptions, Vip},
     net::Net,
     observe::metrics::{self, Export},
@@ -106,6 +108,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the listener for metrics",
         exporting::keep(Arc::clone(&daemon)),
     );
+    loops.spawn("the watch over events", notices::watch(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
         "the loop of SIGHUP",
@@ -130,6 +133,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         outcome = &mut server => Some(parts::ended("the API's server", outcome)),
     };
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    notices::stopped(&daemon.events, &options, failure.as_deref());
     let _server_gone = stop.send(());
     loops.shutdown().await;
     if !server.is_finished() {
@@ -157,7 +161,7 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     loop {
         every.tick().await;
         let mut core = daemon.core.lock().await;
-        if let Err(error) = core.plane.renew_lease(LEASE_S) {
+        if let Err(error) = notices::renew_lease(&mut core, LEASE_S) {
             log::error!("cannot renew the lease: {error}");
         }
         core.finish();
@@ -207,6 +211,7 @@ fn refused(error: anyhow::Error) -> Refusal {
 impl Daemon {
     fn new(core: Core, net: Net, history_dir: PathBuf) -> Self {
         Self {
+            events: Arc::clone(&core.events),
             core: Mutex::new(core),
             new_backends: Notify::new(),
             walks: Mutex::new(()),
@@ -313,6 +318,10 @@ impl Control for Daemon {
         let text = tokio::task::spawn_blocking(move || metrics::text(export, open_metrics));
         let text = text.await.map_err(Refusal::internal)?;
         text.map_err(Refusal::internal)
+    }
+
+    fn events(&self) -> Arc<EventLog> {
+        Arc::clone(&self.events)
     }
 
     async fn explain(

@@ -23,6 +23,7 @@ use crate::{
         types::{Reload, ServiceChange},
     },
     config::{ConfigErrors, Texts},
+    events::{What, acts},
     model::Config,
     net::Net,
 };
@@ -39,6 +40,7 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
         Ok(report) => {
             core.refused_reload = None;
             log::info!("{path}: reloaded by {by}: {}", in_brief(report));
+            core.events.tell(What::Reload(notice(report, by)));
             for line in &report.dropped {
                 log::warn!("{line}");
             }
@@ -47,6 +49,10 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
             let hint = refusal.hint().map(|hint| format!(" ({hint})"));
             let why = format!("{refusal}{}", hint.unwrap_or_default());
             log::error!("{path}: a reload by {by} is refused: {why}");
+            core.events.tell(What::ReloadRefused(acts::ReloadRefused {
+                by: by.to_owned(),
+                error: one_line(&why),
+            }));
             core.refused_reload = Some(format!(
                 "a reload at {} was refused: {}; mend it and `splitter reload`",
                 now_text(),
@@ -215,6 +221,18 @@ fn in_brief(report: &Reload) -> String {
         parts.push("nothing changed".to_owned());
     }
     format!("{}; generation {}", parts.join(", "), report.generation)
+}
+
+/// What is told of it later.
+fn notice(report: &Reload, by: &str) -> acts::Reload {
+    let services = report.services.iter();
+    acts::Reload {
+        by: by.to_owned(),
+        generation: report.generation,
+        services: services.map(|change| change.service.clone()).collect(),
+        interfaces: !report.interfaces.is_empty(),
+        dropped: report.dropped.clone(),
+    }
 }
 
 #[cfg(test)]

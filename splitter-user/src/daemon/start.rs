@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,12 +13,13 @@ use super::{
     attach::{self, Undo},
     core::Core,
     fate::Fate,
-    hops, host, refusal, takeover,
+    hops, host, notices, refusal, takeover,
 };
 use crate::{
     api::Refusal,
     config::Texts,
     dataplane::{DataPlane, DataPlaneError, Options},
+    events::EventLog,
     health::Book,
     model::{Config, ServeOptions},
     net::Net,
@@ -61,6 +63,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         answers: Default::default(),
         estimates: Default::default(),
         losses: Default::default(),
+        events: Arc::new(EventLog::open(&options.state_dir)),
         warnings: Vec::new(),
         no_metrics: None,
         no_history: None,
@@ -82,6 +85,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     }
     core.plane.bury_others();
     core.begin_losses();
+    notices::started(&core, adopted);
     Ok(core)
 }
 
@@ -140,7 +144,7 @@ async fn bring_up(
         }
         core.put(planned)?;
         hops::refresh(core, net).await?;
-        core.plane.renew_lease(LEASE_S)?;
+        notices::renew_lease(core, LEASE_S)?;
     } else {
         core.put(planned)?;
         hops::refresh(core, net).await?;

@@ -11,6 +11,7 @@ use crate::{
         types::{Move, WeightChange, WeightSet},
     },
     config::{WeightsError, apply_segment_weights, apply_weights},
+    events::{What, acts::WeightsSet},
     model::{FlowFate, Service},
     plan::service::cuts_by_position,
     state::{OverlayRecord, own_ppm, segment_ppm},
@@ -42,6 +43,14 @@ pub(super) fn set(
     let fate = change.flows.unwrap_or(after.flows);
     if !change.dry_run {
         put_in_force(core, &after, change, fate, actor)?;
+        core.events.tell(What::Weights(WeightsSet {
+            service: name.to_owned(),
+            by: actor.to_string(),
+            before: texts(&before),
+            after: texts(&after),
+            flows: fate.to_string(),
+            reason: change.reason.clone(),
+        }));
     }
     // As those see it whose weights change.
     let (before, after) = match &change.segment {

@@ -201,6 +201,13 @@ impl DataPlane {
         Ok(())
     }
 
+    /// For how many whole seconds the lease has run out; 0 while it holds.
+    pub fn lease_overdue_s(&mut self) -> Result<u64, DataPlaneError> {
+        let now = self.read_clock()?;
+        let until = self.maps.control.load_word(Control::LeaseUntil as u32);
+        Ok(now.saturating_sub(until) / u64::from(self.hz))
+    }
+
     /// Says whether packets are as long as they were on the wire, that is, whether every interface
     /// carries the program in its driver.
     pub fn set_wire_lengths(&mut self, so: bool) {

@@ -1,9 +1,11 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
 mod history;
+mod events;
 mod status;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use self::history::history;
 use self::status::{mail, shop};
@@ -16,6 +18,7 @@ use crate::api::types::{
     VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
+use crate::events::EventLog;
 use crate::model::Vip;
 use crate::observe::metrics;
 
@@ -92,6 +95,10 @@ impl Control for Fixed {
             flows: 1_012,
             versions: vec![version("stable", 900), version("canary", 100)],
         })
+    }
+
+    fn events(&self) -> Arc<EventLog> {
+        Arc::new(events::log())
     }
 
     async fn status(&self) -> Result<Status, Refusal> {

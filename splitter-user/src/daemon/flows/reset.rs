@@ -12,6 +12,7 @@ use crate::{
         types::{FlowQuery, FlowsReset, FlowsToReset},
     },
     daemon::core::Daemon,
+    events::{What, acts},
 };
 
 /// Ends flows, or says how many that would be.
@@ -54,8 +55,16 @@ pub(in crate::daemon) async fn reset(
     }
     let flows = versions.values().sum();
     if !dry_run {
-        let why = reason.map_or_else(String::new, |why| format!(": {why}"));
+        let why = reason
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         log::info!("service {service}: {flows} flows ended by {actor}{why}");
+        daemon.events.tell(What::FlowsReset(acts::FlowsReset {
+            service: service.clone(),
+            by: actor.to_string(),
+            flows,
+            reason,
+        }));
     }
     Ok(FlowsReset {
         service,
