@@ -15,6 +15,7 @@ use super::flows::FlowsCommand;
 use super::history::HistoryArgs;
 use super::service::ServiceCommand;
 use super::status::StatusArgs;
+use super::top::TopArgs;
 use super::weight::WeightCommand;
 use crate::model::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR, FlowFate,
@@ -55,6 +56,10 @@ pub enum Command {
     Secret(SecretCommand),
     /// Say what is going on
     Status(StatusArgs),
+    /// Show services, versions and backends as they run, drawn over every second
+    ///
+    /// q ends it, ? shows the other keys. A daemon that is gone for a while is waited for.
+    Top(TopArgs),
     /// Say what changed on this host, and go on saying it
     Events(EventsArgs),
     /// Apply what the configuration file has changed

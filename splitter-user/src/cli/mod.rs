@@ -15,6 +15,7 @@ pub mod service;
 mod show;
 pub mod status;
 mod text;
+pub mod top;
 pub mod weight;
 mod wire;
 
@@ -107,6 +108,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         }
         Command::Detach { pin_dir } => wire::detach(&pin_dir),
         Command::Status(args) => status::run(socket, &args),
+        Command::Top(args) => top::run(socket, &args),
         Command::Events(args) => events::run(socket, args),
         Command::Weight(command) => weight::run(&socket, command),
         Command::Reload { dry_run, output } => ask(async {

@@ -71,6 +71,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("explain-flow", "explain shop 198.51.100.7:5555"),
     ("explain-json", "explain shop 198.51.100.7 -o json"),
     ("explain-no-address", "explain shop example.com"),
+    ("top-of-none", "top shpo --once"),
     ("events", "events"),
     ("events-newest", "events --limit 1"),
     (

@@ -1,0 +1,431 @@
+//! Owns how a view is drawn: into a buffer of any size from 60 x 15 on, with colours or without.
+//!
+//! Invariant: pure, and whatever a colour says a symbol or a word says too.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Widget as _};
+
+use super::view::{Fares, Quantiles, Rates, Row, ServiceView, VersionView, View};
+use crate::cli::text;
+
+/// The smallest terminal on which all that matters has room.
+const LEAST: (u16, u16) = (60, 15);
+/// Rows of the panel of versions beside each other, with its frame.
+const PANEL: u16 = 8;
+const KEYS: &str = "q quit  j/k service  b backends  d details  space pause  ? help";
+const HELP: &str = "\
+q, Esc, Ctrl-C  quit
+j, k, arrows    another service
+b               backends: shown or not
+d               versions side by side: or not
+space           stand still, go on
+?               this help
+
+Symbols: + well   ~ aside   ! wrong
+FLOW/s PKT/s BIT/s: of the last second
+ERR: of 10 s, new flows that the server
+reset or left unanswered
+- : not known, or not measured";
+
+/// With colours or without.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Palette {
+    /// With.
+    pub(super) colour: bool,
+}
+
+impl Palette {
+    fn fares(self, fares: Fares) -> Style {
+        match (self.colour, fares) {
+            (true, Fares::Well) => Style::new().fg(Color::Green),
+            (true, Fares::Aside) => Style::new().fg(Color::Yellow),
+            (true, Fares::Badly) => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
+            (false, Fares::Badly) => Style::new().add_modifier(Modifier::BOLD),
+            (false, Fares::Well | Fares::Aside) => Style::new(),
+        }
+    }
+
+    fn error(self, ratio: Option<f64>) -> Style {
+        match ratio {
+            Some(ratio) if ratio >= 0.01 => self.fares(Fares::Badly),
+            Some(_) | None => Style::new(),
+        }
+    }
+
+    fn spark(self) -> Style {
+        if self.colour {
+            Style::new().fg(Color::Cyan)
+        } else {
+            Style::new()
+        }
+    }
+}
+
+/// What the reader has chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    /// The service that stands out, by position.
+    pub(super) selected: usize,
+    /// Backends are shown.
+    pub(super) backends: bool,
+    /// Versions are shown side by side.
+    pub(super) details: bool,
+    /// Nothing new is taken in.
+    pub(super) paused: bool,
+    /// The help lies over it.
+    pub(super) help: bool,
+    /// What keeps news away.
+    pub(super) trouble: Option<String>,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self {
+            selected: 0,
+            backends: true,
+            details: true,
+            paused: false,
+            help: false,
+            trouble: None,
+        }
+    }
+}
+
+/// One frame as text, so wide and as high as needed.
+pub(super) fn text(view: &View, width: u16) -> String {
+    let palette = Palette { colour: false };
+    let choice = Choice::default();
+    let mut lines = vec![head(view, &choice)];
+    lines.extend(view.warnings.iter().map(|line| format!("! {line}").into()));
+    lines.extend(table(view, &choice, palette, width.max(LEAST.0)).0);
+    for service in &view.services {
+        lines.push(Line::default());
+        lines.extend(service.versions.iter().flat_map(|version| {
+            let mut figures = figures(version, palette);
+            figures.insert(0, format!("{} / {}", service.name, version.row.name).into());
+            figures
+        }));
+    }
+    let line = |line: &Line<'_>| {
+        let text: String = line
+            .spans
+            .iter()
+            .map(|span| span.content.as_ref())
+            .collect();
+        text.trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
+}
+
+/// Draws all of it.
+pub(super) fn draw(
+    view: &View,
+    choice: &Choice,
+    palette: Palette,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let room = area.height.saturating_sub(2);
+    let panel = if choice.details && room >= 10 + PANEL {
+        PANEL
+    } else {
+        0
+    };
+    let warning = u16::from(!view.warnings.is_empty());
+    let [top, warn, body, below, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(warning),
+        Constraint::Min(1),
+        Constraint::Length(panel),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    head(view, choice)
+        .style(Style::new().add_modifier(Modifier::BOLD))
+        .render(top, buffer);
+    if let Some(first) = view.warnings.first() {
+        let more = match view.warnings.len() {
+            1 => String::new(),
+            count => format!(" (+{})", count - 1),
+        };
+        let line = format!("! {first}{more}");
+        Line::styled(line, palette.fares(Fares::Badly)).render(warn, buffer);
+    }
+    let (lines, selected) = table(view, choice, palette, area.width);
+    let (height, at) = (usize::from(body.height), selected);
+    // The head of the table stays; the selected service is in sight.
+    let mut lines = lines.into_iter();
+    let mut shown: Vec<Line<'static>> = lines.next().into_iter().collect();
+    let skipped = (at + 1).saturating_sub(height.saturating_sub(1) / 2 + 1);
+    let rest: Vec<Line<'static>> = lines.collect();
+    let skipped = skipped.min((rest.len() + 1).saturating_sub(height));
+    shown.extend(rest.into_iter().skip(skipped));
+    Paragraph::new(shown).render(body, buffer);
+    if panel > 0
+        && let Some(service) = view.services.get(choice.selected)
+    {
+        beside(service, palette, below, buffer);
+    }
+    let style = Style::new().add_modifier(Modifier::REVERSED);
+    Line::raw(format!("{KEYS:<width$}", width = usize::from(area.width)))
+        .style(style)
+        .render(keys, buffer);
+    if choice.help {
+        help(area, buffer);
+    }
+}
+
+fn head(view: &View, choice: &Choice) -> Line<'static> {
+    let mut text = view.head.clone();
+    if choice.paused {
+        text = format!("PAUSED  {text}");
+    }
+    if let Some(trouble) = &choice.trouble {
+        text = format!("! {trouble}");
+    }
+    Line::raw(text)
+}
+
+fn help(area: Rect, buffer: &mut Buffer) {
+    let lines = HELP.lines();
+    let (width, height) = (
+        lines.clone().map(str::len).max().unwrap_or(0),
+        lines.count(),
+    );
+    let clamp = |length: usize, most: u16| u16::try_from(length + 2).unwrap_or(most).min(most);
+    let (width, height) = (clamp(width, area.width), clamp(height, area.height));
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(place, buffer);
+    Paragraph::new(HELP)
+        .block(Block::bordered().title(" help "))
+        .render(place, buffer);
+}
+
+/// A column: its head and its width with the space before it.
+type Column = (&'static str, usize, fn(&Rates) -> f64);
+
+/// What a terminal of that width has room for besides names, weights and errors.
+fn columns(width: u16) -> Vec<Column> {
+    let mut columns: Vec<Column> = vec![("FLOW/s", 8, |rates| rates.flows)];
+    if width >= 72 {
+        columns.push(("PKT/s", 8, |rates| rates.packets));
+        columns.push(("BIT/s", 8, |rates| rates.bits));
+    }
+    if width >= 120 {
+        columns.push(("RST/s", 8, |rates| rates.resets));
+        columns.push(("UNANS/s", 8, |rates| rates.unanswered));
+        columns.push(("CUT/s", 8, |rates| rates.cut));
+        columns.push(("DIVERT/s", 9, |rates| rates.diverted));
+    }
+    columns
+}
+
+/// The table, its head first, and the line of the selected service behind the head.
+fn table(
+    view: &View,
+    choice: &Choice,
+    palette: Palette,
+    width: u16,
+) -> (Vec<Line<'static>>, usize) {
+    let columns = columns(width);
+    let wide = width >= 120;
+    let name = if wide { 40 } else { 28 };
+    let mut head = format!("{:<name$}{:>8}", "", "WEIGHT");
+    if wide {
+        head += &format!("{:>8}{:>9}", "SHARE", "OPEN");
+    }
+    for (title, width, _) in &columns {
+        head += &format!("{title:>width$}");
+    }
+    head += &format!("{:>8}", "ERR");
+    let used = head.len() + 2;
+    let style = Style::new().add_modifier(Modifier::UNDERLINED);
+    let mut lines = vec![Line::styled(head, style)];
+    let mut selected = 0;
+    for (at, service) in view.services.iter().enumerate() {
+        let chosen = at == choice.selected;
+        if chosen {
+            selected = lines.len() - 1;
+        }
+        let mark = if chosen { '>' } else { ' ' };
+        let title = format!("{mark}{}  {}", service.name, service.vips);
+        lines.push(Line::styled(
+            title,
+            Style::new().add_modifier(Modifier::BOLD),
+        ));
+        for version in &service.versions {
+            let shares = shares(version, wide);
+            let mut line = row(&version.row, 2, name, &shares, &columns, palette);
+            let room = usize::from(width).saturating_sub(used).min(60);
+            line.push_span(Span::styled(
+                format!("  {}", spark(&version.flows, room)),
+                palette.spark(),
+            ));
+            lines.push(line);
+            if choice.backends {
+                let blank = " ".repeat(if wide { 25 } else { 8 });
+                let backends = version.backends.iter();
+                lines.extend(backends.map(|each| row(each, 4, name, &blank, &columns, palette)));
+            }
+        }
+    }
+    (lines, selected)
+}
+
+fn shares(version: &VersionView, wide: bool) -> String {
+    let mut out = format!("{:>8}", text::percent(version.weight_percent));
+    if wide {
+        let open = version
+            .open_flows
+            .map_or_else(|| "-".to_owned(), text::brief);
+        out += &format!("{:>8}{open:>9}", text::share(version.share));
+    }
+    out
+}
+
+fn row(
+    row: &Row,
+    indent: usize,
+    name: usize,
+    shares: &str,
+    columns: &[Column],
+    palette: Palette,
+) -> Line<'static> {
+    let symbol = match row.fares {
+        Fares::Well => "+",
+        Fares::Aside => "~",
+        Fares::Badly => "!",
+    };
+    let note = row.note.as_ref();
+    let called = note.map_or_else(|| row.name.clone(), |note| format!("{} {note}", row.name));
+    let room = name - indent - 2;
+    let called: String = called.chars().take(room).collect();
+    let ratio = row.rates.and_then(|rates| rates.error_ratio);
+    let mut figures = shares.to_owned();
+    for (_, width, figure) in columns {
+        let told = row
+            .rates
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |rates| rate(figure(rates)));
+        figures += &format!("{told:>width$}");
+    }
+    Line::from(vec![
+        Span::raw(" ".repeat(indent)),
+        Span::styled(symbol, palette.fares(row.fares)),
+        Span::styled(format!(" {called:<room$}"), palette.fares(row.fares)),
+        Span::raw(figures),
+        Span::styled(format!("{:>8}", text::share(ratio)), palette.error(ratio)),
+    ])
+}
+
+/// A rate in at most six characters.
+fn rate(per_s: f64) -> String {
+    let mut value = per_s;
+    for unit in ["", "k", "M", "G", "T"] {
+        if value < 999.5 {
+            let digits = usize::from(value > 0.0 && value < 99.95);
+            return format!("{value:.digits$}{unit}");
+        }
+        value /= 1_000.0;
+    }
+    format!("{value:.0}P")
+}
+
+/// The last figures that there is room for, against the greatest of them.
+fn spark(figures: &[f64], room: usize) -> String {
+    const STEPS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &figures[figures.len().saturating_sub(room)..];
+    let most = shown.iter().copied().fold(0.0, f64::max);
+    let step = |figure: &f64| {
+        let part = if most > 0.0 { figure / most } else { 0.0 };
+        // What is there is seen, however little it is.
+        let least = usize::from(*figure > 0.0);
+        let at = (1..=8).take_while(|step| part * 8.0 >= f64::from(*step) - 0.5);
+        STEPS[at.count().max(least)]
+    };
+    shown.iter().map(step).collect()
+}
+
+/// Versions of a service side by side, as many as have room; the baseline is always among them.
+fn beside(service: &ServiceView, palette: Palette, area: Rect, buffer: &mut Buffer) {
+    let room = usize::from(area.width / 38).clamp(1, service.versions.len().max(1));
+    let shown = &service.versions[..room.min(service.versions.len())];
+    let equal = shown.iter().map(|_| Constraint::Fill(1));
+    let places = Layout::horizontal(equal).split(area);
+    for (version, place) in shown.iter().zip(places.iter()) {
+        let role = if version.baseline { ", baseline" } else { "" };
+        let title = format!(" {} / {}{role} ", service.name, version.row.name);
+        let block = Block::bordered().title(title);
+        let inner = block.inner(*place);
+        block.render(*place, buffer);
+        let mut lines = figures(version, palette);
+        let width = usize::from(inner.width.saturating_sub(11));
+        for (name, figures) in [("flows/s", &version.flows), ("errors", &version.errors)] {
+            lines.push(Line::from(vec![
+                Span::raw(format!("{name:<11}")),
+                Span::styled(spark(figures, width), palette.spark()),
+            ]));
+        }
+        Paragraph::new(lines).render(inner, buffer);
+    }
+}
+
+/// What is compared between versions.
+fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
+    let rates = version.row.rates;
+    let figure = |of: fn(&Rates) -> f64| {
+        rates
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |rates| rate(of(rates)))
+    };
+    let ratio = rates.and_then(|rates| rates.error_ratio);
+    vec![
+        Line::from(vec![
+            Span::raw("errors "),
+            Span::styled(text::share(ratio), palette.error(ratio)),
+            Span::raw(format!(
+                "  rst {}  unans {}",
+                figure(|rates| rates.resets),
+                figure(|rates| rates.unanswered)
+            )),
+        ]),
+        Line::raw(format!(
+            "cut {}  diverted {}  share {}",
+            figure(|rates| rates.cut),
+            figure(|rates| rates.diverted),
+            text::share(version.share)
+        )),
+        Line::raw(quantiles("handshake", version.handshake)),
+        Line::raw(quantiles("turn", version.turn)),
+    ]
+}
+
+fn quantiles(name: &str, quantiles: Option<Quantiles>) -> String {
+    let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), time);
+    let [p50, p90, p99] = [
+        quantiles.map(|each| each.p50_s),
+        quantiles.map(|each| each.p90_s),
+        quantiles.map(|each| each.p99_s),
+    ]
+    .map(told);
+    format!("{name:<10} p50 {p50} p90 {p90} p99 {p99}")
+}
+
+/// `12us`, `3.4ms`, `1.2s`.
+fn time(seconds: f64) -> String {
+    if seconds < 0.000_999_5 {
+        format!("{:.0}us", seconds * 1e6)
+    } else if seconds < 0.999_5 {
+        format!("{:.1}ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.1}s")
+    }
+}

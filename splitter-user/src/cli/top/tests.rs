@@ -1,0 +1,240 @@
+//! Tests of rates, of frames in three sizes, and of keys. `golden/top-*.txt` are the frames; renewed
+//! with the others by `SPLITTER_RENEW_GOLDEN=1`.
+
+use std::path::Path;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
+
+use super::draw::{Choice, Palette, draw};
+use super::screen::obey;
+use super::view::{Fares, Quantiles, Series, View};
+use crate::api::types::{Counters, Status};
+use crate::cli::tests::fixed::status;
+
+/// A status after so many steps: each version has taken `flows` new ones a step, of which `failed`
+/// were reset by the server.
+fn after(steps: u64, flows: u64, failed: u64) -> Status {
+    let mut status = status();
+    let more = |counters: &mut Counters| {
+        counters.new_flows += steps * flows;
+        counters.handshakes += steps * flows;
+        counters.syns_begun += steps * flows;
+        counters.syns_answered += steps * flows;
+        counters.resets_by_server += steps * failed;
+        counters.packets_in += steps * flows * 10;
+        counters.packets_out += steps * flows * 8;
+        counters.bytes_in += steps * flows * 1_000;
+        counters.bytes_out += steps * flows * 9_000;
+        counters.cut += steps * 2;
+        counters.diverted += steps;
+    };
+    for version in &mut status.services[0].versions {
+        more(&mut version.counters);
+        for backend in &mut version.backends {
+            more(&mut backend.counters);
+        }
+    }
+    status
+}
+
+/// What is shown after some steps of a second each.
+fn view() -> View {
+    let mut series = Series::default();
+    for step in 0..12 {
+        series.take(
+            f64::from(u32::try_from(step).expect("few")),
+            after(step, 400, 8),
+        );
+    }
+    series.view()
+}
+
+#[test]
+fn rates_are_between_two_looks_and_none_before_the_second() {
+    let mut series = Series::default();
+    assert!(series.view().services.is_empty());
+    series.take(10.0, after(0, 400, 8));
+    assert_eq!(series.view().services[0].versions[0].row.rates, None);
+    series.take(12.0, after(1, 400, 8));
+    let view = series.view();
+    let stable = &view.services[0].versions[0];
+    let rates = stable.row.rates.expect("two looks");
+    let told = [rates.flows, rates.packets, rates.bits, rates.resets];
+    assert_eq!(told, [200.0, 3_600.0, 16_000_000.0, 4.0]);
+    assert_eq!((rates.cut, rates.diverted), (1.0, 0.5));
+    assert_eq!(rates.error_ratio, Some(0.02));
+    assert_eq!(stable.flows, [200.0]);
+    // Nothing begins: no ratio, which is not 0.
+    let idle = view.services[1].versions[0].row.rates.expect("two looks");
+    assert_eq!((idle.flows, idle.error_ratio), (0.0, None));
+    // Another data plane counts from nothing.
+    series.take(13.0, after(0, 400, 8));
+    assert_eq!(series.view().services[0].versions[0].row.rates, None);
+}
+
+#[test]
+fn syns_without_an_answer_are_errors_and_answers_of_the_look_before_are_none() {
+    let mut series = Series::default();
+    let mut status = after(0, 0, 0);
+    for (at, begun, answered) in [(0.0, 0, 0), (1.0, 10, 5), (2.0, 0, 5)] {
+        let counters = &mut status.services[0].versions[0].counters;
+        counters.new_flows += begun;
+        counters.syns_begun += begun;
+        counters.syns_answered += answered;
+        series.take(at, status.clone());
+        let rates = series.view().services[0].versions[0].row.rates;
+        let ratio = rates.and_then(|rates| rates.error_ratio);
+        let expected = [None, Some(0.5), Some(0.0)][at as usize];
+        assert_eq!(ratio, expected, "at {at}");
+    }
+}
+
+#[test]
+fn the_baseline_stands_first_and_the_worst_is_said() {
+    let mut worse = after(0, 0, 0);
+    worse.services[0].versions.reverse();
+    let mut series = Series::default();
+    series.take(0.0, worse);
+    let view = series.view();
+    let versions = &view.services[0].versions;
+    assert!(versions[0].baseline && !versions[1].baseline);
+    assert_eq!(versions[1].row.fares, Fares::Badly);
+    assert_eq!(versions[1].row.note.as_deref(), Some("EMPTY"));
+    assert_eq!(versions[1].backends[0].note.as_deref(), Some("unhealthy"));
+}
+
+fn frame(view: &View, choice: &Choice, colour: bool, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
+    let palette = Palette { colour };
+    terminal
+        .draw(|frame| {
+            let area = frame.area();
+            draw(view, choice, palette, area, frame.buffer_mut());
+        })
+        .expect("drawn");
+    terminal.backend().buffer().clone()
+}
+
+/// The symbols of a frame, line by line.
+fn symbols(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width);
+    let lines = buffer.content.chunks(width);
+    lines
+        .map(|cells| {
+            let line: String = cells.iter().map(|cell| cell.symbol()).collect();
+            line.trim_end().to_owned() + "\n"
+        })
+        .collect()
+}
+
+#[test]
+fn frames_are_those_of_the_golden_files_with_and_without_colours() {
+    let mut view = view();
+    view.services[0].versions[0].turn = Some(Quantiles {
+        p50_s: 0.000_25,
+        p90_s: 0.003_4,
+        p99_s: 1.25,
+    });
+    let help = Choice {
+        help: true,
+        ..Choice::default()
+    };
+    let plain = Choice::default();
+    for (name, choice, width, height) in [
+        ("80x24", &plain, 80, 24),
+        ("60x15", &plain, 60, 15),
+        ("160x50", &plain, 160, 50),
+        ("help", &help, 60, 15),
+    ] {
+        let coloured = frame(&view, choice, true, width, height);
+        let mono = frame(&view, choice, false, width, height);
+        let text = symbols(&mono);
+        // Colours say nothing alone.
+        assert_eq!(text, symbols(&coloured), "{name}");
+        let colours = |buffer: &Buffer| buffer.content.iter().any(|cell| cell.fg != Color::Reset);
+        assert!(colours(&coloured) && !colours(&mono), "{name}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/top/golden");
+        let path = folder.join(format!("{name}.txt"));
+        if std::env::var_os("SPLITTER_RENEW_GOLDEN").is_some() {
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(&path, &text).expect("written");
+        }
+        let golden = std::fs::read_to_string(&path).expect("a golden file");
+        assert_eq!(text, golden, "{name}: the frame is\n{text}");
+    }
+}
+
+#[test]
+fn a_frame_fits_every_size_and_the_selected_service_is_in_sight() {
+    let mut many = after(0, 1, 0);
+    let mail = many.services[1].clone();
+    for number in 0..40 {
+        let mut next = mail.clone();
+        next.name = format!("mail{number}");
+        many.services.push(next);
+    }
+    let mut series = Series::default();
+    series.take(0.0, many);
+    let view = series.view();
+    for (width, height) in [(60, 15), (80, 24), (160, 50), (20, 5), (1, 1)] {
+        for selected in [0, 1, 20, 41] {
+            let choice = Choice {
+                selected,
+                help: selected == 1,
+                ..Choice::default()
+            };
+            let text = symbols(&frame(&view, &choice, true, width, height));
+            if height >= 15 && selected != 1 {
+                let name = &view.services[selected].name;
+                assert!(
+                    text.contains(&format!(">{name} ")),
+                    "{width}x{height}:\n{text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_frame_as_text_has_every_service_and_no_escapes() {
+    let text = super::draw::text(&view(), 80);
+    for part in [
+        "shop",
+        "mail",
+        "canary EMPTY",
+        "! eth1 runs",
+        "2.00%",
+        "handshake",
+        "p99 -",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn keys_do_what_the_help_says() {
+    let mut choice = Choice::default();
+    let mut press = |code| {
+        let event = Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        let goes_on = obey(&event, &mut choice);
+        (goes_on, choice.clone())
+    };
+    assert_eq!(press(KeyCode::Down).1.selected, 1);
+    assert_eq!(press(KeyCode::Char('k')).1.selected, 0);
+    assert_eq!(press(KeyCode::Char('k')).1.selected, 0);
+    assert!(!press(KeyCode::Char('b')).1.backends);
+    assert!(!press(KeyCode::Char('d')).1.details);
+    assert!(press(KeyCode::Char(' ')).1.paused);
+    assert!(press(KeyCode::Char('?')).1.help);
+    let (goes_on, choice_now) = press(KeyCode::Esc);
+    assert!(goes_on && !choice_now.help, "Esc leaves the help first");
+    assert!(!press(KeyCode::Char('q')).0);
+    let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
+    assert!(!obey(&interrupt, &mut choice));
+    assert!(obey(&Event::Resize(80, 24), &mut choice));
+}
