@@ -52,5 +52,7 @@ mod shown;
 mod starts;
 #[path = "daemon/survival.rs"]
 mod survival;
+#[path = "daemon/top.rs"]
+mod top;
 #[path = "daemon/upgrade.rs"]
 mod upgrade;

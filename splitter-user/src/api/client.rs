@@ -345,7 +345,11 @@ impl Client {
                 return Ok(Err(self.failed(status, &text)));
             }
             while let Some(frame) = body.frame().await {
-                let Ok(bytes) = frame?.into_data() else {
+                // A daemon that is killed ends what it says like one that stops.
+                let Ok(frame) = frame else {
+                    break;
+                };
+                let Ok(bytes) = frame.into_data() else {
                     continue;
                 };
                 match take(bytes) {

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use splitter_common::layout::Counter;

@@ -98,8 +98,8 @@ fn a_server_that_dies_and_an_interface_that_goes_down_are_told() {
     scene.until_out(&[]);
     scene.kill("b1");
     scene.until_out(&[11]);
-    let interface = scene.topology.lb_interfaces[0].clone();
-    let down = ["link", "set", "dev", &interface, "down"];
+    let interface = scene.topology.lb_interfaces[0];
+    let down = ["link", "set", "dev", interface, "down"];
     scene.topology.lb.ip(&down).expect("down");
     let begin = std::time::Instant::now();
     loop {

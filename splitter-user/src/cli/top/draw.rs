@@ -15,13 +15,13 @@ use crate::cli::text;
 const LEAST: (u16, u16) = (60, 15);
 /// Rows of the panel of versions beside each other, with its frame.
 const PANEL: u16 = 8;
-const KEYS: &str = "q quit  j/k service  b backends  d details  space pause  ? help";
+const KEYS: &str = "q quit  j/k service  b backends  d details  p pause  ? help";
 const HELP: &str = "\
 q, Esc, Ctrl-C  quit
 j, k, arrows    another service
 b               backends: shown or not
 d               versions side by side: or not
-space           stand still, go on
+p               stand still, go on
 ?               this help
 
 Symbols: + well   ~ aside   ! wrong
@@ -416,15 +416,17 @@ fn quantiles(name: &str, quantiles: Option<Quantiles>) -> String {
         quantiles.map(|each| each.p99_s),
     ]
     .map(told);
-    format!("{name:<10} p50 {p50} p90 {p90} p99 {p99}")
+    format!("{name} p50/90/99 {p50} {p90} {p99}")
 }
 
-/// `12us`, `3.4ms`, `1.2s`.
+/// `12us`, `3.4ms`, `120ms`, `1.2s`.
 fn time(seconds: f64) -> String {
     if seconds < 0.000_999_5 {
         format!("{:.0}us", seconds * 1e6)
-    } else if seconds < 0.999_5 {
+    } else if seconds < 0.099_95 {
         format!("{:.1}ms", seconds * 1e3)
+    } else if seconds < 0.999_5 {
+        format!("{:.0}ms", seconds * 1e3)
     } else {
         format!("{seconds:.1}s")
     }

@@ -161,7 +161,7 @@ pub(super) fn obey(event: &Event, choice: &mut Choice) -> bool {
         KeyCode::Char('k') | KeyCode::Up => choice.selected = choice.selected.saturating_sub(1),
         KeyCode::Char('b') => choice.backends = !choice.backends,
         KeyCode::Char('d') => choice.details = !choice.details,
-        KeyCode::Char(' ' | 'p') => choice.paused = !choice.paused,
+        KeyCode::Char('p' | ' ') => choice.paused = !choice.paused,
         // Other keys ask for nothing; their list is the terminal's, not ours.
         _ => {}
     }

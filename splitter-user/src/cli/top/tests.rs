@@ -209,7 +209,7 @@ fn one_frame_as_text_has_every_service_and_no_escapes() {
         "! eth1 runs",
         "2.00%",
         "handshake",
-        "p99 -",
+        "turn p50/90/99 - - -",
     ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
