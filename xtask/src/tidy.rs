@@ -74,13 +74,16 @@ const WALL_CLOCK: &[&str] = &[
     "parse_rfc3339",
     "bpf_ktime_get_tai_ns",
 ];
-/// Where the product may: one file of the daemon, the history, whose cells are times of day, and the head
-/// of `status --watch`.
+/// Where the product may: one file of the daemon; history and events, which tell of times of day; and the
+/// head of `status --watch`.
 const WALL_CLOCK_PLACES: &[&str] = &[
     "splitter-user/src/daemon/wall.rs",
     "splitter-user/src/daemon/past.rs",
     "splitter-user/src/daemon/sampling.rs",
     "splitter-user/src/model/history.rs",
+    "splitter-user/src/events/log.rs",
+    "splitter-user/src/api/events.rs",
+    "splitter-user/src/cli/events.rs",
     "splitter-user/src/cli/status/watch.rs",
 ];
 

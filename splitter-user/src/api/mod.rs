@@ -5,8 +5,8 @@
 
 pub mod client;
 mod control;
-pub mod metrics;
 mod events;
+pub mod metrics;
 pub mod server;
 mod socket;
 pub mod types;

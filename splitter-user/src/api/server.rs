@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::control::{Actor, Control, Refusal};
-use super::metrics;
 use super::events;
+use super::metrics;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
     FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,

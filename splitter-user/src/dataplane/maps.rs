@@ -60,7 +60,7 @@ pub struct Maps {
     /// By backend number.
     pub backend_times: Mapped<BackendTimes>,
     /// `MAX_VERSIONS * service + version`.
-    pub version_times: Mapped<VersionTimes>,
+    pub version_times: Arc<Mapped<VersionTimes>>,
     pub(super) prefixes: Prefixes,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
@@ -127,6 +127,7 @@ impl Maps {
         let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
         let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
         let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
+        let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,
             directory: mapped(ebpf, "DIRECTORY")?,
@@ -139,7 +140,7 @@ impl Maps {
             pages: mapped(ebpf, "PAGES")?,
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
             backend_times: mapped(ebpf, "BACKEND_TIMES")?,
-            version_times: mapped(ebpf, "VERSION_TIMES")?,
+            version_times: Arc::clone(&version_times),
             rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
@@ -158,6 +159,7 @@ impl Maps {
                 reasons: reasons_sums,
                 table_events: table_events_sums,
                 emptied: emptied_sums,
+                version_times,
             }),
             losses: typed(ebpf, "LOSSES")?,
             loss_places: typed(ebpf, "LOSS_PLACES")?,

@@ -6,16 +6,17 @@
 use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
 };
 
 use aya::{maps::MapData, util::nr_cpus};
 use splitter_common::{
     capacity::MAX_VERSIONS,
-    layout::{BackendCounters, TableEvent},
+    layout::{BackendCounters, TableEvent, VersionTimes},
     reason::{self, Reason, Verdict},
 };
 
-use super::{DataPlaneError, bpf};
+use super::{DataPlaneError, bpf, mapped::Mapped};
 
 /// Elements that one system call takes.
 const AT_ONCE: usize = 512;
@@ -28,6 +29,7 @@ pub struct Totals {
     pub(super) reasons: Sums,
     pub(super) table_events: Sums,
     pub(super) emptied: Sums,
+    pub(super) version_times: Arc<Mapped<VersionTimes>>,
 }
 
 impl Totals {
@@ -46,6 +48,12 @@ impl Totals {
             }
         }
         Ok(all)
+    }
+
+    /// How long the backends of a version took.
+    pub fn version_times(&self, service: u32, version: u8) -> VersionTimes {
+        let place = service * MAX_VERSIONS as u32 + u32::from(version);
+        self.version_times.read(place)
     }
 
     /// Packets by reason and verdict; only those above 0.

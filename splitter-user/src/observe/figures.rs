@@ -19,7 +19,7 @@ const MET_EMPTY_AT: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Times {
-    /// From a client's SYN to the completed handshake.
+    /// From a client's first SYN to the SYN-ACK.
     Handshake = 128,
     /// From a question to the first of its answer.
     Turn = 256,

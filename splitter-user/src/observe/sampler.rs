@@ -8,11 +8,12 @@ use std::{collections::HashMap, io, sync::Arc};
 
 use splitter_common::{
     capacity::MAX_VERSIONS,
+    flow::turns::Kind,
     layout::BackendCounters,
     reason::{Reason, Verdict},
 };
 
-use super::{Figures, Roster, roster::VersionEntry};
+use super::{Figures, Roster, figures::Times, roster::VersionEntry};
 use crate::dataplane::Totals;
 
 /// All totals at one moment.
@@ -57,13 +58,35 @@ impl Sampler {
         let cells = self.totals.backends(&roster.backend_numbers())?;
         let emptied = self.totals.emptied(roster.service_numbers())?;
         let (reasons, table_events) = (self.totals.reasons()?, self.totals.table_events()?);
-        let services = measured(&roster, &cells, &emptied, &mut self.last);
+        let mut services = measured(&roster, &cells, &emptied, &mut self.last);
+        self.time(&roster, &mut services);
         Ok(Sample {
             roster,
             services,
             reasons,
             table_events,
         })
+    }
+
+    /// Adds how long the backends of versions took, where anything was measured.
+    fn time(&self, roster: &Roster, services: &mut [Vec<VersionSample>]) {
+        for (service, samples) in roster.services.iter().zip(services) {
+            for (version, sample) in service.versions.iter().zip(samples) {
+                let times = self
+                    .totals
+                    .version_times(u32::from(service.number), version.index);
+                for (kind, as_figure) in [
+                    (Kind::Handshake, Times::Handshake),
+                    (Kind::Turn, Times::Turn),
+                ] {
+                    let cells = times.cells[kind as usize].map(u64::from);
+                    if cells.iter().any(|count| *count > 0) {
+                        let figures = std::mem::take(&mut sample.figures);
+                        sample.figures = figures.with_times(as_figure, &cells);
+                    }
+                }
+            }
+        }
     }
 }
 

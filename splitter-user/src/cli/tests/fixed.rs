@@ -1,7 +1,7 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
-mod history;
 mod events;
+mod history;
 mod status;
 
 use std::net::IpAddr;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::api::types::{BackendStatus, Counters, ServiceStatus, Status, VersionStatus};
+use crate::api::types::{BackendStatus, Counters, ServiceStatus, Status, TimesOf, VersionStatus};
 
 /// Looks that are remembered, which a sparkline may show one less of.
 const KEPT: usize = 61;
@@ -66,7 +66,7 @@ pub(super) struct VersionView {
     pub(super) flows: Vec<f64>,
     /// The part of flows that failed, look by look, newest last.
     pub(super) errors: Vec<f64>,
-    /// From the first packet of a flow to the end of its handshake; `None` where it is not measured.
+    /// From the first SYN of a flow to the SYN-ACK; `None` where nothing was measured.
     pub(super) handshake: Option<Quantiles>,
     /// From a request to its answer; `None` where it is not measured.
     pub(super) turn: Option<Quantiles>,
@@ -239,11 +239,21 @@ impl Series {
             errors: looks.map_or_else(Vec::new, |looks| {
                 steps(looks, |rates| rates.error_ratio.unwrap_or(0.0))
             }),
-            handshake: None,
-            turn: None,
+            handshake: quantiles(&version.times.handshake),
+            turn: quantiles(&version.times.turn),
             backends: version.backends.iter().map(backend).collect(),
         }
     }
+}
+
+/// Of all that was measured since the version has its place.
+fn quantiles(times: &TimesOf) -> Option<Quantiles> {
+    let s = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
+    Some(Quantiles {
+        p50_s: s(times.p50_us)?,
+        p90_s: s(times.p90_us)?,
+        p99_s: s(times.p99_us)?,
+    })
 }
 
 fn key(service: &ServiceStatus, version: &VersionStatus, backend: Option<String>) -> Key {

@@ -1,0 +1,235 @@
+//! Owns a daemon of straw: it answers whatever it is asked, by fixed rules.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::types::{
+    BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowLine, FlowList, FlowQuery,
+    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
+    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
+    Weights,
+};
+use super::super::{Actor, Control, Refusal};
+use crate::events::{EventLog, What, acts::ReloadRefused};
+use crate::model::Vip;
+use crate::observe::metrics;
+
+pub(super) struct Straw;
+
+impl Control for Straw {
+    async fn status(&self) -> Result<Status, Refusal> {
+        Err(Refusal::internal("the kernel is gone").with_hint("reboot"))
+    }
+
+    async fn service_list(&self) -> Result<Vec<ServiceSummary>, Refusal> {
+        let weight = VersionWeight {
+            name: "v".into(),
+            baseline: true,
+            weight: "100%".into(),
+        };
+        Ok(vec![ServiceSummary {
+            name: "shop".into(),
+            vips: Vec::new(),
+            versions: vec![weight],
+        }])
+    }
+
+    async fn service(&self, name: String) -> Result<ServiceShown, Refusal> {
+        Err(Refusal::not_found(format!("no service \"{name}\"")))
+    }
+
+    async fn weights(&self, service: Option<String>) -> Result<Vec<Weights>, Refusal> {
+        Ok(vec![Weights {
+            service: service.unwrap_or_else(|| "every one".into()),
+            generation: 7,
+            since: None,
+            key: "client".into(),
+            versions: Vec::new(),
+            cuts: Vec::new(),
+            segments: Vec::new(),
+        }])
+    }
+
+    async fn set_weights(
+        &self,
+        service: String,
+        change: WeightSet,
+        actor: Actor,
+    ) -> Result<WeightChange, Refusal> {
+        assert_eq!(actor.uid, rustix::process::getuid().as_raw());
+        assert_eq!(actor.pid, Some(std::process::id()));
+        match service.as_str() {
+            "shop" => Ok(WeightChange {
+                flows: "keep".to_owned(),
+                service,
+                segment: change.segment,
+                generation: 7,
+                before: BTreeMap::new(),
+                after: change.weights,
+                dry_run: change.dry_run,
+                moves: Vec::new(),
+            }),
+            "busy" => Err(Refusal::conflict("a release is running")),
+            other => Err(Refusal::not_found(format!("no service \"{other}\"")).with_hint("shop")),
+        }
+    }
+
+    async fn supervise(
+        &self,
+        wanted: Supervise,
+        actor: Actor,
+    ) -> Result<Vec<Supervision>, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(vec![Supervision {
+            service: wanted.service.unwrap_or_default(),
+            on: wanted.on,
+            ..Supervision::default()
+        }])
+    }
+
+    async fn backends(&self, service: String) -> Result<Vec<BackendLine>, Refusal> {
+        Err(Refusal::not_found(format!("no service \"{service}\"")))
+    }
+
+    async fn change_backend(
+        &self,
+        service: String,
+        change: BackendSet,
+        actor: Actor,
+    ) -> Result<BackendChange, Refusal> {
+        assert_eq!(actor.uid, rustix::process::getuid().as_raw());
+        Ok(BackendChange {
+            flows: "keep".to_owned(),
+            service,
+            version: change.version.unwrap_or_default(),
+            backend: change.backend,
+            generation: 8,
+            before: "active".into(),
+            after: format!("{:?}", change.verb),
+            dry_run: change.dry_run,
+            consequences: Vec::new(),
+        })
+    }
+
+    async fn flows(&self, service: String, wanted: FlowQuery) -> Result<FlowList, Refusal> {
+        let (version, client) = (
+            wanted.version.expect("asked"),
+            wanted.client.expect("asked"),
+        );
+        assert!(wanted.pending);
+        let flow = FlowLine {
+            client,
+            vip: String::new(),
+            version,
+            backend: String::new(),
+            state: String::new(),
+            age_s: 0.0,
+            idle_s: 0.0,
+        };
+        Ok(FlowList {
+            service,
+            flows: vec![flow],
+            more: u64::from(wanted.limit),
+        })
+    }
+
+    async fn reset_flows(
+        &self,
+        service: String,
+        wanted: FlowsToReset,
+        actor: Actor,
+    ) -> Result<FlowsReset, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        let version = wanted.version.expect("asked");
+        Ok(FlowsReset {
+            service,
+            flows: 3,
+            versions: [(version, 3)].into(),
+            dry_run: wanted.dry_run,
+        })
+    }
+
+    async fn count_flows(&self, service: String, wanted: FlowQuery) -> Result<FlowCount, Refusal> {
+        assert_eq!(wanted.version, None);
+        Ok(FlowCount {
+            service,
+            flows: 3,
+            versions: Vec::new(),
+        })
+    }
+
+    async fn reload(&self, wanted: ReloadRequest, actor: Actor) -> Result<Reload, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        if !wanted.dry_run {
+            return Err(Refusal::invalid("the file has errors:\na.toml:1:1: no"));
+        }
+        Ok(Reload {
+            config_path: "a.toml".into(),
+            dry_run: wanted.dry_run,
+            generation: 7,
+            services: Vec::new(),
+            interfaces: Vec::new(),
+            metrics: Vec::new(),
+            kept: Vec::new(),
+            dropped: Vec::new(),
+        })
+    }
+
+    async fn history(&self, service: String, query: HistoryQuery) -> Result<History, Refusal> {
+        if service != "a/b" {
+            return Err(Refusal::not_found(format!("no service \"{service}\"")));
+        }
+        Ok(History {
+            service: query.version.unwrap_or_default(),
+            step_s: 60,
+            from: query.since.unwrap_or_default(),
+            until: query.until.unwrap_or_default(),
+            versions: Vec::new(),
+        })
+    }
+
+    async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
+        let text = metrics::text(metrics::Export::default(), open_metrics);
+        text.map_err(Refusal::internal)
+    }
+
+    fn events(&self) -> Arc<EventLog> {
+        let log = EventLog::in_memory(Vec::new());
+        for by in ["SIGHUP", "root"] {
+            log.tell(What::ReloadRefused(ReloadRefused {
+                by: by.into(),
+                error: "no".into(),
+            }));
+        }
+        log.close();
+        Arc::new(log)
+    }
+
+    async fn explain(
+        &self,
+        service: String,
+        client: IpAddr,
+        port: Option<u16>,
+        vip: Option<Vip>,
+    ) -> Result<Explanation, Refusal> {
+        Ok(Explanation {
+            denied: None,
+            service,
+            vip: vip.map(|vip| vip.to_string()).unwrap_or_default(),
+            client: format!("{client} {port:?}"),
+            key: "client".into(),
+            assignment: String::new(),
+            hash_hex: "0x0".into(),
+            hash_fraction: 0.0,
+            cuts: Vec::new(),
+            segments: Vec::new(),
+            segment: None,
+            version: "v".into(),
+            backend: None,
+            backend_note: None,
+            live_flow: None,
+            moves_at: None,
+        })
+    }
+}
