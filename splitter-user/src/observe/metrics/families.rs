@@ -173,7 +173,7 @@ pub(super) const fn of_times(times: Times) -> (&'static str, &'static str) {
     match times {
         Times::Handshake => (
             "version_handshake_time",
-            "Time from a client's SYN to the completed handshake",
+            "Time from a client's first SYN to the SYN-ACK",
         ),
         Times::Turn => (
             "version_turn_time",
