@@ -122,7 +122,7 @@ fn state<const N: usize>(packet: &Frame<N>, places: &Places, is_request: bool) -
         let word = unsafe { (&raw const (*entry).words[1]).read_volatile() };
         return Some(word as u32 + !is_request as u32);
     }
-    let entry = FlowEntry { words: [0; 8] };
+    let entry = FlowEntry { words: [0; 9] };
     FLOOR_FLOWS.insert(&key, &entry, 0).ok()?;
     Some(!is_request as u32)
 }
