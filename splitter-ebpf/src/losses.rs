@@ -21,40 +21,39 @@ type Device = *const c_void;
 /// a map the index is the number of the interface that it was meant for.
 #[raw_tracepoint]
 pub fn loss_refused(ctx: RawTracePointContext) -> i32 {
-    let meant = (ctx.arg::<u32>(4) == 0).then(|| ctx.arg::<u32>(6));
+    let index: u32 = ctx.arg(6);
+    let meant = if ctx.arg::<u32>(4) == 0 { index } else { 0 };
     count(ctx.arg::<Device>(0), 1, meant, Loss::Refused)
 }
 
 /// `from, to, sent, drops, error`: redirected frames, of which the driver did not take some.
 #[raw_tracepoint]
 pub fn loss_unsent(ctx: RawTracePointContext) -> i32 {
-    count(ctx.arg::<Device>(1), ctx.arg::<i32>(3), None, Loss::Unsent)
+    count(ctx.arg::<Device>(1), ctx.arg::<i32>(3), 0, Loss::Unsent)
 }
 
 /// `dev, sent, drops, error`: frames to be sent out of their own interface, likewise.
 #[raw_tracepoint]
 pub fn loss_returned(ctx: RawTracePointContext) -> i32 {
-    count(
-        ctx.arg::<Device>(0),
-        ctx.arg::<i32>(2),
-        None,
-        Loss::Returned,
-    )
+    count(ctx.arg::<Device>(0), ctx.arg::<i32>(2), 0, Loss::Returned)
 }
 
 /// `dev, prog, action`: a verdict that the driver could not carry out.
 #[raw_tracepoint]
 pub fn loss_failed(ctx: RawTracePointContext) -> i32 {
-    count(ctx.arg::<Device>(0), 1, None, Loss::Failed)
+    count(ctx.arg::<Device>(0), 1, 0, Loss::Failed)
 }
 
+/// `meant`: the number of the interface that it was meant for; 0 for the device's own. No `Option`: kernels
+/// before 6.3 refuse to read what one side of it leaves undefined.
 #[inline(always)]
-fn count(device: Device, frames: i32, meant: Option<u32>, loss: Loss) -> i32 {
+fn count(device: Device, frames: i32, meant: u32, loss: Loss) -> i32 {
     if frames > 0
         && let Some(places) = maps::loss_places()
         && let Some(own) = interface(device, places)
     {
-        maps::count_loss(meant.unwrap_or(own), loss, frames as u64);
+        let ifindex = if meant == 0 { own } else { meant };
+        maps::count_loss(ifindex, loss, frames as u64);
     }
     0
 }
