@@ -39,24 +39,18 @@ pub(crate) fn count_time(entry: &Entry, kind: Kind, us: u32) {
         && let Some(row) = BACKEND_TIMES.get_ptr_mut(entry.backend)
     {
         // SAFETY: the row is valid, and both indices are in range.
-        let (sum, count) = unsafe {
-            (
-                &raw mut (*row).sums_us[kind],
-                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
-            )
-        };
-        add_time(sum, count, us);
+        unsafe {
+            let cells = (&raw mut (*row).cells[kind]).cast::<u32>();
+            add_time(&raw mut (*row).sums_us[kind], cells.add(cell), us);
+        }
     }
     let version = entry.service as u32 * MAX_VERSIONS as u32 + entry.version as u32;
     if let Some(row) = VERSION_TIMES.get_ptr_mut(version) {
         // SAFETY: as above.
-        let (sum, count) = unsafe {
-            (
-                &raw mut (*row).sums_us[kind],
-                (&raw mut (*row).cells[kind]).cast::<u32>().add(cell),
-            )
-        };
-        add_time(sum, count, us);
+        unsafe {
+            let cells = (&raw mut (*row).cells[kind]).cast::<u32>();
+            add_time(&raw mut (*row).sums_us[kind], cells.add(cell), us);
+        }
     }
 }
 

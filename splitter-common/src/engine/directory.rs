@@ -1,6 +1,6 @@
 //! Owns look-ups in the side of the directory that is in force.
 
-use super::Env;
+use super::{Env, Parsed};
 use crate::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
@@ -34,6 +34,30 @@ impl<'a, E: Env> Directory<'a, E> {
     #[inline(always)]
     pub(super) fn has_vips(&self, address: Address) -> bool {
         self.find(address, 0, 0, EndpointKind::VipAddress).is_some()
+    }
+
+    /// The VIP that a packet goes to.
+    #[inline(always)]
+    pub(super) fn dialled(&self, parsed: &Parsed) -> Option<&'a Endpoint> {
+        let (network, port) = (&parsed.network, parsed.transport.destination_port);
+        self.serving(
+            network.destination,
+            port,
+            network.protocol,
+            EndpointKind::Vip,
+        )
+    }
+
+    /// The backend that a packet comes from.
+    #[inline(always)]
+    pub(super) fn origin(&self, parsed: &Parsed) -> Option<&'a Endpoint> {
+        let (network, port) = (&parsed.network, parsed.transport.source_port);
+        self.serving(
+            network.source,
+            port,
+            network.protocol,
+            EndpointKind::Backend,
+        )
     }
 
     #[inline(always)]

@@ -1,13 +1,13 @@
 //! Owns what is measured of a packet that is on its way: a program of its own, which only packets with
 //! something to tell reach. It changes nothing of the packet, and where it goes is decided before.
 
-use super::{Directory, Env, Parsed, request, service_row};
+use super::{Directory, Env, Parsed, reply, request, service_row};
 use crate::{
     flow::{
         Entry, Table,
         turns::{self, Answered, Asked, Kind},
     },
-    layout::{Counter, EndpointKind, FlowKey, options},
+    layout::{Counter, FlowKey, options},
     packet::{L3, Packet, high, low},
 };
 
@@ -85,27 +85,14 @@ pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
 /// The key of the packet's flow, which the program before has found too.
 #[inline(always)]
 fn key_of<E: Env>(env: &E, parsed: &Parsed, asks: bool) -> Option<FlowKey> {
-    let (network, transport) = (&parsed.network, &parsed.transport);
     let directory = Directory::in_force(env)?;
     if asks {
-        let (port, kind) = (transport.destination_port, EndpointKind::Vip);
-        let vip = directory.serving(network.destination, port, network.protocol, kind)?;
+        let vip = directory.dialled(parsed)?;
         return Some(request::key_of(parsed, vip.frontend));
     }
-    let (port, kind) = (transport.source_port, EndpointKind::Backend);
-    let backend = directory.serving(network.source, port, network.protocol, kind)?;
-    let frontend = env.frontend(backend.frontend as u32)?;
-    Some(FlowKey {
-        client: network.destination,
-        client_port: transport.destination_port,
-        frontend: backend.frontend,
-        port: if frontend.port == 0 {
-            port
-        } else {
-            frontend.port
-        },
-        zero: 0,
-    })
+    let number = directory.origin(parsed)?.frontend;
+    let frontend = env.frontend(number as u32)?;
+    Some(reply::key_of(parsed, number, frontend))
 }
 
 /// What an answer says of itself.

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     flow::law::Now,
-    layout::{Control, EndpointKind},
+    layout::Control,
     packet::{self, Form, Network, Packet, TCP, Transport, UDP},
     reason::{Reason, Verdict},
 };
@@ -186,19 +186,15 @@ pub fn measure<P: Packet, E: Env>(packet: &P, env: &E) {
 /// Where a packet with ports, or one that follows such a one, goes.
 #[inline(always)]
 fn way<E: Env>(env: &E, directory: &Directory<'_, E>, parsed: &Parsed) -> Decided {
-    let (network, transport) = (&parsed.network, &parsed.transport);
-    if matches!(network.form, Form::Later) {
+    if matches!(parsed.network.form, Form::Later) {
         return fragment::follow(env, directory, parsed);
     }
-    if parsed.to_known {
-        let (port, kind) = (transport.destination_port, EndpointKind::Vip);
-        let vip = directory.serving(network.destination, port, network.protocol, kind);
-        if let Some(vip) = vip {
-            return request::process(env, parsed, vip);
-        }
+    if parsed.to_known
+        && let Some(vip) = directory.dialled(parsed)
+    {
+        return request::process(env, parsed, vip);
     }
-    let (port, kind) = (transport.source_port, EndpointKind::Backend);
-    match directory.serving(network.source, port, network.protocol, kind) {
+    match directory.origin(parsed) {
         Some(backend) => reply::process(env, parsed, backend),
         None => Decided::end(Outcome::pass(Reason::NotOurs)),
     }

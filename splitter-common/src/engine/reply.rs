@@ -23,6 +23,25 @@ use crate::{
     reason::{Reason, Verdict},
 };
 
+/// The key of a packet of a backend that serves this frontend: the one of its client's packets.
+#[inline(always)]
+pub(super) fn key_of(parsed: &Parsed, number: u16, frontend: &FrontendRow) -> FlowKey {
+    // A VIP of every port is dialled at the port that the backend answers from.
+    let every_port = is_zero(frontend.port as u64);
+    let port = select(
+        every_port,
+        parsed.transport.source_port as u64,
+        frontend.port as u64,
+    );
+    FlowKey {
+        client: parsed.network.destination,
+        client_port: parsed.transport.destination_port,
+        frontend: number,
+        port: port as u16,
+        zero: 0,
+    }
+}
+
 /// A packet from a backend's address and port.
 #[inline(always)]
 pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> Decided {
@@ -33,19 +52,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
             backend.frontend as u32,
         ));
     };
-    let every_port = is_zero(frontend.port as u64);
-    let port = select(
-        every_port,
-        parsed.transport.source_port as u64,
-        frontend.port as u64,
-    ) as u16;
-    let key = FlowKey {
-        client: parsed.network.destination,
-        client_port: parsed.transport.destination_port,
-        frontend: backend.frontend,
-        port,
-        zero: 0,
-    };
+    let key = key_of(parsed, backend.frontend, frontend);
     if flags == SYN {
         remember_own(env, parsed, backend, frontend, &key);
         return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
@@ -76,7 +83,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         Table::Established => (on_established(env, parsed, &found.found), false),
         Table::Pending => on_pending(env, parsed, &found.found),
     };
-    let vip = (frontend.address, port);
+    let vip = (frontend.address, key.port);
     let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
     if promote {
         establish(env, &key, &found.found, &entry);
