@@ -8,7 +8,7 @@ use super::args::OutputArgs;
 use super::backend::{backend_cells, notes};
 use super::show::cuts;
 use super::status::{at_run_time, flow_rules, hop_cells, segments};
-use super::text::{count, percent, seconds, share, table};
+use super::text::{self, count, percent, seconds, share, table};
 use super::{answer, ask};
 use crate::api::Client;
 use crate::api::types::{
@@ -172,14 +172,13 @@ fn passive(passive: &PassiveSettings) -> String {
 
 fn versions(service: &ServiceStatus) -> String {
     let row = |version: &VersionStatus| {
-        let mark = if version.baseline { " (baseline)" } else { "" };
         let note = match (version.panic, version.empty) {
             (true, _) => "PANIC",
             (false, true) => "empty",
             (false, false) => "",
         };
         vec![
-            format!("{}{mark}", version.name),
+            text::version(&version.name, version.baseline),
             percent(version.weight_percent),
             percent(version.file_weight_percent),
             share(version.share_flows),

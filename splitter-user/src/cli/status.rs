@@ -308,9 +308,8 @@ fn health(version: &VersionStatus) -> Option<String> {
 }
 
 fn version_row(version: &VersionStatus) -> Vec<String> {
-    let mark = if version.baseline { " (baseline)" } else { "" };
     let mut row = vec![
-        format!("{}{mark}", version.name),
+        text::version(&version.name, version.baseline),
         percent(version.weight_percent),
         share(version.share_flows),
         brief(version.counters.new_flows),

@@ -10,6 +10,12 @@ pub(super) fn count(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
+/// A version's name, with a mark where it is the baseline.
+pub(super) fn version(name: &str, baseline: bool) -> String {
+    let mark = if baseline { " (baseline)" } else { "" };
+    format!("{name}{mark}")
+}
+
 /// A count in at most seven characters: exact below 100,000, then `123.4k`, `12.3M`. The exact
 /// figures are in the JSON.
 #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]

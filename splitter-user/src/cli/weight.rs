@@ -9,7 +9,7 @@ use splitter_common::weight::Weight;
 
 use super::args::{ChangeArgs, OutputArgs};
 use super::show::{cuts, fate, moves, set_by};
-use super::text::table;
+use super::text::{self, table};
 use super::{answer, ask};
 use crate::api::types::{WeightChange, WeightInForce, WeightSet, Weights};
 use crate::api::{Client, Refusal};
@@ -174,9 +174,8 @@ fn of_service(weights: &Weights) -> String {
 /// Versions, their weights and where these come from.
 fn versions(versions: &[WeightInForce]) -> String {
     let row = |version: &WeightInForce| {
-        let mark = if version.baseline { " (baseline)" } else { "" };
         vec![
-            format!("{}{mark}", version.version),
+            text::version(&version.version, version.baseline),
             version.weight.clone(),
             version.from.clone(),
             version.file_weight.clone(),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use splitter_common::histogram;
 
-use super::{core::Daemon, status::counters};
+use super::{core::Daemon, status::counters, times::quantiles_ns};
 use crate::{
     api::{
         Refusal,
@@ -154,15 +154,12 @@ fn cell(cell: &Cell) -> HistoryCell {
 
 fn quantiles(figures: &Figures, times: Times) -> Option<Quantiles> {
     let cells = figures.times(times)?;
-    let quantile_s = |share_ppm| {
-        let ns = histogram::quantile_ns(&cells, share_ppm)?;
-        Some(ns as f64 / 1e9)
-    };
+    let [p50_s, p90_s, p99_s] = quantiles_ns(&cells).map(|ns| ns.map(|ns| ns as f64 / 1e9));
     Some(Quantiles {
         count: histogram::sum(&cells),
-        p50_s: quantile_s(500_000)?,
-        p90_s: quantile_s(900_000)?,
-        p99_s: quantile_s(990_000)?,
+        p50_s: p50_s?,
+        p90_s: p90_s?,
+        p99_s: p99_s?,
     })
 }
 

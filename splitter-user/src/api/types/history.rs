@@ -59,7 +59,7 @@ pub struct HistoryCell {
     pub met_empty: u64,
     /// The same by time; `None` in a gap.
     pub rates: Option<Rates>,
-    /// From SYN to completed handshake; `None` where it is not measured, or none was.
+    /// From the first SYN to the SYN-ACK; `None` where it is not measured, or none was.
     pub handshake_time: Option<Quantiles>,
     /// From a question to its answer; `None` where it is not measured, or none was.
     pub turn_time: Option<Quantiles>,

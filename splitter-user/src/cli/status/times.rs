@@ -2,7 +2,7 @@
 //! seen is `-`, never 0.
 
 use crate::api::types::{HttpTurns, ServiceStatus, Times, TimesOf, VersionStatus};
-use crate::cli::text::{brief, micros, table};
+use crate::cli::text::{self, brief, micros, table};
 
 /// The columns, and whether they are shown when there is room for eighty characters only.
 const COLUMNS: [(&str, bool); 13] = [
@@ -27,9 +27,8 @@ pub(super) fn times(service: &ServiceStatus, wide: bool) -> String {
         return String::new();
     }
     let rows = service.versions.iter().flat_map(|version| {
-        let mark = if version.baseline { " (baseline)" } else { "" };
         let own = row(
-            format!("{}{mark}", version.name),
+            text::version(&version.name, version.baseline),
             &version.times,
             version.http,
         );

@@ -4,7 +4,7 @@
 
 use crate::api::types::{BackendStatus, Counters, ServiceStatus, VersionStatus};
 use crate::cli::backend::backend_cells;
-use crate::cli::text::{brief, percent, share, table};
+use crate::cli::text::{self, brief, percent, share, table};
 
 use super::hop_cells;
 
@@ -17,7 +17,7 @@ pub(super) fn backends(service: &ServiceStatus) -> String {
             (false, false) => "",
         };
         vec![
-            name(version),
+            text::version(&version.name, version.baseline),
             percent(version.weight_percent),
             share(version.share_flows),
             state.to_owned(),
@@ -62,17 +62,15 @@ pub(super) fn counters(service: &ServiceStatus) -> String {
     };
     let rows = service.versions.iter().flat_map(|version| {
         let backends = version.backends.iter();
-        std::iter::once(row(name(version), &version.counters))
-            .chain(backends.map(|each| row(format!("  {}", each.address), &each.counters)))
+        std::iter::once(row(
+            text::version(&version.name, version.baseline),
+            &version.counters,
+        ))
+        .chain(backends.map(|each| row(format!("  {}", each.address), &each.counters)))
     });
     let names = cells(&Counters::default()).map(|(name, _)| name);
     let head: Vec<&str> = std::iter::once("").chain(names).collect();
     table(&head, &[0], rows.collect())
-}
-
-fn name(version: &VersionStatus) -> String {
-    let mark = if version.baseline { " (baseline)" } else { "" };
-    format!("{}{mark}", version.name)
 }
 
 /// The columns.

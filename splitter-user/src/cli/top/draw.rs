@@ -8,7 +8,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget as _};
 
-use super::view::{Fares, Quantiles, Rates, Row, ServiceView, VersionView, View};
+use super::view::{Fares, Rates, Row, ServiceView, VersionView, View};
+use crate::api::types::Quantiles;
 use crate::cli::text;
 
 /// The smallest terminal on which all that matters has room.

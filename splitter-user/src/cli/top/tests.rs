@@ -11,8 +11,8 @@ use ratatui::style::Color;
 
 use super::draw::{Choice, Palette, draw};
 use super::screen::obey;
-use super::view::{Fares, Quantiles, Series, View};
-use crate::api::types::{Counters, Status};
+use super::view::{Fares, Series, View};
+use crate::api::types::{Counters, Quantiles, Status};
 use crate::cli::tests::fixed::status;
 
 /// A status after so many steps: each version has taken `flows` new ones a step, of which `failed`
@@ -135,6 +135,7 @@ fn symbols(buffer: &Buffer) -> String {
 fn frames_are_those_of_the_golden_files_with_and_without_colours() {
     let mut view = view();
     view.services[0].versions[0].turn = Some(Quantiles {
+        count: 9,
         p50_s: 0.000_25,
         p90_s: 0.003_4,
         p99_s: 1.25,

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::api::types::{BackendStatus, Counters, ServiceStatus, Status, TimesOf, VersionStatus};
+use crate::api::types::{
+    BackendStatus, Counters, Quantiles, ServiceStatus, Status, TimesOf, VersionStatus,
+};
 
 /// Looks that are remembered, which a sparkline may show one less of.
 const KEPT: usize = 61;
@@ -72,17 +74,6 @@ pub(super) struct VersionView {
     pub(super) turn: Option<Quantiles>,
     /// Its backends.
     pub(super) backends: Vec<Row>,
-}
-
-/// How long something takes, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Quantiles {
-    /// For half of all.
-    pub(super) p50_s: f64,
-    /// For all but a tenth.
-    pub(super) p90_s: f64,
-    /// For all but a hundredth.
-    pub(super) p99_s: f64,
 }
 
 /// What versions and backends have in common.
@@ -250,6 +241,7 @@ impl Series {
 fn quantiles(times: &TimesOf) -> Option<Quantiles> {
     let s = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
     Some(Quantiles {
+        count: times.count,
         p50_s: s(times.p50_us)?,
         p90_s: s(times.p90_us)?,
         p99_s: s(times.p99_us)?,
