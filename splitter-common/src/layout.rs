@@ -5,21 +5,23 @@
 //! sizes and offsets beside [`LAYOUT_VERSION`] and fails when one moves without the other.
 
 mod counted;
+mod flows;
+mod service;
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
     address::Address,
-    capacity::{BUCKET_ENTRIES, MAX_VERSIONS, PAGE_CELLS},
-    flow::limit::Limit,
-    hash::HashKey,
-    segment::{PLACES, Segments},
-    split::Cuts,
+    capacity::{BUCKET_ENTRIES, PAGE_CELLS},
 };
 
 pub use counted::{
     BACKEND_KINDS, BackendCounters, BackendTimes, COUNTERS, Counter, Loss, LossKey, LossPlaces,
     TableEvent, VersionTimes,
+};
+pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow};
+pub use service::{
+    Affinity, ClientKey, Empty, ServiceRow, SplitKey, TableRef, VersionRow, options,
 };
 
 /// Number of this layout.
@@ -185,120 +187,6 @@ pub struct NextHop {
     pub words: [u64; 3],
 }
 
-/// A Maglev table: a run of pages.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct TableRef {
-    /// First page.
-    pub page: u32,
-    /// Cells, a prime; 0: no table, the version has no backend in this family.
-    pub cells: u32,
-}
-
-/// One version inside a [`ServiceRow`].
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct VersionRow {
-    /// Tables by [`crate::address::Family`].
-    pub tables: [TableRef; 2],
-    /// The commit that gave the index to this version.
-    pub born: u32,
-    /// An [`Empty`] by [`crate::address::Family`], while it has no backend that takes new flows.
-    pub empty: [u16; 2],
-}
-
-/// What becomes of new flows of a version without backend.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u16)]
-pub enum Empty {
-    /// It has backends, or keeps those it had; without table its flows are dropped.
-    No = 0,
-    /// The baseline's backends serve them: its table stands for that of the version.
-    Baseline = 1,
-    /// They are refused with a RST, datagrams dropped.
-    Reset = 2,
-}
-
-/// What a client is, for the split law.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum SplitKey {
-    /// One IPv4 address, one IPv6 /64.
-    Client = 0,
-    /// An IPv4 /24, an IPv6 /48.
-    Client24 = 1,
-    /// One flow: client address, client port, dialled port, protocol.
-    Flow = 2,
-}
-
-/// What keeps its backend inside a version.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Affinity {
-    /// One flow.
-    Flow = 0,
-    /// All flows of one client (IPv4 /32, IPv6 /64).
-    Client = 1,
-}
-
-/// Bits of [`ServiceRow::options`].
-pub mod options {
-    /// Backends speak HTTP/1.x without encryption: what they answer is counted by its class.
-    pub const HTTP1: u32 = 0x01;
-    /// The others, which are 0.
-    pub const UNUSED: u32 = !HTTP1;
-}
-
-/// A service: everything that a new flow's decision needs.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
-pub struct ServiceRow {
-    /// The salt of the split law.
-    pub salt: HashKey,
-    /// The key of the choice inside a version.
-    pub backend_key: HashKey,
-    /// The cut points by place, see [`Segments`]; those of who is in no segment first.
-    pub cuts: [Cuts; PLACES],
-    /// The segments.
-    pub segments: Segments,
-    /// The versions by index.
-    pub versions: [VersionRow; MAX_VERSIONS],
-    /// The commit that wrote this row; flows carry it.
-    pub generation: u32,
-    /// The commit that gave the number to this service.
-    pub born: u32,
-    /// A [`SplitKey`].
-    pub key: u8,
-    /// An [`Affinity`], for TCP.
-    pub affinity_tcp: u8,
-    /// An [`Affinity`], for UDP.
-    pub affinity_udp: u8,
-    /// The baseline's index.
-    pub baseline: u8,
-    /// The [`PrefixKey::list`] of addresses that backends speak to directly; 0: none.
-    pub direct: u32,
-    /// 1: while the release is supervised and the lease has run out, new flows go to the baseline.
-    pub fail_safe: u32,
-    /// The [`PrefixKey::list`] of clients that are not served; 0: none.
-    pub deny: u32,
-    /// The [`PrefixKey::list`] of clients that alone are served; 0: all are.
-    pub allow: u32,
-    /// Bits of [`options`].
-    pub options: u32,
-    /// Of new flows: all together, and those of each client.
-    pub limits: [Limit; 2],
-}
-
-/// Whose new flows are limited: one IPv4 address, one IPv6 /64, at one service.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
-pub struct ClientKey {
-    /// The client's prefix.
-    pub client: Address,
-    /// The service.
-    pub service: u64,
-}
-
 /// Where in the arrays of programs the one stands that decides.
 pub const DECIDES: u32 = 0;
 /// Where the one stands that answers.
@@ -362,58 +250,6 @@ impl PrefixKey {
 pub struct Page {
     /// The cells.
     pub cells: [u16; PAGE_CELLS],
-}
-
-/// The key of a flow.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
-pub struct FlowKey {
-    /// Client address.
-    pub client: Address,
-    /// Client port, native order.
-    pub client_port: u16,
-    /// Frontend number.
-    pub frontend: u16,
-    /// Dialled port, native order.
-    pub port: u16,
-    /// Zero.
-    pub zero: u16,
-}
-
-/// What the fragments of one datagram share.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
-pub struct FragmentKey {
-    /// Source address.
-    pub source: Address,
-    /// Destination address.
-    pub destination: Address,
-    /// Identification, as it stands in the packet.
-    pub id: u32,
-    /// IP protocol number of what was cut.
-    pub protocol: u32,
-}
-
-/// Where the first fragment of a datagram went.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct FragmentRow {
-    /// The address that it got.
-    pub address: Address,
-    /// The backend that it went to or came from.
-    pub backend: u32,
-    /// When, the low half of jiffies.
-    pub seen: u32,
-    /// 1: to the backend; 0: from it.
-    pub inbound: u64,
-}
-
-/// A flow as nine words; [`crate::flow::Entry`] gives them names.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct FlowEntry {
-    /// See [`crate::flow::Entry`].
-    pub words: [u64; 9],
 }
 
 #[cfg(test)]

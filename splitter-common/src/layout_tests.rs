@@ -2,9 +2,10 @@ extern crate std;
 use super::*;
 use crate::{
     engine::Parsed,
-    flow::{law::Now, recheck::RecheckRow},
+    flow::{law::Now, limit::Limit, recheck::RecheckRow},
+    hash::HashKey,
     packet::{Network, Segment, Transport},
-    segment::Term,
+    segment::{Segments, Term},
 };
 use core::mem::offset_of;
 use std::{format, string::String};

@@ -19,7 +19,7 @@ const UNSAFE: &[&str] = &[
     "splitter-ebpf/src/kernel.rs",
     "splitter-ebpf/src/losses.rs",
     "splitter-ebpf/src/main.rs",
-    "splitter-ebpf/src/maps.rs",
+    "splitter-ebpf/src/maps/",
     "splitter-ebpf/src/packet.rs",
     "splitter-ebpf/src/times.rs",
     "splitter-user/src/daemon/heap.rs",

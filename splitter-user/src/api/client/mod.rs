@@ -3,24 +3,23 @@
 //! Invariant: every failure is one sentence that says what to do; a daemon that hangs is given up
 //! after [`TIMEOUT`].
 
+mod paths;
+mod talk;
+
 use std::io;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use axum::http::Method;
 use thiserror::Error;
-use tokio::net::UnixStream;
 
+use self::paths::{escape, events_path, flows_path};
 use super::control::Refusal;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
+    BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
     FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
     ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
@@ -86,8 +85,6 @@ pub enum ClientError {
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
-
-type Sender = http1::SendRequest<Full<Bytes>>;
 
 /// Asks one daemon.
 #[derive(Clone, Debug)]
@@ -277,199 +274,4 @@ impl Client {
         }
         self.ask(Method::GET, &path, Bytes::new()).await
     }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<T, ClientError> {
-        self.ask_within(TIMEOUT, method, path, body).await
-    }
-
-    async fn ask_within<T: DeserializeOwned>(
-        &self,
-        limit: Duration,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<T, ClientError> {
-        let answer = tokio::time::timeout(limit, self.exchange(method, path, body)).await;
-        let (status, body) =
-            answer.map_err(|_| ClientError::Timeout(self.socket.clone(), limit))??;
-        if (200..300).contains(&status) {
-            return serde_json::from_slice(&body).map_err(|error| self.nonsense(error));
-        }
-        Err(self.failed(status, &body))
-    }
-
-    /// What an answer that is no success says.
-    fn failed(&self, status: u16, body: &[u8]) -> ClientError {
-        match serde_json::from_slice::<ApiError>(body) {
-            Ok(error) => Refusal::from_answer(status, error).into(),
-            Err(_) => self.nonsense(format_args!("HTTP status {status} without a reason")),
-        }
-    }
-
-    /// One request on a connection of its own.
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<(u16, Bytes), ClientError> {
-        let talk = async |mut sender: Sender, request| {
-            let response = sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
-        self.converse(method, path, body, talk).await
-    }
-
-    /// One request whose answer goes on; the time until it begins is limited, not what follows.
-    async fn stream(
-        &self,
-        path: &str,
-        mut take: impl FnMut(Bytes) -> Result<ControlFlow<()>, ClientError>,
-    ) -> Result<(), ClientError> {
-        let talk = async |mut sender: Sender, request| {
-            let response = tokio::time::timeout(TIMEOUT, sender.send_request(request)).await;
-            let Ok(response) = response else {
-                return Ok(Err(ClientError::Timeout(self.socket.clone(), TIMEOUT)));
-            };
-            let response = response?;
-            let status = response.status().as_u16();
-            let mut body = response.into_body();
-            if status != 200 {
-                let text = body.collect().await?.to_bytes();
-                return Ok(Err(self.failed(status, &text)));
-            }
-            while let Some(frame) = body.frame().await {
-                // A daemon that is killed ends what it says like one that stops.
-                let Ok(frame) = frame else {
-                    break;
-                };
-                let Ok(bytes) = frame.into_data() else {
-                    continue;
-                };
-                match take(bytes) {
-                    Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => break,
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            Ok(Ok(()))
-        };
-        self.converse(Method::GET, path, Bytes::new(), talk).await?
-    }
-
-    /// A connection, and what is said on it.
-    async fn converse<T>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        talk: impl AsyncFnOnce(Sender, Request<Full<Bytes>>) -> Result<T, hyper::Error>,
-    ) -> Result<T, ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| connect_error(&self.socket, error))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.nonsense(error))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "splitter")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| self.nonsense(error))?;
-        // The connection is driven by whoever waits for the answer; its own end is no news.
-        let drive = async {
-            let _ = connection.await;
-            std::future::pending().await
-        };
-        tokio::select! {
-            answer = talk(sender, request) => answer.map_err(|error| self.nonsense(error)),
-            never = drive => never,
-        }
-    }
-
-    fn nonsense(&self, what: impl std::fmt::Display) -> ClientError {
-        ClientError::Nonsense {
-            path: self.socket.clone(),
-            what: what.to_string(),
-        }
-    }
-}
-
-fn connect_error(path: &Path, error: io::Error) -> ClientError {
-    let path = path.to_owned();
-    match error.kind() {
-        io::ErrorKind::NotFound => ClientError::NoSocket(path),
-        io::ErrorKind::ConnectionRefused => ClientError::NotListening(path),
-        io::ErrorKind::PermissionDenied => ClientError::Permission(path),
-        // io::ErrorKind is open-ended; the error speaks for itself.
-        _ => ClientError::Io { path, error },
-    }
-}
-
-/// The path of a question about events.
-fn events_path(verb: &str, wanted: &EventQuery) -> String {
-    let EventQuery {
-        service,
-        since,
-        after,
-        limit,
-    } = wanted;
-    let (after, limit) = (
-        after.map(|after| after.to_string()),
-        limit.map(|limit| limit.to_string()),
-    );
-    let all = [
-        ("service", service),
-        ("since", since),
-        ("after", &after),
-        ("limit", &limit),
-    ];
-    let asked = all
-        .iter()
-        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let asked: Vec<String> = asked
-        .map(|(name, value)| format!("{name}={}", escape(value)))
-        .collect();
-    format!("/v1/events{verb}?{}", asked.join("&"))
-}
-
-/// The path of a question about flows.
-fn flows_path(service: &str, verb: &str, wanted: &FlowQuery) -> String {
-    let FlowQuery {
-        version,
-        client,
-        pending,
-        limit,
-    } = wanted;
-    let mut path = format!(
-        "/v1/services/{}/flows{verb}?pending={pending}&limit={limit}",
-        escape(service)
-    );
-    for (name, value) in [("version", version), ("client", client)] {
-        if let Some(value) = value {
-            path += &format!("&{name}={}", escape(value));
-        }
-    }
-    path
-}
-
-/// Percent-encodes whatever could mean something in a URI (RFC 3986, section 2.3).
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
 }

@@ -1,0 +1,91 @@
+//! Owns the tables of flows and of fragmented datagrams.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    btf_maps::{LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use splitter_common::{
+    capacity::{ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, PENDING_FLOWS},
+    flow::{Cell, Table},
+    layout::{FlowEntry, FlowKey, FragmentKey, FragmentRow},
+};
+
+#[btf_map]
+static PENDING: LruHashMap<FlowKey, FlowEntry, { PENDING_FLOWS as usize }> = LruHashMap::new();
+#[btf_map]
+static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize }> =
+    LruHashMap::new();
+/// A flow on its way into its table.
+#[btf_map]
+static ENTRY: PerCpuArray<MaybeUninit<FlowEntry>, 1> = PerCpuArray::new();
+#[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentRow, { FRAGMENTED_DATAGRAMS as usize }> =
+    LruHashMap::new();
+
+/// Where the first fragment of a datagram went; a copy, since rows are recycled under readers.
+#[inline(always)]
+pub(crate) fn fragment(key: &FragmentKey) -> Option<FragmentRow> {
+    // SAFETY: a row is plain data, copied at once; one that was recycled meanwhile is another
+    // datagram's, whose backend is checked before it is used.
+    unsafe { FRAGMENTS.get(key) }.copied()
+}
+/// Remembers where the first fragment of a datagram goes.
+#[inline(always)]
+pub(crate) fn keep_fragment(key: &FragmentKey, row: &FragmentRow) {
+    // Without room the fragments that follow are dropped and counted.
+    let _refused = FRAGMENTS.insert(key, row, 0);
+}
+/// A live flow element.
+pub(crate) struct FlowCell(*mut FlowEntry);
+impl Cell for FlowCell {
+    #[inline(always)]
+    fn word(&self, index: usize) -> u64 {
+        // SAFETY: the element is non-null and stays mapped for the program run; `index` is a
+        // constant below 8 at every call.
+        unsafe { (&raw const (*self.0).words[index]).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set_word(&self, index: usize, word: u64) {
+        // SAFETY: as in `word`; a recycled element is another flow's, whose words of state and
+        // time may be wrong by one mark, never its identity (see `flow::entry`).
+        unsafe { (&raw mut (*self.0).words[index]).write_volatile(word) }
+    }
+}
+/// A live flow.
+#[inline(always)]
+pub(crate) fn flow(table: Table, key: &FlowKey) -> Option<FlowCell> {
+    match table {
+        Table::Pending => PENDING.get_ptr_mut(key),
+        Table::Established => ESTABLISHED.get_ptr_mut(key),
+    }
+    .map(FlowCell)
+}
+/// Enters a flow.
+#[inline(always)]
+pub(crate) fn insert_flow(table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+    let Some(cell) = ENTRY.get_ptr_mut(0) else {
+        return false;
+    };
+    let cell = cell.cast::<FlowEntry>();
+    // SAFETY: as in `keep`. On the stack it would take more than other kernels leave.
+    let entry = unsafe {
+        cell.write(*entry);
+        &*cell
+    };
+    match table {
+        Table::Pending => PENDING.insert(key, entry, 0),
+        Table::Established => ESTABLISHED.insert(key, entry, 0),
+    }
+    .is_ok()
+}
+/// Removes a flow; one that is not there is no error.
+#[inline(always)]
+pub(crate) fn remove_flow(table: Table, key: &FlowKey) {
+    let _absent = match table {
+        Table::Pending => PENDING.remove(key),
+        Table::Established => ESTABLISHED.remove(key),
+    };
+}

@@ -1,0 +1,64 @@
+//! Owns the paths of questions that have parameters.
+
+use crate::api::types::FlowQuery;
+use crate::events::EventQuery;
+
+/// The path of a question about events.
+pub(super) fn events_path(verb: &str, wanted: &EventQuery) -> String {
+    let EventQuery {
+        service,
+        since,
+        after,
+        limit,
+    } = wanted;
+    let (after, limit) = (
+        after.map(|after| after.to_string()),
+        limit.map(|limit| limit.to_string()),
+    );
+    let all = [
+        ("service", service),
+        ("since", since),
+        ("after", &after),
+        ("limit", &limit),
+    ];
+    let asked = all
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let asked: Vec<String> = asked
+        .map(|(name, value)| format!("{name}={}", escape(value)))
+        .collect();
+    format!("/v1/events{verb}?{}", asked.join("&"))
+}
+
+/// The path of a question about flows.
+pub(super) fn flows_path(service: &str, verb: &str, wanted: &FlowQuery) -> String {
+    let FlowQuery {
+        version,
+        client,
+        pending,
+        limit,
+    } = wanted;
+    let mut path = format!(
+        "/v1/services/{}/flows{verb}?pending={pending}&limit={limit}",
+        escape(service)
+    );
+    for (name, value) in [("version", version), ("client", client)] {
+        if let Some(value) = value {
+            path += &format!("&{name}={}", escape(value));
+        }
+    }
+    path
+}
+
+/// Percent-encodes whatever could mean something in a URI (RFC 3986, section 2.3).
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}

@@ -1,0 +1,187 @@
+//! Owns the maps by name and type.
+
+mod counted;
+mod flows;
+mod take;
+
+use std::sync::Arc;
+
+use aya::{
+    Ebpf,
+    maps::{
+        Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, ProgramArray,
+        lpm_trie::LpmTrie,
+    },
+};
+use splitter_common::{
+    flow::recheck::RecheckRow,
+    layout::{
+        BackendCounters, BackendRow, BackendTimes, Bucket, Control, DirectoryRow, FlowEntry,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, LossKey, LossPlaces, NextHop, Page,
+        PrefixKey, ServiceRow, VersionTimes, Word,
+    },
+};
+
+use self::take::{counted, flows, mapped, typed};
+use super::{DataPlaneError, mapped::Mapped, pod::Raw, totals::Totals, walk::FlowTable};
+
+/// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
+/// another that does not mean it.
+pub(in crate::dataplane) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
+type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
+
+/// Every map of the object but the log's.
+pub struct Maps {
+    /// See [`Control`].
+    pub control: Mapped<u64>,
+    /// Both sides.
+    pub directory: Mapped<DirectoryRow>,
+    /// Both sides.
+    pub filter: Mapped<u64>,
+    /// Both sides.
+    pub buckets: Mapped<Bucket>,
+    /// By frontend number.
+    pub frontends: Mapped<FrontendRow>,
+    /// By backend number.
+    pub backends: Mapped<BackendRow>,
+    /// By service number.
+    pub service_words: Mapped<u64>,
+    /// `2 * service + side`.
+    pub services: Mapped<ServiceRow>,
+    /// Table pages.
+    pub pages: Mapped<Page>,
+    /// By backend number.
+    pub next_hops: Mapped<NextHop>,
+    /// By backend number.
+    pub backend_times: Mapped<BackendTimes>,
+    /// `MAX_VERSIONS * service + version`.
+    pub version_times: Arc<Mapped<VersionTimes>>,
+    pub(in crate::dataplane) prefixes: Prefixes,
+    /// What open flows are looked at for, by service number.
+    pub rechecks: Mapped<RecheckRow>,
+    /// The programs aside, for frames in one buffer.
+    pub(in crate::dataplane) aside: ProgramArray<MapData>,
+    /// For frames in several.
+    pub(in crate::dataplane) aside_frags: ProgramArray<MapData>,
+    fragments: HashMap<MapData, Raw<FragmentKey>, Raw<FragmentRow>>,
+    pending: Flows,
+    established: Flows,
+    pending_table: FlowTable,
+    established_table: FlowTable,
+    counters: PerCpuArray<MapData, Raw<BackendCounters>>,
+    reasons: PerCpuArray<MapData, u64>,
+    table_events: PerCpuArray<MapData, u64>,
+    emptied: PerCpuArray<MapData, u64>,
+    totals: Arc<Totals>,
+    losses: PerCpuHashMap<MapData, Raw<LossKey>, u64>,
+    pub(in crate::dataplane) loss_places: Array<MapData, Raw<LossPlaces>>,
+    assigned: PerCpuArray<MapData, u64>,
+}
+
+/// The names, as the object has them.
+pub(in crate::dataplane) const NAMES: [&str; 31] = [
+    "CONTROL",
+    "DIRECTORY",
+    "FILTER",
+    "BUCKETS",
+    "FRONTENDS",
+    "BACKENDS",
+    "SERVICE_WORDS",
+    "SERVICES",
+    "PAGES",
+    "NEXT_HOPS",
+    "BACKEND_TIMES",
+    "VERSION_TIMES",
+    "PREFIXES",
+    "FRAGMENTS",
+    "ASIDE",
+    "ASIDE_FRAGS",
+    "PARSED",
+    "ENTRY",
+    "LEFT",
+    "RECHECKS",
+    "SERVICE_LIMITS",
+    "CLIENT_LIMITS",
+    "TABLE_EVENTS",
+    "EMPTIED",
+    "ASSIGNED",
+    "PENDING",
+    "ESTABLISHED",
+    "COUNTERS",
+    "REASONS",
+    "LOSSES",
+    "LOSS_PLACES",
+];
+
+impl Maps {
+    /// Takes the maps out of the loaded object.
+    pub(in crate::dataplane) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
+        let (pending, pending_table) = flows(ebpf, "PENDING")?;
+        let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
+        let (counters, counters_sums) = counted(ebpf, "COUNTERS")?;
+        let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
+        let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
+        let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
+        let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
+        Ok(Self {
+            control: mapped(ebpf, "CONTROL")?,
+            directory: mapped(ebpf, "DIRECTORY")?,
+            filter: mapped(ebpf, "FILTER")?,
+            buckets: mapped(ebpf, "BUCKETS")?,
+            frontends: mapped(ebpf, "FRONTENDS")?,
+            backends: mapped(ebpf, "BACKENDS")?,
+            service_words: mapped(ebpf, "SERVICE_WORDS")?,
+            services: mapped(ebpf, "SERVICES")?,
+            pages: mapped(ebpf, "PAGES")?,
+            next_hops: mapped(ebpf, "NEXT_HOPS")?,
+            backend_times: mapped(ebpf, "BACKEND_TIMES")?,
+            version_times: Arc::clone(&version_times),
+            rechecks: mapped(ebpf, "RECHECKS")?,
+            aside: typed(ebpf, "ASIDE")?,
+            aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
+            prefixes: typed(ebpf, "PREFIXES")?,
+            fragments: typed(ebpf, "FRAGMENTS")?,
+            pending,
+            established,
+            pending_table,
+            established_table,
+            counters,
+            reasons,
+            table_events,
+            emptied,
+            totals: Arc::new(Totals {
+                counters: counters_sums,
+                reasons: reasons_sums,
+                table_events: table_events_sums,
+                emptied: emptied_sums,
+                version_times,
+            }),
+            losses: typed(ebpf, "LOSSES")?,
+            loss_places: typed(ebpf, "LOSS_PLACES")?,
+            assigned: typed(ebpf, "ASSIGNED")?,
+        })
+    }
+
+    /// The generation in force.
+    pub fn generation(&self) -> u32 {
+        Word::unpack(self.control.load_word(Control::Directory as u32)).generation
+    }
+
+    /// The word of a service.
+    pub fn service_word(&self, service: u32) -> Word {
+        Word::unpack(self.service_words.load_word(service))
+    }
+
+    /// The row of a service that is in force.
+    pub fn service_in_force(&self, service: u32) -> ServiceRow {
+        self.services
+            .read(2 * service + self.service_word(service).side)
+    }
+}
+
+fn named_error(map: &'static str, error: &MapError) -> DataPlaneError {
+    DataPlaneError::Map {
+        map,
+        why: error.to_string(),
+    }
+}
