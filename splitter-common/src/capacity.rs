@@ -7,8 +7,9 @@
 
 use crate::flow::recheck::RecheckRow;
 use crate::layout::{
-    BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, FlowEntry, FlowKey,
-    FragmentKey, FragmentRow, FrontendRow, NextHop, Page, ServiceRow, VersionTimes,
+    BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
+    EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, NextHop,
+    ONCE_ARRAYS, Page, ServiceRow, VersionTimes,
 };
 use crate::segment::PLACES;
 
@@ -38,6 +39,10 @@ pub const TABLE_PAGES: u32 = 7_168;
 pub const FRAGMENTED_DATAGRAMS: u32 = 16_384;
 /// Prefixes of all lists on one host, those of a commit beside those in force.
 pub const MAX_PREFIXES: u32 = 262_144;
+/// Default number of services whose clients are judged at once: each has a ledger of evidence.
+pub const LEDGERS: u32 = 8;
+/// Default size of each array of "this client was counted" of a ledger, bits; a power of two.
+pub const JUDGED_CLIENTS: u32 = 1_048_576;
 /// Segments of one service. One more is a power of two: the place of who is in none.
 pub const MAX_SEGMENTS: usize = 15;
 /// Conditions that the segments of one service ask about; bits of a word.
@@ -45,7 +50,7 @@ pub const MAX_CONDITIONS: usize = 32;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
-pub const ESTABLISHED_FLOWS: u32 = 786_432;
+pub const ESTABLISHED_FLOWS: u32 = 655_360;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
@@ -114,11 +119,15 @@ pub struct Sizes {
     pub pages: u32,
     /// Clients whose limits are remembered.
     pub limited_clients: u32,
+    /// Services that are judged.
+    pub ledgers: u32,
+    /// Bits of each array of counted clients; a power of two.
+    pub judged_clients: u32,
 }
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
 /// when they are listed: `prefixes` are.
-pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 13] {
+pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 14] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
@@ -129,6 +138,9 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 13] {
     let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + flows;
     let versions = sizes.services as u64 * MAX_VERSIONS as u64;
     let limited = size_of::<ClientKey>() as u64 + 8 + LRU_OVERHEAD_BYTES;
+    let ledger = size_of::<LedgerRow>() as u64
+        + EVIDENCE_ROWS as u64 * size_of::<EvidenceRow>() as u64
+        + ONCE_ARRAYS as u64 * sizes.judged_clients as u64 / 8;
     let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
     [
         share("established flows", sizes.established as u64, flow),
@@ -159,6 +171,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 13] {
                 + versions * size_of::<VersionTimes>() as u64,
         },
         share("clients with limits", sizes.limited_clients as u64, limited),
+        share("evidence of judged services", sizes.ledgers as u64, ledger),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {
             what: "counters of backends and reasons",
@@ -190,6 +203,8 @@ mod tests {
             backends: MAX_BACKENDS,
             pages: TABLE_PAGES,
             limited_clients: LIMITED_CLIENTS,
+            ledgers: LEDGERS,
+            judged_clients: JUDGED_CLIENTS,
         };
         let shares = shares(&sizes, 0, 2);
         let bytes: u64 = shares.iter().map(|share| share.bytes).sum();

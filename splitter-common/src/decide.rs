@@ -4,7 +4,7 @@
 use core::hint::black_box;
 
 use crate::{
-    address::{Address, select},
+    address::{Address, is_zero, select},
     capacity::MAX_VERSIONS,
     hash::{HashKey, siphash13_of_three, spread},
     layout::{ServiceRow, TableRef},
@@ -35,6 +35,8 @@ pub struct Decision {
     pub assigned: usize,
     /// Index of the version that serves it: the same, but for a fail-safe.
     pub version: usize,
+    /// 1 when the flow is judged, see [`crate::evidence`]; else 0.
+    pub judged: u64,
     /// The version's table for the client's family; 0 cells when it has no backend.
     pub table: TableRef,
     /// The cell of the table; below `table.cells` unless that is 0.
@@ -50,6 +52,19 @@ impl Question {
     /// The client's place on the line of the split law.
     #[inline(always)]
     pub fn place(&self, row: &ServiceRow) -> u32 {
+        self.client_hash(row) as u32
+    }
+
+    /// The bit that remembers what a client was counted for, before it is masked, see
+    /// [`crate::evidence`]. It says nothing of the client's place.
+    #[inline(always)]
+    pub fn once_bit(&self, row: &ServiceRow) -> u32 {
+        (self.client_hash(row) >> 32) as u32
+    }
+
+    /// The keyed hash of whom the service assigns: its two halves are independent.
+    #[inline(always)]
+    fn client_hash(&self, row: &ServiceRow) -> u64 {
         // A row has 0, 1 or 2; see `layout::SplitKey`. Its bits choose without branches, of which
         // each would make the verifier walk the hash once more.
         let (by_24, by_flow) = (row.key as u64 & 1, row.key as u64 >> 1 & 1);
@@ -59,7 +74,7 @@ impl Question {
         let [a, b] = self.client.0;
         let flow = select(by_flow, self.flow_word(), 0);
         let HashKey { k0, k1 } = row.salt;
-        siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow) as u32
+        siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow)
     }
 
     /// The hash that picks the backend; independent of [`Self::place`] by its key.
@@ -107,12 +122,18 @@ pub fn decide_watched(
     let version = black_box(version) as usize & (MAX_VERSIONS - 1);
     let family = question.client.v6_flag() as usize & 1;
     let table = row.versions[version].tables[family];
+    let judged = (row.ledger != 0) as u64
+        & is_zero(place as u64)
+        & is_zero(version as u64 ^ assigned as u64)
+        & (u <= row.judged_until) as u64
+        & is_zero(row.versions[version].empty[family] as u64);
     let cell = spread(question.backend_hash(row), table.cells);
     Decision {
         u,
         place,
         assigned,
         version,
+        judged,
         table,
         cell,
     }

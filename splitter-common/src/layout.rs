@@ -5,6 +5,7 @@
 //! sizes and offsets beside [`LAYOUT_VERSION`] and fails when one moves without the other.
 
 mod counted;
+mod evidence;
 mod flows;
 mod service;
 
@@ -19,13 +20,14 @@ pub use counted::{
     BACKEND_KINDS, BackendCounters, BackendTimes, COUNTERS, Counter, Loss, LossKey, LossPlaces,
     TableEvent, VersionTimes,
 };
+pub use evidence::{EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS, evidence_row};
 pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow};
 pub use service::{
     Affinity, ClientKey, Empty, ServiceRow, SplitKey, TableRef, VersionRow, options,
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -70,8 +70,22 @@ fn fingerprint() -> u64 {
         fail_safe,
         deny,
         allow,
-        limits
+        options,
+        limits,
+        ledger,
+        slot,
+        judged_until
     });
+    row!(LedgerRow {
+        slots_born,
+        born,
+        slice,
+        slice_began,
+        mask,
+        slow_us,
+        zero
+    });
+    row!(EvidenceRow { counts, cells });
     row!(Segments {
         owners,
         terms,
@@ -158,7 +172,7 @@ fn fingerprint() -> u64 {
     });
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
-    text += "flow words: tag+generation owner time state+checked hop hop hop seqs\n";
+    text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs\n";
     text += &format!(
         "cut {} cut flows {} lengths {} aside {}",
         crate::flow::entry::state::CUT,
@@ -174,7 +188,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (5, 1_441_190_735_565_545_465),
+        (6, 3_232_071_582_476_227_451),
         "record the fingerprint"
     );
 }

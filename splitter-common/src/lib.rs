@@ -21,6 +21,7 @@ pub mod decide;
 pub mod directory;
 pub mod edit;
 pub mod engine;
+pub mod evidence;
 pub mod flow;
 pub mod hash;
 pub mod histogram;

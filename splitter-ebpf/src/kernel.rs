@@ -15,7 +15,8 @@ use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
     clock::Jiffies,
-    engine::{Env, Measured, Parsed, Route},
+    engine::{Env, Parsed, Route},
+    evidence::{Event, Ledger, Once, Place, Sample},
     flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
@@ -25,6 +26,7 @@ use splitter_common::{
 };
 
 use crate::{
+    evidence,
     maps::{self, FlowCell},
     times,
 };
@@ -67,8 +69,8 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn tell(&self, parsed: &Parsed, what: Measured) {
-        maps::tell(parsed, what as u64);
+    fn tell(&self, parsed: &Parsed, told: u64) {
+        maps::tell(parsed, told);
     }
 
     #[inline(always)]
@@ -221,6 +223,26 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn count_time(&self, entry: &Entry, kind: Kind, us: u32) {
         times::count_time(entry, kind, us);
+    }
+
+    #[inline(always)]
+    fn ledger(&self, ledger: u32, slot: u32) -> Ledger {
+        evidence::ledger(ledger, slot)
+    }
+
+    #[inline(always)]
+    fn count_once(&self, place: &Place, once: Once) -> u64 {
+        evidence::count_once(place, once)
+    }
+
+    #[inline(always)]
+    fn count_evidence(&self, row: u32, event: Event) {
+        evidence::count_evidence(row, event);
+    }
+
+    #[inline(always)]
+    fn count_sample(&self, row: u32, sample: Sample, us: u32) {
+        evidence::count_sample(row, sample, us);
     }
 
     #[inline(always)]

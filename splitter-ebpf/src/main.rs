@@ -1,7 +1,7 @@
 //! The XDP program of splitter: a thin shell over `splitter_common::engine`. It turns bytes into
 //! halfwords, look-ups into map look-ups and an outcome into an XDP action; it decides nothing.
 //!
-//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`], [`times`] (map
+//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`], [`times`], [`evidence`] (map
 //! access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
 #![no_std]
 #![no_main]
@@ -12,6 +12,7 @@
     reason = "the xdp macro emits public items without docs"
 )]
 
+mod evidence;
 mod kernel;
 mod losses;
 mod maps;
@@ -106,7 +107,7 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS
         leave_aside(ctx, aside, &outcome);
     }
     let action = conclude(&kernel, &outcome);
-    if engine::tells(&kernel, &outcome) {
+    if engine::is_measured(&kernel, &outcome) {
         maps::leave_action(action);
         // SAFETY: as above; without the program nothing is measured. Where the packet goes is noted
         // by the kernel for this CPU.

@@ -21,19 +21,7 @@ static VERSION_TIMES: Array<VersionTimes, { MAX_SERVICES as usize * MAX_VERSIONS
 /// Adds a time to those of a flow's backend, where its kind is kept, and version.
 #[inline(always)]
 pub(crate) fn count_time(entry: &Entry, kind: Kind, us: u32) {
-    let mut cell = histogram::cell(us as u64);
-    // The verifier knows nothing of a shift's outcome, and the compiler too much: it would leave such a
-    // comparison out, or make it with another register than the one that is used.
-    // SAFETY: the instructions touch nothing but their register.
-    unsafe {
-        asm!(
-            "if {0} < {1} goto +1",
-            "{0} = {2}",
-            inout(reg) cell,
-            const histogram::CELLS,
-            const histogram::CELLS - 1,
-        );
-    }
+    let cell = bounded::<{ histogram::CELLS }>(histogram::cell(us as u64));
     let kind = kind as usize;
     if kind < BACKEND_KINDS
         && let Some(row) = BACKEND_TIMES.get_ptr_mut(entry.backend)
@@ -54,13 +42,37 @@ pub(crate) fn count_time(entry: &Entry, kind: Kind, us: u32) {
     }
 }
 
+/// An index below `N`, the last one where it is not.
+#[inline(always)]
+pub(crate) fn bounded<const N: usize>(mut index: usize) -> usize {
+    // The verifier knows nothing of a shift's outcome, and the compiler too much: it would leave such a
+    // comparison out, or make it with another register than the one that is used.
+    // SAFETY: the instructions touch nothing but their register.
+    unsafe {
+        asm!(
+            "if {0} < {1} goto +1",
+            "{0} = {2}",
+            inout(reg) index,
+            const N,
+            const N - 1,
+        );
+    }
+    index
+}
+
 /// Adds a time to a sum and a count that all CPUs share.
 #[inline(always)]
 fn add_time(sum: *mut u64, count: *mut u32, us: u32) {
-    // SAFETY: both are aligned and within a map's element; the instructions touch nothing else. They are
-    // written out because `core` has no atomic addition for this target.
-    unsafe {
-        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) us as u64);
-        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) count, in(reg) 1u64);
-    }
+    // SAFETY: the sum is aligned and within a map's element; the instruction touches nothing else.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) us as u64) };
+    add(count, 1);
+}
+
+/// Adds to a count that all CPUs share. Additions are written out because `core` has no atomic ones for
+/// this target.
+#[inline(always)]
+pub(crate) fn add(count: *mut u32, amount: u64) {
+    // SAFETY: callers hand over an aligned cell within a map's element; the instruction touches nothing
+    // else.
+    unsafe { asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) count, in(reg) amount) };
 }

@@ -30,7 +30,7 @@ pub use running::Running;
 use crate::netns::Netns;
 
 /// How long a daemon may take until it answers, and until it has stopped.
-const SERVE_LIMIT: Duration = Duration::from_secs(20);
+const SERVE_LIMIT: Duration = Duration::from_secs(120);
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

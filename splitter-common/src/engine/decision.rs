@@ -4,6 +4,7 @@
 use super::{
     Aside, Env, Outcome, Parsed,
     admission::is_admitted,
+    evidence,
     flows::{insert, remove, service_row},
     request::key_of,
     send::{self, Decided},
@@ -12,6 +13,7 @@ use crate::{
     address::Address,
     capacity::{MAX_VERSIONS, PAGE_CELLS},
     decide::{Decision, Question, decide_watched},
+    evidence::Mark,
     flow::{
         Entry, Table,
         entry::state,
@@ -81,6 +83,8 @@ struct Choice {
     cell: u32,
     /// The client's place among the segments.
     place: usize,
+    /// 1 when the flow is judged.
+    judged: u64,
 }
 
 impl Choice {
@@ -90,6 +94,7 @@ impl Choice {
             | (decision.version as u64) << 32
             | (decision.assigned as u64) << 40
             | (decision.place as u64) << 48
+            | decision.judged << 56
     }
 
     #[inline(always)]
@@ -99,6 +104,7 @@ impl Choice {
             version: (word >> 32) as usize & (MAX_VERSIONS - 1),
             cell: word as u32,
             place: (word >> 48) as usize & (PLACES - 1),
+            judged: word >> 56 & 1,
         }
     }
 }
@@ -216,7 +222,8 @@ fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
 }
 
 /// Enters a flow that was decided; a function of its own, for its room on the stack. `owner`: backend
-/// number and, 32 bits up, generation; `marks`: version index and, 8 bits up, state.
+/// number and, 32 bits up, generation; `marks`: version index, 8 bits up state, and 24 bits up the mark of
+/// what is judged.
 #[inline(never)]
 fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u32) {
     let key = key_of(parsed, left.frontend);
@@ -226,6 +233,7 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u3
         backend: owner as u32,
         service: left.service as u16,
         version: marks as u8,
+        mark: Mark((marks >> 24) as u8),
         state: (marks >> 8) as u16,
         checked: generation,
         seen: parsed.now.jiffies,
@@ -284,6 +292,12 @@ fn new_flow<E: Env>(
         Unknown::New => (0, Reason::NewFlow),
         Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
     };
+    let mark = if is_new && choice.judged != 0 {
+        evidence::decided(env, parsed, row, choice.version as u32);
+        Mark::judged(row.slot as u32)
+    } else {
+        Mark::default()
+    };
     if !matches!(unknown, Unknown::AdoptOnce) {
         let owner = backend as u64 | (row.generation as u64) << 32;
         remember(
@@ -291,7 +305,7 @@ fn new_flow<E: Env>(
             parsed,
             left,
             owner,
-            choice.version as u32 | (state as u32) << 8,
+            choice.version as u32 | (state as u32) << 8 | (mark.0 as u32) << 24,
         );
     }
     if is_new {

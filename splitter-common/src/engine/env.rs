@@ -1,9 +1,10 @@
 //! Owns the seam to the world beside the packet: the kernel's maps, clock and routes, or a test's.
 
-use super::{Measured, Parsed};
+use super::Parsed;
 use crate::{
     address::Address,
     clock::Jiffies,
+    evidence::{Event, Ledger, Once, Place, Sample},
     flow::{Cell, Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
@@ -24,9 +25,9 @@ pub trait Env {
     fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
     /// What was kept of this packet by the program that left it to this one.
     fn kept(&self) -> Option<&Parsed>;
-    /// Notes what this packet tells, in what was kept of it.
-    fn tell(&self, parsed: &Parsed, what: Measured);
-    /// Reads that back, as a number; 0 for nothing.
+    /// Notes what this packet tells (bits of [`super::tells`]), in what was kept of it.
+    fn tell(&self, parsed: &Parsed, told: u64);
+    /// Reads that back; 0 for nothing.
     fn told(&self, parsed: &Parsed) -> u64;
     /// Leaves what the next program must know beside that.
     fn leave(&self, left: Left);
@@ -94,6 +95,15 @@ pub trait Env {
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32);
     /// Counts a new flow of a client at a place among the segments and of a version.
     fn count_assigned(&self, service: u32, place: usize, version: usize);
+    /// What a ledger says of flows in a slot.
+    fn ledger(&self, ledger: u32, slot: u32) -> Ledger;
+    /// Counts an event of a client where it is its first, and says of what: [`crate::evidence::RELEASE`]
+    /// and [`crate::evidence::SLICE`] are its bits.
+    fn count_once(&self, place: &Place, once: Once) -> u64;
+    /// Counts an event in a row of evidence.
+    fn count_evidence(&self, row: u32, event: Event);
+    /// Counts a sample in a row of evidence, in microseconds.
+    fn count_sample(&self, row: u32, sample: Sample, us: u32);
     /// What a list says of the longest prefix that has an address, `otherwise` when none has it. List
     /// 0 has no prefixes.
     fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32;

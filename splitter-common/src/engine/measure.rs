@@ -1,8 +1,9 @@
 //! Owns what is measured of a packet that is on its way: a program of its own, which only packets with
 //! something to tell reach. It changes nothing of the packet, and where it goes is decided before.
 
-use super::{Directory, Env, Parsed, reply, request, service_row};
+use super::{Directory, Env, Parsed, evidence, reply, request, service_row};
 use crate::{
+    evidence::Sample,
     flow::{
         Entry, Table,
         turns::{self, Answered, Asked, Kind},
@@ -11,16 +12,28 @@ use crate::{
     packet::{L3, Packet, high, low},
 };
 
-/// What a packet tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u64)]
-pub enum Measured {
+/// What a packet tells: bits of a number. Those of clients' packets come first.
+pub mod tells {
     /// The client asks.
-    Asks = 1,
+    pub const ASKS: u64 = 0x01;
+    /// The client's ACK completes the handshake of a flow that is judged.
+    pub const COMPLETES: u64 = 0x02;
+    /// The client sends its SYN once more, for a flow that is judged.
+    pub const WAITS: u64 = 0x04;
+    /// Those.
+    pub const BY_CLIENT: u64 = ASKS | COMPLETES | WAITS;
     /// The backend's payload ends a turn.
-    Answers = 2,
+    pub const ANSWERS: u64 = 0x08;
     /// The backend's SYN-ACK.
-    Handshake = 3,
+    pub const ACCEPTS: u64 = 0x10;
+    /// The backend's answer makes a flow an established one that is judged.
+    pub const ENTERS: u64 = 0x20;
+    /// The backend resets a flow that is judged and established.
+    pub const RESETS: u64 = 0x40;
+    /// The backend resets a flow that is judged and pending.
+    pub const REFUSES: u64 = 0x80;
+    /// Those whose flow is pending.
+    pub const OF_PENDING: u64 = WAITS | ACCEPTS | REFUSES;
 }
 
 /// All that an offset of TCP payload has: headers are at most 512 bytes and 60.
@@ -29,39 +42,107 @@ const PAYLOAD_MASK: usize = 0x3ff;
 /// A packet that tells something.
 #[inline(always)]
 pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
-    let what = env.told(parsed);
-    let asks = what == Measured::Asks as u64;
-    let Some(key) = key_of(env, parsed, asks) else {
+    let told = env.told(parsed);
+    let Some(key) = key_of(env, parsed, told & tells::BY_CLIENT != 0) else {
         return;
     };
-    let now_us = turns::us(env.now_ns());
-    if what == Measured::Handshake as u64 {
-        let pending = env.flow(Table::Pending, &key);
-        if let Some(cell) = pending
-            && let Some(entry) = Entry::load(&cell, Table::Pending, key.tag())
-        {
-            let syn_us = turns::syn_us(&cell);
-            if syn_us != 0 {
-                env.count_time(&entry, Kind::Handshake, turns::since(now_us, syn_us));
+    if told & tells::OF_PENDING != 0 {
+        of_pending(env, parsed, &key, told);
+    } else {
+        of_established(packet, env, parsed, &key, told);
+    }
+}
+
+/// What is told of a pending flow.
+#[inline(always)]
+fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, told: u64) {
+    let Some(cell) = env.flow(Table::Pending, key) else {
+        return;
+    };
+    let Some(entry) = Entry::load(&cell, Table::Pending, key.tag()) else {
+        return;
+    };
+    let judged = evidence::judged(env, key, parsed.network.protocol, &entry);
+    if told & tells::ACCEPTS != 0 {
+        let syn_us = turns::syn_us(&cell);
+        if syn_us != 0 {
+            let us = turns::since(turns::us(env.now_ns()), syn_us);
+            env.count_time(&entry, Kind::Handshake, us);
+            if let Some(judged) = &judged {
+                judged.first(env, Sample::Handshake, us);
             }
         }
-        return;
+    } else if let Some(judged) = &judged {
+        if told & tells::REFUSES != 0 {
+            judged.bad(env, None);
+        } else {
+            judged.unanswered(env, parsed, &entry);
+        }
     }
-    let Some(cell) = env.flow(Table::Established, &key) else {
+}
+
+/// What is told of an established flow.
+#[inline(always)]
+fn of_established<P: Packet, E: Env>(
+    packet: &P,
+    env: &E,
+    parsed: &Parsed,
+    key: &FlowKey,
+    told: u64,
+) {
+    let Some(cell) = env.flow(Table::Established, key) else {
         return;
     };
     let Some(entry) = Entry::load(&cell, Table::Established, key.tag()) else {
         return;
     };
-    let segment = &parsed.transport.segment;
-    let asked = Asked::load(&cell);
-    if asks {
+    let mut bad = told & tells::RESETS != 0;
+    let mut turn_us = None;
+    if told & tells::ASKS != 0 {
+        let segment = &parsed.transport.segment;
         let first = first_byte(packet, parsed);
-        if let Some(asked) = asked.after(segment.seq, segment.payload, first, now_us) {
+        let now_us = turns::us(env.now_ns());
+        let asked = Asked::load(&cell).after(segment.seq, segment.payload, first, now_us);
+        if let Some(asked) = asked {
             asked.store(&cell);
         }
+    }
+    if told & tells::ANSWERS != 0 {
+        let status = answers(packet, env, parsed, &cell, &entry, &mut turn_us);
+        bad |= status;
+    }
+    if told & !tells::ASKS == 0 {
         return;
     }
+    let Some(judged) = evidence::judged(env, key, parsed.network.protocol, &entry) else {
+        return;
+    };
+    if told & (tells::COMPLETES | tells::ENTERS) != 0 {
+        judged.established(env, &cell);
+    }
+    if let Some(us) = turn_us {
+        judged.first(env, Sample::Turn, us);
+        judged.turn(env, us);
+    }
+    if bad {
+        judged.bad(env, Some(&cell));
+    }
+}
+
+/// Payload of a backend that ends a turn, unless it only announces an answer. Says how long a turn
+/// took that was not of TLS, and whether the answer is that of a flow gone bad.
+#[inline(always)]
+fn answers<P: Packet, E: Env>(
+    packet: &P,
+    env: &E,
+    parsed: &Parsed,
+    cell: &E::Cell,
+    entry: &Entry,
+    turn_us: &mut Option<u32>,
+) -> bool {
+    let segment = &parsed.transport.segment;
+    let now_us = turns::us(env.now_ns());
+    let asked = Asked::load(cell);
     let is_http = !asked.tls
         && service_row(env, entry.service as u32)
             .is_some_and(|row| row.options & options::HTTP1 != 0);
@@ -72,13 +153,20 @@ pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
     };
     let interim = matches!(status, Status::Interim);
     let (answered, sample) =
-        Answered::load(&cell).after(&asked, segment.seq, segment.payload, interim, now_us);
-    answered.store(&cell);
+        Answered::load(cell).after(&asked, segment.seq, segment.payload, interim, now_us);
+    answered.store(cell);
     if let Some((kind, us)) = sample {
-        env.count_time(&entry, kind, us);
+        env.count_time(entry, kind, us);
+        if matches!(kind, Kind::Turn) {
+            *turn_us = Some(us);
+        }
     }
-    if let Status::Class(counter) = status {
-        env.count(entry.backend, counter);
+    match status {
+        Status::Class(counter) => {
+            env.count(entry.backend, counter);
+            matches!(counter, Counter::Http5xx)
+        }
+        Status::Unasked | Status::Interim => false,
     }
 }
 

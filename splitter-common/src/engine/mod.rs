@@ -11,6 +11,7 @@ mod admission;
 mod decision;
 mod directory;
 mod env;
+mod evidence;
 mod flows;
 mod fragment;
 mod icmp;
@@ -39,7 +40,7 @@ use crate::{
 
 pub use self::{
     env::{Env, Route},
-    measure::Measured,
+    measure::tells,
     outcome::{Aside, Outcome},
 };
 
@@ -52,7 +53,7 @@ pub struct Parsed {
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
-    /// A [`Measured`] or 0, noted on the packet's way and read back when it leaves. Noted in memory, so that the
+    /// Bits of [`tells`] or 0, noted on the packet's way and read back when it leaves. Noted in memory, so that the
     /// verifier walks what lies between once.
     pub told: Cell<u64>,
 }
@@ -165,7 +166,7 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
 
 /// Whether a packet that [`process`] has sent on tells something that [`measure`] reads.
 #[inline(always)]
-pub fn tells<E: Env>(env: &E, outcome: &Outcome) -> bool {
+pub fn is_measured<E: Env>(env: &E, outcome: &Outcome) -> bool {
     // What passes untouched or is dropped may not have been kept: another packet's would be read.
     match outcome.verdict {
         Verdict::Tx | Verdict::Redirect | Verdict::Resolve => {

@@ -1,15 +1,16 @@
 //! Owns the backend's side under nat: the flow by the reverse tuple, and the VIP put back.
 
 use super::{
-    Aside, Env, Found, Measured, Outcome, Parsed, Route, establish, find, insert,
+    Aside, Env, Found, Outcome, Parsed, Route, establish, find, insert,
     send::{self, Decided, Forward},
-    service_row,
+    service_row, tells,
 };
 use crate::{
     address::{Address, is_zero, select},
     edit::{End, Rewrite},
+    evidence::Mark,
     flow::{
-        Entry, Hop, Table,
+        Cell, Entry, Hop, Table,
         entry::state,
         hop::{NO_HOP, load_hop, store_hop},
         law,
@@ -120,6 +121,7 @@ fn remember_own<E: Env>(
         backend: backend.number,
         service: frontend.service,
         version: 0,
+        mark: Mark::default(),
         state: state::OWN,
         checked: word.generation,
         seen: parsed.now.jiffies,
@@ -242,22 +244,26 @@ fn on_established<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> E
             env.count(reply.entry.backend, Counter::ResetsByServerEarly);
         }
     }
-    speaks(env, parsed, found);
+    let resets = reply.reset as u64 * reply.entry.mark.is_judged() * tells::RESETS;
+    env.tell(parsed, resets | speaks(parsed, found));
     reply.entry
 }
 
 /// What payload of a backend tells; it is noted here as far as it has gone on speaking.
 #[inline(always)]
-fn speaks<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) {
+fn speaks<C: Cell>(parsed: &Parsed, found: &Found<C>) -> u64 {
     let segment = &parsed.transport.segment;
     if segment.payload == 0 || found.entry.state & state::ADOPTED != 0 {
-        return;
+        return 0;
     }
     let answered = Answered::load(&found.cell);
     match answered.says(&Asked::load(&found.cell), segment.seq, segment.payload) {
-        Speech::Again => {}
-        Speech::GoesOn(after) => after.store(&found.cell),
-        Speech::Ends => env.tell(parsed, Measured::Answers),
+        Speech::Again => 0,
+        Speech::GoesOn(after) => {
+            after.store(&found.cell);
+            0
+        }
+        Speech::Ends => tells::ANSWERS,
     }
 }
 
@@ -266,6 +272,7 @@ fn speaks<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) {
 fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
+        env.tell(parsed, found.entry.mark.is_judged() * tells::ENTERS);
         return (
             Entry {
                 seen: parsed.now.jiffies,
@@ -287,9 +294,9 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
         env.count(reply.entry.backend, Counter::ResetsByServer);
         env.count(reply.entry.backend, Counter::ResetsByServerEarly);
     }
-    if reply.answered {
-        env.tell(parsed, Measured::Handshake);
-    }
+    let of_judged = reply.promote as u64 * tells::ENTERS | reply.reset as u64 * tells::REFUSES;
+    let accepts = reply.answered as u64 * tells::ACCEPTS;
+    env.tell(parsed, reply.entry.mark.is_judged() * of_judged | accepts);
     (reply.entry, reply.promote)
 }
 

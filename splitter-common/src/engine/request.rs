@@ -2,8 +2,9 @@
 //! is left to [`super::decide`].
 
 use super::{
-    Aside, Env, Found, Measured, Outcome, Parsed, alive, establish, find, insert,
+    Aside, Env, Found, Outcome, Parsed, alive, establish, find, insert,
     send::{self, Decided},
+    tells,
 };
 use crate::{
     flow::{
@@ -126,6 +127,7 @@ fn tcp<E: Env>(
                 count_reset(env, &found, &entry, true);
                 if law::is_bare_syn(segment) {
                     env.count(entry.backend, Counter::SynRetransmits);
+                    env.tell(parsed, entry.mark.is_judged() * tells::WAITS);
                 }
                 entry.store_state(&found.cell);
                 return Some(Target::new(entry.backend, Reason::Pending));
@@ -133,9 +135,9 @@ fn tcp<E: Env>(
             Pending::Complete(entry) => {
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
-                if segment.payload != 0 {
-                    env.tell(parsed, Measured::Asks);
-                }
+                let completes = entry.mark.is_judged() * tells::COMPLETES;
+                let asks = (segment.payload != 0) as u64 * tells::ASKS;
+                env.tell(parsed, completes | asks);
                 return Some(Target::new(entry.backend, Reason::Handshake));
             }
             Pending::Use(_) | Pending::Miss => {}
@@ -195,7 +197,7 @@ fn use_established<E: Env>(
         entry.store_state(&found.cell);
     }
     if parsed.transport.segment.payload != 0 && entry.state & state::ADOPTED == 0 {
-        env.tell(parsed, Measured::Asks);
+        env.tell(parsed, tells::ASKS);
     }
     Target {
         backend: entry.backend,

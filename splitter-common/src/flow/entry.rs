@@ -11,6 +11,7 @@
 use super::turns;
 use crate::{
     clock::Jiffies32,
+    evidence::Mark,
     layout::{FlowEntry, FlowKey},
 };
 
@@ -66,6 +67,10 @@ pub mod state {
     pub const LEAVING: u16 = 0x100;
     /// The flow was ended here: who still speaks is told so.
     pub const CUT: u16 = 0x200;
+    /// The first flow of its client in the release, see [`crate::evidence`].
+    pub const FIRST: u16 = 0x400;
+    /// The first flow of its client in its slice.
+    pub const FIRST_OF_SLICE: u16 = 0x800;
     /// Either FIN.
     pub const FIN: u16 = FIN_CLIENT | FIN_SERVER;
     /// Either RST.
@@ -83,6 +88,8 @@ pub struct Entry {
     pub service: u16,
     /// Version index.
     pub version: u8,
+    /// Whether and where the flow is judged.
+    pub mark: Mark,
     /// [`state`] bits.
     pub state: u16,
     /// The newest generation that this flow is known to follow; see [`super::recheck`].
@@ -173,6 +180,7 @@ impl Entry {
             backend: identity as u32,
             service: (identity >> 32) as u16,
             version: (identity >> 48) as u8,
+            mark: Mark((identity >> 56) as u8),
             state: state as u16,
             checked: (state >> 32) as u32,
             seen: Jiffies32(time as u32),
@@ -198,7 +206,10 @@ impl Entry {
 
     #[inline(always)]
     const fn identity_word(&self) -> u64 {
-        self.backend as u64 | (self.service as u64) << 32 | (self.version as u64) << 48
+        self.backend as u64
+            | (self.service as u64) << 32
+            | (self.version as u64) << 48
+            | (self.mark.0 as u64) << 56
     }
 
     #[inline(always)]
@@ -229,6 +240,7 @@ mod tests {
             backend: 70_000,
             service: 0xfffe,
             version: 7,
+            mark: Mark::judged(19),
             state: state::BESIDE | state::LEAVING,
             checked: 0x0506_0708,
             seen: Jiffies32(u32::MAX),

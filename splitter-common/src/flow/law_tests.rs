@@ -15,6 +15,7 @@ fn entry(state: u16) -> Entry {
         backend: 1,
         service: 0,
         version: 0,
+        mark: crate::evidence::Mark::default(),
         state,
         checked: 1,
         seen: at(0).jiffies,

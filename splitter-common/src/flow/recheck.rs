@@ -232,6 +232,7 @@ mod tests {
             backend: 1,
             service: 0,
             version: 0,
+            mark: crate::evidence::Mark::default(),
             state: 0,
             checked: 4,
             seen: crate::clock::Jiffies32(0),

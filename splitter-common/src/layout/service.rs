@@ -113,6 +113,12 @@ pub struct ServiceRow {
     pub options: u32,
     /// Of new flows: all together, and those of each client.
     pub limits: [Limit; 2],
+    /// The ledger of evidence, from 1; 0: clients are not judged.
+    pub ledger: u16,
+    /// The slot of the weights in force; below [`crate::evidence::SLOTS`].
+    pub slot: u16,
+    /// The last place on the line of the split law whose clients are judged.
+    pub judged_until: u32,
 }
 
 /// Whose new flows are limited: one IPv4 address, one IPv6 /64, at one service.

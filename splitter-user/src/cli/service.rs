@@ -111,6 +111,9 @@ fn configured(service: &ServiceStatus, settings: &ServiceSettings) -> String {
     if let Some(protocol) = &settings.protocol {
         out += &format!("  protocol {protocol}\n");
     }
+    if let Some(slo) = &settings.turn_slo {
+        out += &format!("  turn_slo {slo}\n");
+    }
     if !settings.direct.is_empty() {
         out += &format!("  direct {}\n", settings.direct.join(" "));
     }

@@ -127,6 +127,11 @@ fn limits(section: &Section<'_, '_, '_>, draft: &mut Draft) {
     for limit in Limits::ALL {
         if let Some(entries) = section.integer(limit.key, limit.range) {
             *(limit.of)(&mut limits) = entries;
+            if limit.power_of_two && !entries.is_power_of_two() {
+                let (below, above) = (entries.next_power_of_two() / 2, entries.next_power_of_two());
+                let message = format!("`{}` is a power of two: {below} or {above}, say", limit.key);
+                section.reader.error(&section.span, message);
+            }
         }
     }
     let at = section.reader.place(&section.span);

@@ -1,5 +1,8 @@
 //! Owns the grammar of `[service.NAME]`.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -7,7 +10,7 @@ use super::address::usable;
 use super::draft::{ServiceDraft, VersionPlaces};
 use super::error::Place;
 use super::flows::{flows, limits};
-use super::health::health;
+use super::health::{duration, health};
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::reader::{Node, Section};
@@ -16,6 +19,9 @@ use super::version::{version, weight};
 use splitter_common::weight::Weight;
 
 use crate::model::{Affinity, DEFAULT_FAIL_SAFE_MAX, ForwardMethod, Service, SplitKey, Vip};
+
+/// What a service can promise of its turns: what a histogram tells apart.
+const TURN_SLO: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
 pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft {
     section.only(&[
@@ -26,6 +32,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "release",
         "salt_group",
         "protocol",
+        "turn_slo",
         "direct",
         "deny",
         "allow",
@@ -58,6 +65,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         http1: section
             .choice("protocol", &[("http1", true)])
             .unwrap_or_default(),
+        turn_slo: duration(section, "turn_slo", TURN_SLO),
         direct: prefixes(section, "direct"),
         deny: prefixes(section, "deny"),
         allow: prefixes(section, "allow"),

@@ -131,6 +131,7 @@ fn items(service: &Service) -> Items {
         release,
         salt_group,
         http1,
+        turn_slo,
         direct,
         deny,
         allow,
@@ -161,6 +162,10 @@ fn items(service: &Service) -> Items {
     if *http1 {
         items.push(("protocol".to_owned(), "http1".to_owned()));
     }
+    items.extend(turn_slo.map(|slo| {
+        let text = humantime::format_duration(slo).to_string();
+        ("turn_slo".to_owned(), text)
+    }));
     items.push(("flows".to_owned(), flows.to_string()));
     for (word, prefixes) in [("direct", direct), ("deny", deny), ("allow", allow)] {
         let each = prefixes.iter();
@@ -313,6 +318,11 @@ backends = [\"10.0.0.3:80\"]
                 "vips",
                 "protocol = \"http1\"\nvips",
                 "protocol None Some(\"http1\")",
+            ),
+            (
+                "vips",
+                "turn_slo = \"300ms\"\nvips",
+                "turn_slo None Some(\"300ms\")",
             ),
             (
                 "vips",

@@ -103,6 +103,9 @@ fn settings(service: &Service) -> ServiceSettings {
     ServiceSettings {
         salt_group: service.salt_group.clone(),
         protocol: service.http1.then(|| "http1".to_owned()),
+        turn_slo: service
+            .turn_slo
+            .map(|slo| humantime::format_duration(slo).to_string()),
         direct: service.direct.iter().map(ToString::to_string).collect(),
         failsafe_max_weight: service.fail_safe_max.to_string(),
         health: service.health.as_ref().map(health),

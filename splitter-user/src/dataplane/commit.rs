@@ -24,7 +24,7 @@ use splitter_common::{
 };
 
 use super::{DataPlane, DataPlaneError, tables::runs};
-use crate::plan::{Image, ServiceImage, directory::DirectoryImage};
+use crate::plan::{Image, ServiceImage, directory::DirectoryImage, service::LedgerImage};
 
 /// A resting side is rewritten no sooner than this after the switch away from it: a program that
 /// still reads it has long ended.
@@ -209,6 +209,7 @@ impl DataPlane {
             number,
             row,
             ends_after_s: service.ends_after_s,
+            ledger: service.ledger,
         }))
     }
 
@@ -218,6 +219,7 @@ impl DataPlane {
             number,
             row,
             ends_after_s,
+            ledger,
         } = prepared;
         let word = self.maps.service_word(*number);
         let old = (word.generation != 0).then(|| self.maps.service_in_force(*number));
@@ -232,6 +234,9 @@ impl DataPlane {
             }
         }
         self.forget_assigned(*number, old.as_ref(), row)?;
+        if let Some(ledger) = ledger {
+            self.put_ledger(ledger)?;
+        }
         self.switch_service(*number, word, row)?;
         let new: BTreeSet<u32> = runs(row).map(|run| run.start).collect();
         for run in old.iter().flat_map(runs) {
@@ -302,6 +307,7 @@ struct PreparedService {
     number: u32,
     row: ServiceRow,
     ends_after_s: Option<u32>,
+    ledger: Option<LedgerImage>,
 }
 
 /// Waits until a side that was switched away from at `flipped` may be rewritten.

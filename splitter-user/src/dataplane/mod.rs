@@ -8,6 +8,7 @@ mod bpf;
 mod clock;
 mod commit;
 mod directory;
+mod evidence;
 mod links;
 mod load;
 mod lock;
@@ -38,6 +39,7 @@ use splitter_common::{
 use thiserror::Error;
 
 pub use commit::PreparedCommit;
+pub use evidence::{LedgerState, SLICE_S, Scopes};
 pub use links::{Attached, Target};
 pub use load::{Options, check_host};
 pub use maps::Maps;

@@ -23,9 +23,10 @@ use splitter_common::{
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, FlowEntry,
-        FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION, Left, LossKey, LossPlaces,
-        NextHop, PROGRAMS, Page, PrefixKey, ServiceRow, VersionTimes,
+        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
+        EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION,
+        LedgerRow, Left, LossKey, LossPlaces, NextHop, ONCE_ARRAYS, PROGRAMS, Page, PrefixKey,
+        ServiceRow, VersionTimes,
     },
     segment::PLACES,
 };
@@ -212,6 +213,11 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         table_pages: of("PAGES"),
         prefixes: of("PREFIXES"),
         limited_clients: of("CLIENT_LIMITS"),
+        judged_services: of("LEDGER_ROWS"),
+        judged_clients: 64
+            * of("COUNTED_ONCE")
+                .checked_div(of("LEDGER_ROWS") * ONCE_ARRAYS)
+                .unwrap_or(0),
     }
 }
 
@@ -231,6 +237,9 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "PAGES" => Some(sizes.pages),
         "PREFIXES" => Some(limits.prefixes),
         "CLIENT_LIMITS" => Some(sizes.limited_clients),
+        "LEDGER_ROWS" => Some(sizes.ledgers),
+        "EVIDENCE" => Some(sizes.ledgers * EVIDENCE_ROWS),
+        "COUNTED_ONCE" => Some(sizes.ledgers * ONCE_ARRAYS * (sizes.judged_clients / 64)),
         _ => None,
     }
 }
@@ -253,6 +262,9 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "NEXT_HOPS" => (bytes::<u32, NextHop>(), 0),
         "BACKEND_TIMES" => (bytes::<u32, BackendTimes>(), 0),
         "VERSION_TIMES" => (bytes::<u32, VersionTimes>(), 0),
+        "LEDGER_ROWS" => (bytes::<u32, LedgerRow>(), 0),
+        "EVIDENCE" => (bytes::<u32, EvidenceRow>(), 0),
+        "COUNTED_ONCE" => (bytes::<u32, u64>(), 0),
         "ASIDE" | "ASIDE_FRAGS" => (bytes::<u32, u32>(), PROGRAMS as u32),
         "PARSED" => (bytes::<u32, Parsed>(), 1),
         "ENTRY" => (bytes::<u32, FlowEntry>(), 1),

@@ -13,8 +13,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::capacity::{
-    self, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_ENDPOINTS,
-    MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PENDING_FLOWS, TABLE_PAGES,
+    self, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, JUDGED_CLIENTS, LEDGERS, LIMITED_CLIENTS,
+    MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PENDING_FLOWS,
+    TABLE_PAGES,
 };
 
 use super::Service;
@@ -41,6 +42,11 @@ pub struct Limits {
     pub prefixes: u32,
     /// Clients whose new flows are limited, remembered at once.
     pub limited_clients: u32,
+    /// Services whose clients are judged at once.
+    pub judged_services: u32,
+    /// Clients of a judged service that are told apart, a power of two: of more, some that come later
+    /// are taken for one that was counted.
+    pub judged_clients: u32,
 }
 
 impl Default for Limits {
@@ -56,6 +62,8 @@ impl Default for Limits {
             table_pages: TABLE_PAGES,
             prefixes: MAX_PREFIXES,
             limited_clients: LIMITED_CLIENTS,
+            judged_services: LEDGERS,
+            judged_clients: JUDGED_CLIENTS,
         }
     }
 }
@@ -66,13 +74,15 @@ pub struct Limit {
     pub key: &'static str,
     /// What it may be. The largest numbers of services, VIPs and backends are those of 16 bits.
     pub range: RangeInclusive<u32>,
+    /// Whether it must be a power of two.
+    pub power_of_two: bool,
     /// Its place.
     pub of: fn(&mut Limits) -> &mut u32,
 }
 
 impl Limits {
     /// Every key.
-    pub const ALL: [Limit; 9] = [
+    pub const ALL: [Limit; 11] = [
         limit("flows", 1_024..=16_777_216, |limits| &mut limits.flows),
         limit("pending", 1_024..=16_777_216, |limits| &mut limits.pending),
         limit("fragments", 1_024..=1_048_576, |limits| {
@@ -88,6 +98,15 @@ impl Limits {
         limit("limited_clients", 1_024..=16_777_216, |limits| {
             &mut limits.limited_clients
         }),
+        limit("judged_services", 1..=1_024, |limits| {
+            &mut limits.judged_services
+        }),
+        Limit {
+            power_of_two: true,
+            ..limit("judged_clients", 4_096..=67_108_864, |limits| {
+                &mut limits.judged_clients
+            })
+        },
     ];
 
     /// The keys in which these differ from what the tables have, as `key = 5 instead of 4`; `None`
@@ -112,6 +131,8 @@ impl Limits {
             backends: self.backends + 1,
             pages: self.table_pages,
             limited_clients: self.limited_clients,
+            ledgers: self.judged_services,
+            judged_clients: self.judged_clients,
         }
     }
 }
@@ -121,7 +142,12 @@ const fn limit(
     range: RangeInclusive<u32>,
     of: fn(&mut Limits) -> &mut u32,
 ) -> Limit {
-    Limit { key, range, of }
+    Limit {
+        key,
+        range,
+        power_of_two: false,
+        of,
+    }
 }
 
 /// What a configuration needs of one kind.
@@ -260,7 +286,7 @@ mod tests {
             .map(|limit| *(limit.of)(&mut limits))
             .collect();
         seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         let mut other = limits;
         other.vips = 99;
         assert_eq!(

@@ -18,6 +18,7 @@ mod vip;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,9 @@ pub struct Service {
     /// counted.
     #[serde(default)]
     pub http1: bool,
+    /// How long a turn may take at most by what the service promises: evidence counts longer ones as late.
+    #[serde(default)]
+    pub turn_slo: Option<Duration>,
     /// Those who speak to backends without a VIP: what backends send them is never taken for a
     /// reply that lost its flow.
     #[serde(default)]

@@ -71,6 +71,7 @@ fn the_baseline_gets_the_rest() {
         release: "1".into(),
         salt_group: None,
         http1: false,
+        turn_slo: None,
         deny: Vec::new(),
         allow: Vec::new(),
         limits: crate::model::FlowLimits::default(),

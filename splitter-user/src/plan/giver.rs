@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use splitter_common::{capacity::MAX_VERSIONS, layout::COUNTERS, segment::PLACES};
 
 use super::{
-    PlanError, guard,
+    PlanError,
+    evidence::{Judged, can_be_judged},
+    guard,
     numbers::{BackendNumber, FrontendNumber, Numbers, ServiceNumbers, VersionNumber},
     service::salt_id,
 };
@@ -39,6 +41,8 @@ pub(super) struct Giver<'a, R> {
     pub(super) generation: u32,
     pub(super) cursor: u32,
     used: InUse,
+    /// Ledgers that a service has or had until now.
+    ledgers: BTreeSet<u16>,
     limits: Limits,
     running: &'a R,
 }
@@ -58,10 +62,14 @@ impl<'a, R: Running> Giver<'a, R> {
         );
         used.services
             .extend(services().map(|service| service.number));
+        let ledgers = services()
+            .filter_map(|service| Some(service.judged.as_ref()?.ledger))
+            .collect();
         Self {
             generation: old.generation + 1,
             cursor: old.cursor,
             used,
+            ledgers,
             limits,
             running,
         }
@@ -105,12 +113,15 @@ impl<'a, R: Running> Giver<'a, R> {
         if let Some(old) = old {
             self.retire(old, &backends, &mut versions);
         }
+        let same_release = |old: &ServiceNumbers| old.salt_id == salt_id;
+        let judged = self.judged(service, old.filter(|old| same_release(old)), &versions);
         let mut given = ServiceNumbers {
             number,
             born,
             generation: old.map_or(self.generation, |old| old.generation),
             applied: service.clone(),
             ending: old.and_then(|old| old.ending),
+            judged,
             salt_id,
             segments: places(service, old),
             frontends,
@@ -121,6 +132,27 @@ impl<'a, R: Running> Giver<'a, R> {
             given.generation = self.generation;
         }
         Ok(given)
+    }
+
+    /// What is judged of a service. `old`: its numbers, where they are those of the same release.
+    fn judged(
+        &mut self,
+        service: &Service,
+        old: Option<&ServiceNumbers>,
+        versions: &BTreeMap<String, VersionNumber>,
+    ) -> Option<Judged> {
+        can_be_judged(service).ok()?;
+        let ledgers = self.limits.judged_services as u16;
+        let kept = old.and_then(|old| old.judged.clone());
+        let judged = match kept.filter(|kept| kept.ledger < ledgers) {
+            Some(kept) => kept,
+            None => {
+                let ledger = (0..ledgers).find(|ledger| !self.ledgers.contains(ledger))?;
+                self.ledgers.insert(ledger);
+                Judged::begin(ledger, self.generation)
+            }
+        };
+        Some(judged.with_weights(service, versions, self.generation))
     }
 
     fn versions(

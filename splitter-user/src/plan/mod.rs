@@ -7,6 +7,7 @@
 
 pub mod directory;
 mod error;
+pub mod evidence;
 mod giver;
 mod guard;
 pub mod image;

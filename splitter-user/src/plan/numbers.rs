@@ -13,6 +13,7 @@ use splitter_common::{address::Address, layout::COUNTERS};
 
 use super::{
     PlanError,
+    evidence::Judged,
     giver::{Giver, Running},
 };
 use crate::{
@@ -99,6 +100,9 @@ pub struct ServiceNumbers {
     /// What that commit, or an earlier one of the service, said of flows that were open then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// What is judged of its clients, where it is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// Which salt: see [`super::service::salt_id`].
     pub salt_id: String,
     /// Places of segments by name; never 0.
@@ -217,6 +221,23 @@ impl Numbers {
                 after_s: *after_s,
             });
         }
+    }
+
+    /// Begins the evidence of a service anew. `before`: the numbers until then. A service that does not
+    /// change otherwise changes for it. `false`: the service is not judged.
+    pub fn begin_evidence(&mut self, before: &Self, name: &str) -> bool {
+        let generation = before.generation + 1;
+        let Some(given) = self.services.get_mut(name) else {
+            return false;
+        };
+        let Some(judged) = given.judged.take() else {
+            return false;
+        };
+        self.generation = generation;
+        given.generation = generation;
+        let begun = Judged::begin(judged.ledger, generation);
+        given.judged = Some(begun.with_weights(&given.applied, &given.versions, generation));
+        true
     }
 
     /// All backend numbers in use.

@@ -78,6 +78,8 @@ pub fn recover(
         born: row.born,
         generation: row.generation,
         ending: None,
+        // Evidence begins anew.
+        judged: None,
         applied: Service {
             // The tables do not tell all that the file says: with no VIP this equals no service, so
             // that the next commit writes row and tables anew.

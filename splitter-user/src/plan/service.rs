@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use splitter_common::{
     address::{Address, Family},
     capacity::MAX_VERSIONS,
+    evidence::SLOTS,
     flow::limit::Limit,
     hash::HashKey,
     layout::{self, Empty, ServiceRow, TableRef, VersionRow, options},
@@ -14,6 +15,7 @@ use splitter_common::{
 
 use super::{
     PlanError,
+    evidence::Judged,
     numbers::{ServiceNumbers, backend_identity},
     prefixes::{PrefixList, list},
     segments::segments_image,
@@ -41,8 +43,23 @@ pub struct ServiceImage {
     pub conditions: PrefixList,
     /// After how many seconds flows end that were open before this commit.
     pub ends_after_s: Option<u32>,
+    /// Since when evidence is kept of it, where it is.
+    pub ledger: Option<LedgerImage>,
     /// Table cells by version index and family (0: IPv4, 1: IPv6); cells are backend numbers.
     pub tables: BTreeMap<(usize, usize), Vec<u16>>,
+}
+
+/// A ledger as the kernel is to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerImage {
+    /// The ledger, from 0.
+    pub number: u32,
+    /// The commit that began the release.
+    pub born: u32,
+    /// See `layout::LedgerRow::slots_born`.
+    pub slots_born: [u32; SLOTS],
+    /// See `layout::LedgerRow::slow_us`: what the service promises; 0 for nothing.
+    pub late_us: u32,
 }
 
 /// The row and tables of a service.
@@ -90,6 +107,12 @@ pub(super) fn service_image(
                 Limit::new(limit.flows_per_s, limit.burst)
             })
         }),
+        ledger: given.judged.as_ref().map_or(0, |judged| judged.ledger + 1),
+        slot: given
+            .judged
+            .as_ref()
+            .map_or(0, |judged| u16::from(judged.slot())),
+        judged_until: given.judged.as_ref().map_or(0, Judged::until),
     };
     Ok(ServiceImage {
         name: service.name.clone(),
@@ -102,6 +125,12 @@ pub(super) fn service_image(
             .ending
             .filter(|ending| ending.generation == given.generation)
             .map(|ending| ending.after_s),
+        ledger: given.judged.as_ref().map(|judged| LedgerImage {
+            number: u32::from(judged.ledger),
+            born: judged.born,
+            slots_born: judged.slots_born(),
+            late_us: service.turn_slo.map_or(0, |slo| slo.as_micros() as u32),
+        }),
         tables,
     })
 }

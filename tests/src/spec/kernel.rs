@@ -6,6 +6,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
+    evidence::SCOPES,
     flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
@@ -13,7 +14,7 @@ use splitter_common::{
 };
 use splitter_user::{dataplane::DataPlane, plan::Image};
 
-use super::run::{CLIENT_MACS, Executor, Ran};
+use super::run::{CLIENT_MACS, EvidenceCounts, Executor, Ran};
 use crate::{netns::Netns, plane};
 
 /// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
@@ -172,6 +173,16 @@ impl Executor for Kernel {
 
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {
         self.plane.maps().assigned(service, place, version)
+    }
+
+    fn evidence(&self, ledger: u32, slot: u8, version: u8) -> [EvidenceCounts; SCOPES] {
+        let scopes = self.plane.evidence(ledger, slot, version);
+        scopes.map(|row| EvidenceCounts {
+            events: row.counts.map(u64::from),
+            samples: row
+                .cells
+                .map(|cells| cells.iter().copied().map(u64::from).sum()),
+        })
     }
 
     fn times(&self, backend: u32, kind: Kind) -> u64 {

@@ -16,6 +16,8 @@
 //! reuse NAME                  the same, and freed backend numbers are given to new backends
 //! count VERSION COUNTER N     what the version has counted since the row began
 //! assigned SEGMENT VERSION N  new flows of the segment's clients (`none`: of the others) by version
+//! evidence VERSION EVENT N    clients that are judged, under the weights in force
+//! evidence-before VERSION EVENT N  the same, under the weights before
 //! ```
 //! What holds for every packet ([`run`]) is checked without a line.
 //!

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use splitter_common::{
+    evidence::SCOPES,
     flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
@@ -24,7 +25,7 @@ use splitter_user::plan::Image;
 
 use super::{
     kernel::{Counts, Kernel, counted},
-    run::{Executor, Ran},
+    run::{EvidenceCounts, Executor, Ran},
 };
 use crate::{ethtool, sys};
 
@@ -192,6 +193,10 @@ impl Executor for Wire {
 
     fn counters(&self, backend: u32) -> BackendCounters {
         self.kernel.counters(backend)
+    }
+
+    fn evidence(&self, ledger: u32, slot: u8, version: u8) -> [EvidenceCounts; SCOPES] {
+        self.kernel.evidence(ledger, slot, version)
     }
 
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64 {

@@ -119,14 +119,16 @@ impl Scene {
     /// A load of so many requests a second.
     pub(crate) fn load_at(&self, mode: LoadMode, requests_per_s: u32) -> Load {
         let clients = self.clients();
+        let divisor = std::env::var("SPLITTER_LOAD_DIVISOR");
+        let divisor = divisor.map_or(1, |text| text.parse().expect("a number"));
         let options = LoadOptions {
             targets: vec![
                 vip_for(clients[0], PORT),
                 vip_for(clients[clients.len() - 1], PORT),
             ],
             clients,
-            requests_per_s,
-            duration: Duration::from_secs(60),
+            requests_per_s: requests_per_s / divisor,
+            duration: Duration::from_secs(180),
             concurrency: 16,
             mode,
         };

@@ -8,6 +8,7 @@ use std::{
 use splitter_common::{
     address::Address,
     clock::Jiffies,
+    evidence::Mark,
     flow::{Entry, Table},
     layout::FlowKey,
     reason::Reason,
@@ -65,6 +66,7 @@ fn entry(lab: &mut Lab, flow: u16) -> (FlowKey, Entry) {
         backend: number,
         service,
         version: 0,
+        mark: Mark::default(),
         state: 0,
         checked: generation,
         seen: now,

@@ -129,6 +129,9 @@ pub struct ServiceSettings {
     /// What its backends speak: `http1`; `None` where that is not said.
     #[serde(default)]
     pub protocol: Option<String>,
+    /// How long a turn may take at most: `300ms`; `None` where that is not said.
+    #[serde(default)]
+    pub turn_slo: Option<String>,
     /// Those who speak to its backends without a VIP.
     pub direct: Vec<String>,
     /// Up to which weight a supervised release falls back to the baseline: `25%`.

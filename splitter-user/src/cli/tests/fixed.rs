@@ -365,6 +365,7 @@ fn settings() -> ServiceSettings {
     ServiceSettings {
         salt_group: Some("front".into()),
         protocol: Some("http1".into()),
+        turn_slo: Some("300ms".into()),
         direct: vec!["10.9.0.0/16".into(), "fd09::/16".into()],
         failsafe_max_weight: "25%".into(),
         health: Some(HealthSettings {

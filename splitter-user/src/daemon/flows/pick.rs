@@ -176,7 +176,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitter_common::{address::Address, clock::Jiffies32, flow::hop::NO_HOP};
+    use splitter_common::{address::Address, clock::Jiffies32, evidence::Mark, flow::hop::NO_HOP};
 
     const NOW: law::Now = law::Now {
         jiffies: Jiffies32(1_000_000),
@@ -191,6 +191,7 @@ mod tests {
                 backend: 3,
                 service: 1,
                 version: 0,
+                mark: Mark::default(),
                 state: $state,
                 checked: 7,
                 seen: Jiffies32(NOW.jiffies.0 - $idle_s * NOW.hz),

@@ -16,9 +16,9 @@ use aya::{
 use splitter_common::{
     flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, BackendTimes, Bucket, Control, DirectoryRow, FlowEntry,
-        FlowKey, FragmentKey, FragmentRow, FrontendRow, LossKey, LossPlaces, NextHop, Page,
-        PrefixKey, ServiceRow, VersionTimes, Word,
+        BackendCounters, BackendRow, BackendTimes, Bucket, Control, DirectoryRow, EvidenceRow,
+        FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey, LossPlaces,
+        NextHop, Page, PrefixKey, ServiceRow, VersionTimes, Word,
     },
 };
 
@@ -56,6 +56,11 @@ pub struct Maps {
     pub backend_times: Mapped<BackendTimes>,
     /// `MAX_VERSIONS * service + version`.
     pub version_times: Arc<Mapped<VersionTimes>>,
+    pub(in crate::dataplane) ledgers: Mapped<LedgerRow>,
+    /// See `layout::evidence_row`.
+    pub(in crate::dataplane) evidence: Mapped<EvidenceRow>,
+    /// Bits by ledger, scope and event.
+    pub(in crate::dataplane) counted_once: Mapped<u64>,
     pub(in crate::dataplane) prefixes: Prefixes,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
@@ -79,7 +84,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(in crate::dataplane) const NAMES: [&str; 31] = [
+pub(in crate::dataplane) const NAMES: [&str; 34] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -92,6 +97,9 @@ pub(in crate::dataplane) const NAMES: [&str; 31] = [
     "NEXT_HOPS",
     "BACKEND_TIMES",
     "VERSION_TIMES",
+    "LEDGER_ROWS",
+    "EVIDENCE",
+    "COUNTED_ONCE",
     "PREFIXES",
     "FRAGMENTS",
     "ASIDE",
@@ -136,6 +144,9 @@ impl Maps {
             next_hops: mapped(ebpf, "NEXT_HOPS")?,
             backend_times: mapped(ebpf, "BACKEND_TIMES")?,
             version_times: Arc::clone(&version_times),
+            ledgers: mapped(ebpf, "LEDGER_ROWS")?,
+            evidence: mapped(ebpf, "EVIDENCE")?,
+            counted_once: mapped(ebpf, "COUNTED_ONCE")?,
             rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,

@@ -1,5 +1,6 @@
 //! Owns the host's executor: `splitter_common::engine` over memory, with a clock that obeys.
 
+mod evidence;
 mod memory;
 
 use std::{
@@ -13,20 +14,23 @@ use splitter_common::{
     address::Address,
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
-    engine::{self, Aside, Env, Measured, Parsed, Route},
+    engine::{self, Aside, Env, Parsed, Route},
+    evidence::{Event, Ledger, Once, Place, SCOPES, Sample},
     flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
     hash::HashKey,
     layout::{
         BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry,
-        FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent, Word,
+        FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, SLICE_ROWS, ServiceRow, TableEvent,
+        Word, evidence_row,
     },
     packet::{Inner, Network},
     reason::Reason,
 };
 use splitter_user::plan::Image;
 
+use self::evidence::Ledgers;
 use self::memory::{Bytes, Element, Tables};
-use super::run::{CLIENT_MACS, CLIENT_MTU, Executor, LAB_PREFIXES, Ran};
+use super::run::{CLIENT_MACS, CLIENT_MTU, EvidenceCounts, Executor, LAB_PREFIXES, Ran};
 
 const INGRESS: u32 = 1;
 /// The interface toward clients.
@@ -51,6 +55,7 @@ pub struct Host {
     fragments: RefCell<HashMap<FragmentKey, FragmentRow>>,
     /// New flows by service, place among its segments and version.
     assigned: RefCell<HashMap<(u32, usize, usize), u64>>,
+    evidence: RefCell<Ledgers>,
 }
 
 impl Env for Host {
@@ -64,8 +69,8 @@ impl Env for Host {
         self.parsed.get()
     }
 
-    fn tell(&self, parsed: &Parsed, what: Measured) {
-        parsed.told.set(what as u64);
+    fn tell(&self, parsed: &Parsed, told: u64) {
+        parsed.told.set(told);
     }
 
     fn told(&self, parsed: &Parsed) -> u64 {
@@ -235,6 +240,22 @@ impl Env for Host {
         times.entry(entry.backend).or_default()[kind as usize] += 1;
     }
 
+    fn ledger(&self, ledger: u32, slot: u32) -> Ledger {
+        self.evidence.borrow().ledger(ledger, slot)
+    }
+
+    fn count_once(&self, place: &Place, once: Once) -> u64 {
+        self.evidence.borrow_mut().count_once(place, once)
+    }
+
+    fn count_evidence(&self, row: u32, event: Event) {
+        self.evidence.borrow_mut().count(row, event as u32);
+    }
+
+    fn count_sample(&self, row: u32, sample: Sample, _us: u32) {
+        self.evidence.borrow_mut().sample(row, sample);
+    }
+
     // Counted by the kernel alone: no row asks for them.
     fn count_table(&self, _event: TableEvent) {}
 
@@ -366,6 +387,11 @@ impl Executor for Host {
                 }
             }
         }
+        for service in image.services.values() {
+            if let Some(ledger) = &service.ledger {
+                self.evidence.borrow_mut().put(ledger);
+            }
+        }
         self.tables = Some(tables);
         Ok(())
     }
@@ -386,7 +412,7 @@ impl Executor for Host {
         if outcome.aside == Aside::Decide {
             outcome = engine::decide(&mut packet, self);
         }
-        if engine::tells(self, &outcome) {
+        if engine::is_measured(self, &outcome) {
             engine::measure(&packet, self);
         }
         if outcome.aside != Aside::Nothing {
@@ -424,6 +450,11 @@ impl Executor for Host {
             .get(&backend)
             .copied()
             .unwrap_or_default()
+    }
+
+    fn evidence(&self, ledger: u32, slot: u8, version: u8) -> [EvidenceCounts; SCOPES] {
+        let row = evidence_row(ledger, u32::from(slot), u32::from(version));
+        [row, row + SLICE_ROWS].map(|row| self.evidence.borrow().counted(row))
     }
 
     fn times(&self, backend: u32, kind: Kind) -> u64 {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
+    evidence::{Event, Sample},
     flow::turns::Kind,
     layout::Counter,
     reason::{Reason, Verdict},
@@ -140,6 +141,41 @@ impl<E: Executor> Stage<'_, E> {
         let got = self
             .executor
             .assigned(u32::from(given.number), place, index);
+        ensure!(got == wanted.parse::<u64>()?, "got {got}");
+        Ok(())
+    }
+}
+
+impl<E: Executor> Stage<'_, E> {
+    /// What was counted as evidence of a version under the weights in force, or under those that were
+    /// so many changes before. No slice ends within a row: both scopes say the same, unless flows were
+    /// made older than the slice is.
+    pub(super) fn check_evidence(&self, text: &str, before: usize) -> Result<()> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [version, event, wanted] = words[..] else {
+            bail!("VERSION EVENT N")
+        };
+        let given = self.numbers.service(&self.service()?.name)?;
+        let judged = given.judged.as_ref().context("the service is not judged")?;
+        let slot = judged.slots.iter().rev().nth(before);
+        let slot = slot.context("there were no weights before")?.slot;
+        let index = given.version(version)?.index;
+        let scopes = self
+            .executor
+            .evidence(u32::from(judged.ledger), slot, index);
+        ensure!(
+            self.aged || scopes[0] == scopes[1],
+            "the slice has {:?}",
+            scopes[1]
+        );
+        let got = match event {
+            "handshake_samples" => scopes[0].samples[Sample::Handshake as usize],
+            "turn_samples" => scopes[0].samples[Sample::Turn as usize],
+            name => {
+                let known = Event::ALL.into_iter().find(|event| event.name() == name);
+                scopes[0].events[known.context("no such event")? as usize]
+            }
+        };
         ensure!(got == wanted.parse::<u64>()?, "got {got}");
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
+    evidence::{EVENTS, SCOPES, Sample},
     flow::{Hop, turns::Kind},
     hash::HashKey,
     layout::BackendCounters,
@@ -78,8 +79,20 @@ pub trait Executor {
     fn counters(&self, backend: u32) -> BackendCounters;
     /// New flows by service number, place among its segments and index of the version.
     fn assigned(&self, service: u32, place: u8, version: u8) -> u64;
+    /// What a version was counted for as evidence, in the release and in its slice.
+    fn evidence(&self, ledger: u32, slot: u8, version: u8) -> [EvidenceCounts; SCOPES];
     /// How many times of a kind were measured of it.
     fn times(&self, backend: u32, kind: Kind) -> u64;
+}
+
+/// What was counted of a version in a slot, by [`Event`], and how many samples there are, by
+/// [`Sample`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceCounts {
+    /// Events.
+    pub events: [u64; EVENTS],
+    /// Samples.
+    pub samples: [u64; Sample::COUNT],
 }
 
 /// Runs a row.
@@ -98,6 +111,7 @@ pub fn run(row: &Row, executor: &mut impl Executor) -> Result<()> {
         image: None,
         bound: HashMap::new(),
         last: None,
+        aged: false,
     };
     if let Some(name) = &row.config {
         stage.commit(with_weights(config(name)?, &row.weights)?)?;
@@ -132,6 +146,8 @@ struct Stage<'a, E> {
     /// Clients and backends by the word that stands for them.
     bound: HashMap<String, (IpAddr, u16)>,
     last: Option<Last>,
+    /// Whether flows were made older.
+    aged: bool,
 }
 
 impl<E: Executor> Stage<'_, E> {
@@ -141,7 +157,10 @@ impl<E: Executor> Stage<'_, E> {
             ">" => self.packet(rest),
             "=" => self.check(rest),
             "<" => self.check_frame(rest),
-            "age" => self.executor.age(rest.parse()?),
+            "age" => {
+                self.aged = true;
+                self.executor.age(rest.parse()?)
+            }
             "weights" => {
                 let (weights, fate) = with_fate(rest)?;
                 let config = self.config.clone().context("nothing is configured")?;
@@ -164,6 +183,8 @@ impl<E: Executor> Stage<'_, E> {
             "reuse" => self.reuse(rest),
             "count" => self.check_count(rest),
             "assigned" => self.check_assigned(rest),
+            "evidence" => self.check_evidence(rest, 0),
+            "evidence-before" => self.check_evidence(rest, 1),
             other => bail!("{other} is no step"),
         }
     }

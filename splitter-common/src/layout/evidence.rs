@@ -1,0 +1,67 @@
+//! Owns the layout of evidence: what the judge of releases reads, see [`crate::evidence`].
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    capacity::MAX_VERSIONS,
+    evidence::{EVENTS, ONCE, SCOPES, SLOTS, Sample},
+    histogram::CELLS,
+};
+
+/// One service's evidence: since when it counts. Written by the daemon, each field whole.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct LedgerRow {
+    /// By slot: the commit that gave it its meaning; flows that an older one decided do not count.
+    pub slots_born: [u32; SLOTS],
+    /// The commit that began the release; read by the daemon alone.
+    pub born: u32,
+    /// The slice that is counted, from 1; 0: none.
+    pub slice: u32,
+    /// When it began, the low half of jiffies: flows that began before do not count in it.
+    pub slice_began: u32,
+    /// Bits of each array of clients, less one.
+    pub mask: u32,
+    /// From how many microseconds on a turn is slow: by what the baseline had before, and by what the
+    /// service promises; 0: never.
+    pub slow_us: [u32; 2],
+    /// Zero.
+    pub zero: [u32; 2],
+}
+
+/// What was counted of one version in one slot and scope. Shared by all CPUs; modulo 2^32.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct EvidenceRow {
+    /// By [`crate::evidence::Event`].
+    pub counts: [u32; EVENTS],
+    /// First samples of clients, by [`Sample`] and cell of [`crate::histogram`].
+    pub cells: [[u32; CELLS]; Sample::COUNT],
+}
+
+impl LedgerRow {
+    /// Nothing counts yet.
+    pub const NEW: Self = Self {
+        slots_born: [u32::MAX; SLOTS],
+        born: 0,
+        slice: 0,
+        slice_began: 0,
+        mask: 0,
+        slow_us: [0; 2],
+        zero: [0; 2],
+    };
+}
+
+/// The first of the two rows of a slot and version, those of the release; that of the slice lies
+/// [`SLICE_ROWS`] behind it. In range where its parts are.
+#[inline(always)]
+pub const fn evidence_row(ledger: u32, slot: u32, version: u32) -> u32 {
+    (ledger * SCOPES as u32 * SLOTS as u32 + slot) * MAX_VERSIONS as u32 + version
+}
+
+/// Rows between that of the release and that of the slice.
+pub const SLICE_ROWS: u32 = (SLOTS * MAX_VERSIONS) as u32;
+/// Rows of one ledger.
+pub const EVIDENCE_ROWS: u32 = SCOPES as u32 * SLICE_ROWS;
+/// Arrays of bits of one ledger.
+pub const ONCE_ARRAYS: u32 = (SCOPES * ONCE) as u32;

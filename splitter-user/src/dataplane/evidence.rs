@@ -1,0 +1,230 @@
+//! Owns the kernel's ledgers of evidence: since when each slot counts, the slices of a release, and what
+//! was counted. See `splitter_common::evidence`.
+//!
+//! Invariants: what a slot counted before it got its present meaning is gone before a row of its
+//! service names it; bits and evidence of a scope go together, while nothing is counted in it.
+
+use std::{
+    sync::atomic::{Ordering, fence},
+    thread,
+};
+
+use bytemuck::Zeroable as _;
+use splitter_common::{
+    capacity::MAX_VERSIONS,
+    evidence::{ONCE, SCOPES, SLOTS},
+    layout::{
+        Control, EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS, evidence_row,
+    },
+};
+
+use super::{DataPlane, DataPlaneError, commit::REST};
+use crate::plan::service::LedgerImage;
+
+/// How long a slice of a release is, seconds.
+pub const SLICE_S: u64 = 3_600;
+
+/// What one version was counted for in one slot, in the release and in its current slice.
+pub type Scopes = [EvidenceRow; SCOPES];
+
+/// The state of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LedgerState {
+    /// The slice, from 1; 0: it is about to begin.
+    pub slice: u32,
+    /// Seconds since it began.
+    pub slice_age_s: f64,
+    /// See `layout::LedgerRow::slow_us`.
+    pub slow_us: [u32; 2],
+    /// Clients that are told apart.
+    pub clients: u32,
+}
+
+impl DataPlane {
+    /// Writes a ledger for a row that is about to be switched to.
+    pub(super) fn put_ledger(&mut self, image: &LedgerImage) -> Result<(), DataPlaneError> {
+        let number = image.number;
+        let there = self.maps.ledgers.read(number);
+        if there.born != image.born {
+            return self.begin_release(image);
+        }
+        let mut row = there;
+        row.slots_born = image.slots_born;
+        row.slow_us[1] = image.late_us;
+        if row == there {
+            return Ok(());
+        }
+        // Flows of what the slots meant before count no more; then what they were counted for goes.
+        self.write_ledger(number, &row);
+        for slot in 0..SLOTS {
+            if row.slots_born[slot] != there.slots_born[slot] {
+                self.clear_slot(number, slot as u32);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets all that a ledger has counted, and begins its first slice.
+    fn begin_release(&mut self, image: &LedgerImage) -> Result<(), DataPlaneError> {
+        let number = image.number;
+        self.write_ledger(number, &LedgerRow::NEW);
+        thread::sleep(REST);
+        for scope in 0..SCOPES {
+            self.clear_bits(number, scope);
+        }
+        for slot in 0..SLOTS as u32 {
+            self.clear_slot(number, slot);
+        }
+        let row = LedgerRow {
+            slots_born: image.slots_born,
+            born: image.born,
+            slice: 1,
+            slice_began: self.read_clock()? as u32,
+            mask: self.bits_per_array() - 1,
+            slow_us: [0, image.late_us],
+            zero: [0; 2],
+        };
+        self.write_ledger(number, &row);
+        Ok(())
+    }
+
+    /// Begins the next slice of ledgers whose time has come.
+    pub fn advance_slices(&mut self, ledgers: &[u32]) -> Result<(), DataPlaneError> {
+        if ledgers.is_empty() {
+            return Ok(());
+        }
+        let now = self.read_clock()?;
+        let due: Vec<u32> = ledgers
+            .iter()
+            .copied()
+            .filter(|ledger| is_due(&self.maps.ledgers.read(*ledger), now as u32, self.hz))
+            .collect();
+        for ledger in due {
+            self.next_slice(ledger, now as u32);
+        }
+        Ok(())
+    }
+
+    fn next_slice(&mut self, ledger: u32, now: u32) {
+        let row = self.maps.ledgers.read(ledger);
+        let paused = LedgerRow {
+            slice: row.slice | PAUSED,
+            // No flow began later than this: none counts.
+            slice_began: now.wrapping_add(i32::MAX as u32),
+            ..row
+        };
+        self.write_ledger(ledger, &paused);
+        thread::sleep(REST);
+        self.clear_bits(ledger, 1);
+        for slot in 0..SLOTS as u32 {
+            for version in 0..MAX_VERSIONS as u32 {
+                let row = evidence_row(ledger, slot, version) + SLICE_ROWS;
+                self.maps.evidence.write(row, &EvidenceRow::zeroed());
+            }
+        }
+        let next = LedgerRow {
+            slice: (row.slice & !PAUSED).saturating_add(1),
+            slice_began: now,
+            ..row
+        };
+        self.write_ledger(ledger, &next);
+    }
+
+    /// The state of a ledger.
+    pub fn ledger(&self, ledger: u32) -> LedgerState {
+        let row = self.maps.ledgers.read(ledger);
+        // The lease reads the clock every second.
+        let now = self.maps.control.load_word(Control::Jiffies as u32) as u32;
+        let age = now.wrapping_sub(row.slice_began) as i32;
+        LedgerState {
+            slice: if row.slice & PAUSED == 0 {
+                row.slice
+            } else {
+                0
+            },
+            slice_age_s: f64::from(age.max(0)) / f64::from(self.hz.max(1)),
+            slow_us: row.slow_us,
+            clients: row.mask.saturating_add(1),
+        }
+    }
+
+    /// Says from how many microseconds on a turn is slow.
+    pub fn set_slow(&mut self, ledger: u32, slow_us: u32) {
+        let mut row = self.maps.ledgers.read(ledger);
+        row.slow_us[0] = slow_us;
+        self.write_ledger(ledger, &row);
+    }
+
+    /// What a version was counted for in a slot.
+    pub fn evidence(&self, ledger: u32, slot: u8, version: u8) -> Scopes {
+        let row = evidence_row(ledger, u32::from(slot), u32::from(version));
+        [row, row + SLICE_ROWS].map(|row| self.maps.evidence.read(row))
+    }
+
+    fn bits_per_array(&self) -> u32 {
+        self.words_per_array() * 64
+    }
+
+    fn words_per_array(&self) -> u32 {
+        self.maps.counted_once.len() / (self.maps.ledgers.len() * ONCE_ARRAYS)
+    }
+
+    fn clear_bits(&self, ledger: u32, scope: usize) {
+        let words = self.words_per_array() * ONCE as u32;
+        let first = ledger * ONCE_ARRAYS * self.words_per_array() + scope as u32 * words;
+        for word in first..first + words {
+            self.maps.counted_once.store_word(word, 0);
+        }
+    }
+
+    fn clear_slot(&self, ledger: u32, slot: u32) {
+        for version in 0..MAX_VERSIONS as u32 {
+            let row = evidence_row(ledger, slot, version);
+            for row in [row, row + SLICE_ROWS] {
+                self.maps.evidence.write(row, &EvidenceRow::zeroed());
+            }
+        }
+    }
+
+    fn write_ledger(&self, ledger: u32, row: &LedgerRow) {
+        self.maps.ledgers.write(ledger, row);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Of a slice's number: its bits are being cleared.
+const PAUSED: u32 = 1 << 31;
+
+/// Whether a slice has ended, or its successor was not begun by a daemon that died.
+fn is_due(row: &LedgerRow, now: u32, hz: u32) -> bool {
+    let age = now.wrapping_sub(row.slice_began) as i32;
+    let is_over = i64::from(age) >= SLICE_S as i64 * i64::from(hz);
+    row.slice != 0 && (is_over || row.slice & PAUSED != 0)
+}
+
+const _: () = assert!(EVIDENCE_ROWS == SCOPES as u32 * SLICE_ROWS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_an_hour_and_one_that_was_cut_short_is_due() {
+        let hz = 250;
+        let hour = SLICE_S as u32 * hz;
+        let row = LedgerRow {
+            slice: 3,
+            slice_began: u32::MAX - 5,
+            ..LedgerRow::NEW
+        };
+        assert!(!is_due(&row, hour - 7, hz));
+        assert!(is_due(&row, hour, hz));
+        let paused = LedgerRow {
+            slice: 3 | PAUSED,
+            slice_began: 7_u32.wrapping_add(i32::MAX as u32),
+            ..row
+        };
+        assert!(is_due(&paused, 8, hz));
+        assert!(!is_due(&LedgerRow::NEW, hour, hz));
+    }
+}
