@@ -12,7 +12,10 @@
 //! diverted and flows that were adopted are left out. Of three versions, clients in the reach of the
 //! third are left out too, so that its weight does not show.
 
-use crate::clock::Jiffies32;
+use crate::{
+    clock::Jiffies32,
+    histogram::{self, CELLS},
+};
 
 /// Slots of a ledger. A ramp changes the weights in at most 24 steps.
 pub const SLOTS: usize = 32;
@@ -190,6 +193,19 @@ pub const fn is_unanswered(waited: u32, hz: u32) -> bool {
     waited >= hz * 5 / 2
 }
 
+/// Turns that must have been measured before it is said which are slow.
+const SLOW_TURNS: u64 = 1_000;
+
+/// From how many microseconds on a turn is slow, by turns that were measured before whatever it is said
+/// of: one in a hundred took longer. 0: they are too few to tell.
+pub fn slow_us(counts: &[u64; CELLS]) -> u32 {
+    if histogram::sum(counts) < SLOW_TURNS {
+        return 0;
+    }
+    let p99_ns = histogram::quantile_ns(counts, 990_000).unwrap_or_default();
+    u32::try_from(p99_ns / 1_000).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +242,18 @@ mod tests {
         assert_eq!(at(1, began).in_slice(Jiffies32(began)), 1);
         assert_eq!(at(1, began).in_slice(Jiffies32(began - 1)), 0);
         assert_eq!(at(0, began).in_slice(Jiffies32(3)), 0);
+    }
+
+    #[test]
+    fn slow_is_what_one_in_a_hundred_exceeds_and_few_do_not_tell() {
+        let mut counts = [0; CELLS];
+        counts[40] = 980;
+        counts[60] = 19;
+        assert_eq!(slow_us(&counts), 0);
+        counts[60] = 20;
+        let (from, to) = histogram::bounds_ns(60);
+        let slow_ns = u64::from(slow_us(&counts)) * 1_000;
+        assert!((from..to).contains(&slow_ns), "{slow_ns}");
     }
 
     #[test]

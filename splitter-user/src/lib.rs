@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod events;
 pub mod health;
+pub mod judge;
 pub mod model;
 pub mod net;
 pub mod observe;

@@ -8,6 +8,8 @@ mod backends;
 mod changes;
 #[path = "daemon/events.rs"]
 mod events;
+#[path = "daemon/evidence.rs"]
+mod evidence;
 #[path = "daemon/failover.rs"]
 mod failover;
 #[path = "daemon/fares.rs"]

@@ -138,7 +138,7 @@ impl Judged {
 
 #[inline(always)]
 fn mark<C: Cell>(cell: &C, new: u64) {
-    cell.set_word(3, cell.word(3) | new * state::FIRST as u64);
+    cell.set_word(3, cell.word(3) | (new * state::FIRST as u64));
 }
 
 /// Takes the marks off and says which there were.

@@ -294,9 +294,9 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
         env.count(reply.entry.backend, Counter::ResetsByServer);
         env.count(reply.entry.backend, Counter::ResetsByServerEarly);
     }
-    let of_judged = reply.promote as u64 * tells::ENTERS | reply.reset as u64 * tells::REFUSES;
+    let of_judged = (reply.promote as u64 * tells::ENTERS) | (reply.reset as u64 * tells::REFUSES);
     let accepts = reply.answered as u64 * tells::ACCEPTS;
-    env.tell(parsed, reply.entry.mark.is_judged() * of_judged | accepts);
+    env.tell(parsed, (reply.entry.mark.is_judged() * of_judged) | accepts);
     (reply.entry, reply.promote)
 }
 

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
+    FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
+    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange,
+    WeightSet, Weights,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -77,6 +78,17 @@ pub trait Control: Send + Sync + 'static {
         wanted: FlowsToReset,
         actor: Actor,
     ) -> impl Future<Output = Result<FlowsReset, Refusal>> + Send;
+
+    /// What was counted of the clients of a service that are judged.
+    fn evidence(&self, service: String) -> impl Future<Output = Result<Evidence, Refusal>> + Send;
+
+    /// Forgets that and begins anew.
+    fn reset_evidence(
+        &self,
+        service: String,
+        wanted: EvidenceReset,
+        actor: Actor,
+    ) -> impl Future<Output = Result<Evidence, Refusal>> + Send;
 
     /// Applies what the configuration file has changed, or says what that would do.
     fn reload(

@@ -24,9 +24,10 @@ use super::control::{Actor, Control, Refusal};
 use super::events;
 use super::metrics;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
+    FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
+    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange,
+    WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -67,6 +68,11 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/flows", get(flows::<C>))
         .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
         .route("/v1/services/{name}/flows/reset", post(reset_flows::<C>))
+        .route("/v1/services/{name}/evidence", get(evidence::<C>))
+        .route(
+            "/v1/services/{name}/evidence/reset",
+            post(reset_evidence::<C>),
+        )
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .route("/v1/services/{name}/history", get(history::<C>))
         .route("/metrics", get(metrics::answer::<C>))
@@ -253,6 +259,27 @@ async fn reset_flows<C: Control>(
     let wanted: FlowsToReset = read(body, "reset of flows", example)?;
     let actor = known(actor).await?;
     Ok(Json(control.reset_flows(name, wanted, actor).await?))
+}
+
+async fn evidence<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Evidence>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(control.evidence(name).await?))
+}
+
+async fn reset_evidence<C: Control>(
+    State(control): State<Arc<C>>,
+    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Evidence>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let example = r#"send {} or {"reason": "a new build"}"#;
+    let wanted: EvidenceReset = read(body, "reset of evidence", example)?;
+    let actor = known(actor).await?;
+    Ok(Json(control.reset_evidence(name, wanted, actor).await?))
 }
 
 /// The service and the question about its flows.

@@ -12,7 +12,8 @@ mod straw;
 use straw::Straw;
 
 use super::types::{
-    BackendSet, BackendVerb, FlowQuery, FlowsToReset, HistoryQuery, ReloadRequest, WeightSet,
+    BackendSet, BackendVerb, EvidenceReset, FlowQuery, FlowsToReset, HistoryQuery, ReloadRequest,
+    WeightSet,
 };
 use super::{BindError, Client, ClientError, Refusal, bind, serve};
 use crate::events::{EventLine, EventQuery};
@@ -116,6 +117,22 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     assert_eq!(
         (why.vip.as_str(), why.client.as_str()),
         ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
+    );
+}
+
+#[tokio::test]
+async fn evidence_is_told_and_begun_anew() {
+    let (_directory, _, client) = daemon();
+    let told = client.evidence("a b").await.expect("told");
+    assert_eq!(told.service, "a b");
+    let wanted = EvidenceReset {
+        reason: Some("because".into()),
+    };
+    let told = client.reset_evidence("shop", &wanted).await;
+    assert_eq!(
+        told.expect("reset").not_judged.as_deref(),
+        Some("because"),
+        "the reason arrives"
     );
 }
 

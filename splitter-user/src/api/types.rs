@@ -6,6 +6,7 @@
 
 mod backend;
 mod counters;
+mod evidence;
 mod explain;
 mod flow_rules;
 mod flows;
@@ -26,6 +27,9 @@ pub use backend::{
     BackendVerb,
 };
 pub use counters::Counters;
+pub use evidence::{
+    ClientCounts, Evidence, EvidenceReset, LedgerInUse, SplitCheck, UnderWeights, VersionEvidence,
+};
 pub use explain::{Cut, Explanation, LiveFlow};
 pub use flow_rules::{FlowRules, Limit};
 pub use flows::{
@@ -41,7 +45,7 @@ pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
-pub use times::{HttpTurns, Times, TimesOf};
+pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
 
 /// What every failed request answers with.

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backend::BackendCommand;
 use super::events::EventsArgs;
+use super::evidence::EvidenceCommand;
 use super::exit;
 use super::flows::FlowsCommand;
 use super::history::HistoryArgs;
@@ -89,6 +90,9 @@ pub enum Command {
     /// The open flows of a service
     #[command(subcommand)]
     Flows(FlowsCommand),
+    /// What was counted of clients, each once: what versions are compared by
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Say what every version of a service counted over time
     ///
     /// Seconds are kept for an hour and minutes for a week, as long as there are no more rows than

@@ -145,7 +145,18 @@ impl Core {
         state: State,
         fate: Fate<'_>,
     ) -> Result<(), Refusal> {
-        self.apply(config, state, fate).map_err(|error| {
+        let done = self.apply(config, state, fate);
+        self.asked(done)
+    }
+
+    /// Begins the evidence of a service anew, for somebody who asked.
+    pub(super) fn begin_evidence(&mut self, name: &str) -> Result<(), Refusal> {
+        let done = self.plan_begin(name).and_then(|planned| self.put(planned));
+        self.asked(done)
+    }
+
+    fn asked(&self, done: anyhow::Result<()>) -> Result<(), Refusal> {
+        done.map_err(|error| {
             let refusal = Refusal::internal(format!("{error:#}"));
             refusal.with_hint(if self.unfinished.is_some() {
                 "the change is on disk and is tried again; see `splitter status`"
@@ -159,13 +170,31 @@ impl Core {
     pub(super) fn plan(
         &mut self,
         config: Config,
-        mut state: State,
+        state: State,
         fate: Fate<'_>,
     ) -> anyhow::Result<Planned> {
         let served = self.plan_serving(&config, &state);
         let mut next = state.numbers.next(&served, &self.secret, &self.plane)?;
         let ends = fate.ends_after_s(&config, &state.numbers, &next);
         next.end_flows(&state.numbers, &ends);
+        self.plan_numbers(config, state, &served, next)
+    }
+
+    fn plan_begin(&mut self, name: &str) -> anyhow::Result<Planned> {
+        let (config, state) = (self.config.clone(), self.state.clone());
+        let served = self.plan_serving(&config, &state);
+        let mut next = state.numbers.next(&served, &self.secret, &self.plane)?;
+        next.begin_evidence(&state.numbers, name);
+        self.plan_numbers(config, state, &served, next)
+    }
+
+    fn plan_numbers(
+        &mut self,
+        config: Config,
+        mut state: State,
+        served: &Config,
+        next: Numbers,
+    ) -> anyhow::Result<Planned> {
         let changed: Vec<String> = config
             .services
             .iter()
@@ -179,7 +208,7 @@ impl Core {
             .map(|service| service.name.clone())
             .collect();
         let in_force = self.plane.generation();
-        let image = Image::changes(&served, &next, &self.secret, in_force)?;
+        let image = Image::changes(served, &next, &self.secret, in_force)?;
         state.numbers = next;
         state.health = self.book.records();
         for name in changed {

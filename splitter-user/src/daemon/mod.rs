@@ -8,6 +8,7 @@ mod attach;
 mod backends;
 mod core;
 mod difference;
+mod evidence;
 mod explain;
 mod exporting;
 mod fares;
@@ -165,6 +166,7 @@ async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {
             log::error!("cannot renew the lease: {error}");
         }
         core.finish();
+        core.advance_slices();
         core.watch_losses();
     }
 }
@@ -287,6 +289,19 @@ impl Control for Daemon {
         wanted: types::FlowQuery,
     ) -> Result<types::FlowCount, Refusal> {
         flows::count(self, service, wanted).await
+    }
+
+    async fn evidence(&self, service: String) -> Result<types::Evidence, Refusal> {
+        evidence::show(&*self.core.lock().await, &service)
+    }
+
+    async fn reset_evidence(
+        &self,
+        service: String,
+        wanted: types::EvidenceReset,
+        actor: api::Actor,
+    ) -> Result<types::Evidence, Refusal> {
+        evidence::reset(&mut *self.core.lock().await, &service, wanted, &actor)
     }
 
     async fn reload(

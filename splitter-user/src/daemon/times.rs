@@ -8,7 +8,7 @@ use splitter_common::{
 };
 
 use crate::{
-    api::types::{Times, TimesOf},
+    api::types::{FirstTimes, Times, TimesOf},
     dataplane::DataPlane,
 };
 
@@ -44,13 +44,30 @@ pub(super) fn quantiles_ns(cells: &[u64]) -> [Option<u64>; 3] {
 }
 
 fn times(counts: &[u32; CELLS], sum_us: u64) -> TimesOf {
-    let mut cells = counts.map(u64::from).to_vec();
-    let [p50_us, p90_us, p99_us] = quantiles_ns(&cells).map(|ns| ns.map(|ns| ns / 1_000));
-    let used = cells.iter().rposition(|count| *count > 0);
-    cells.truncate(used.map_or(0, |last| last + 1));
+    let FirstTimes {
+        count,
+        p50_us,
+        p90_us,
+        p99_us,
+        cells,
+    } = first(&counts.map(u64::from));
     TimesOf {
-        count: cells.iter().sum(),
+        count,
         sum_us,
+        p50_us,
+        p90_us,
+        p99_us,
+        cells,
+    }
+}
+
+/// Times whose sum is not kept.
+pub(super) fn first(counts: &[u64; CELLS]) -> FirstTimes {
+    let [p50_us, p90_us, p99_us] = quantiles_ns(counts).map(|ns| ns.map(|ns| ns / 1_000));
+    let used = counts.iter().rposition(|count| *count > 0);
+    let cells = counts[..used.map_or(0, |last| last + 1)].to_vec();
+    FirstTimes {
+        count: cells.iter().sum(),
         p50_us,
         p90_us,
         p99_us,

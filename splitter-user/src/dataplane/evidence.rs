@@ -12,7 +12,9 @@ use std::{
 use bytemuck::Zeroable as _;
 use splitter_common::{
     capacity::MAX_VERSIONS,
-    evidence::{ONCE, SCOPES, SLOTS},
+    evidence::{ONCE, SCOPES, SLOTS, Sample, slow_us},
+    flow::turns::Kind,
+    histogram::CELLS,
     layout::{
         Control, EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS, evidence_row,
     },
@@ -81,11 +83,34 @@ impl DataPlane {
             slice: 1,
             slice_began: self.read_clock()? as u32,
             mask: self.bits_per_array() - 1,
-            slow_us: [0, image.late_us],
+            slow_us: [self.slow_before(image), image.late_us],
             zero: [0; 2],
         };
         self.write_ledger(number, &row);
         Ok(())
+    }
+
+    /// From how long on a turn is slow, by those of the baseline until now.
+    fn slow_before(&self, image: &LedgerImage) -> u32 {
+        let (service, version) = image.baseline;
+        let place = service * MAX_VERSIONS as u32 + u32::from(version);
+        let times = self.maps.version_times.read(place);
+        slow_us(&times.cells[Kind::Turn as usize].map(u64::from))
+    }
+
+    /// The same by the first turns of the clients of a slice, whatever their version.
+    fn slow_in_slice(&self, ledger: u32) -> u32 {
+        let mut cells = [0; CELLS];
+        for slot in 0..SLOTS as u32 {
+            for version in 0..MAX_VERSIONS as u32 {
+                let row = evidence_row(ledger, slot, version) + SLICE_ROWS;
+                let counted = self.maps.evidence.read(row).cells[Sample::Turn as usize];
+                for (sum, count) in cells.iter_mut().zip(counted) {
+                    *sum += u64::from(count);
+                }
+            }
+        }
+        slow_us(&cells)
     }
 
     /// Begins the next slice of ledgers whose time has come.
@@ -115,6 +140,11 @@ impl DataPlane {
         };
         self.write_ledger(ledger, &paused);
         thread::sleep(REST);
+        let slow_us = match self.slow_in_slice(ledger) {
+            // Too few came to say anything new.
+            0 => row.slow_us[0],
+            us => us,
+        };
         self.clear_bits(ledger, 1);
         for slot in 0..SLOTS as u32 {
             for version in 0..MAX_VERSIONS as u32 {
@@ -125,6 +155,7 @@ impl DataPlane {
         let next = LedgerRow {
             slice: (row.slice & !PAUSED).saturating_add(1),
             slice_began: now,
+            slow_us: [slow_us, row.slow_us[1]],
             ..row
         };
         self.write_ledger(ledger, &next);
@@ -146,13 +177,6 @@ impl DataPlane {
             slow_us: row.slow_us,
             clients: row.mask.saturating_add(1),
         }
-    }
-
-    /// Says from how many microseconds on a turn is slow.
-    pub fn set_slow(&mut self, ledger: u32, slow_us: u32) {
-        let mut row = self.maps.ledgers.read(ledger);
-        row.slow_us[0] = slow_us;
-        self.write_ledger(ledger, &row);
     }
 
     /// What a version was counted for in a slot.

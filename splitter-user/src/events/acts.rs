@@ -165,6 +165,28 @@ impl Display for FlowsReset {
     }
 }
 
+/// The evidence of a service began anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceReset {
+    /// The service.
+    pub service: String,
+    /// Who did it.
+    pub by: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+}
+
+impl Display for EvidenceReset {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let why = why(self.reason.as_ref());
+        write!(
+            f,
+            "{}: evidence begun anew by {}{why}",
+            self.service, self.by
+        )
+    }
+}
+
 /// The file was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reload {

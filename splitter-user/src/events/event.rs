@@ -7,7 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::acts::{
-    BackendSet, FlowsReset, Reload, ReloadRefused, Started, Stopped, Supervision, WeightsSet,
+    BackendSet, EvidenceReset, FlowsReset, Reload, ReloadRefused, Started, Stopped, Supervision,
+    WeightsSet,
 };
 use super::noticed::{Commit, Drops, Health, Interface, LeaseRanOut, TableFull, VersionState};
 
@@ -39,6 +40,8 @@ pub enum What {
     Backend(BackendSet),
     /// Open flows were ended by hand.
     FlowsReset(FlowsReset),
+    /// The evidence of a service began anew.
+    EvidenceReset(EvidenceReset),
     /// The file was applied.
     Reload(Reload),
     /// The file was refused; nothing was changed.
@@ -69,6 +72,7 @@ impl What {
             Self::Weights(it) => it.service == name,
             Self::Backend(it) => it.service == name,
             Self::FlowsReset(it) => it.service == name,
+            Self::EvidenceReset(it) => it.service == name,
             Self::Supervision(it) => it.service == name,
             Self::Health(it) => it.service == name,
             Self::Version(it) => it.service == name,
@@ -93,6 +97,7 @@ impl fmt::Display for What {
             Self::Weights(it) => it.fmt(f),
             Self::Backend(it) => it.fmt(f),
             Self::FlowsReset(it) => it.fmt(f),
+            Self::EvidenceReset(it) => it.fmt(f),
             Self::Reload(it) => it.fmt(f),
             Self::ReloadRefused(it) => it.fmt(f),
             Self::Supervision(it) => it.fmt(f),

@@ -332,4 +332,4 @@ mod weight_text {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -52,16 +52,20 @@ fn names_follow_the_grammar() {
     }
 }
 
-#[test]
-fn the_baseline_gets_the_rest() {
-    let version = |name: &str, baseline, ppm| Version {
+/// A version without backends.
+pub(crate) fn version_of(name: &str, baseline: bool, ppm: u32) -> Version {
+    Version {
         name: name.into(),
         baseline,
         weight: Weight::from_ppm(ppm).expect("within 100 %"),
         backends: Vec::new(),
         on_empty: None,
-    };
-    let service = Service {
+    }
+}
+
+/// A service of these versions that says nothing else.
+pub(crate) fn service_of(versions: Vec<Version>) -> Service {
+    Service {
         segments: Vec::new(),
         name: "shop".into(),
         vips: Vec::new(),
@@ -79,13 +83,18 @@ fn the_baseline_gets_the_rest() {
         direct: Vec::new(),
         fail_safe_max: DEFAULT_FAIL_SAFE_MAX,
         supervised: false,
-        versions: vec![
-            version("v2", false, 50_000),
-            version("stable", true, 0),
-            version("v3", false, 2_500),
-        ],
+        versions,
         health: None,
-    };
+    }
+}
+
+#[test]
+fn the_baseline_gets_the_rest() {
+    let service = service_of(vec![
+        version_of("v2", false, 50_000),
+        version_of("stable", true, 0),
+        version_of("v3", false, 2_500),
+    ]);
     assert_eq!(service.rest().to_string(), "94.75%");
     assert_eq!(service.weights()["stable"], service.rest());
     assert_eq!(service.affinity_for(Protocol::Tcp), Affinity::Flow);

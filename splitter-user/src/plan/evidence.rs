@@ -1,14 +1,14 @@
 //! Owns which services are judged: their ledger, the slots of their weights, and whose clients count.
 //! See `splitter_common::evidence`.
 //!
-//! Invariants: a slot means one set of weights of one set of versions, from the commit on that gave it
-//! that meaning; weights that come back while their slot still means them go on in it. A release begins
+//! Invariants: a slot means one set of weights of one set of versions, and of whom is judged, from the
+//! commit on that gave it that meaning; weights that come back while their slot still means them go on in it. A release begins
 //! with new slots alone.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use splitter_common::{evidence::SLOTS, split::Cuts};
+use splitter_common::{evidence::SLOTS, split::Cuts, weight::WHOLE_PPM};
 
 use super::numbers::VersionNumber;
 use crate::model::Service;
@@ -33,6 +33,8 @@ pub struct Slot {
     pub born: u32,
     /// By version.
     pub weights: BTreeMap<String, Given>,
+    /// What [`Judged::third_ppm`] was.
+    pub third_ppm: u32,
 }
 
 /// The ledger of a service that is judged.
@@ -48,15 +50,13 @@ pub struct Judged {
     pub slots: Vec<Slot>,
 }
 
-/// Why a service is not judged.
+/// Why a service cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJudged {
     /// It has one version: there is nothing to compare.
     OneVersion,
     /// It has more than three.
     ManyVersions,
-    /// No ledger is free.
-    NoLedger,
 }
 
 /// Versions that are compared at most: the baseline, the first other one, and a third beside them.
@@ -103,13 +103,18 @@ impl Judged {
             })
             .collect();
         self.third_ppm = self.third_ppm.max(third_ppm(service));
-        let known = self.slots.iter().position(|slot| slot.weights == weights);
+        let third_ppm = self.third_ppm;
+        let known = self
+            .slots
+            .iter()
+            .position(|slot| slot.weights == weights && slot.third_ppm == third_ppm);
         let slot = match known {
             Some(at) => self.slots.remove(at),
             None => Slot {
                 slot: self.free_slot(),
                 born: commit,
                 weights,
+                third_ppm,
             },
         };
         self.slots.push(slot);
@@ -152,6 +157,19 @@ impl Judged {
             Some((0, _, last)) => last,
             Some(_) | None => 0,
         }
+    }
+}
+
+impl Slot {
+    /// The part that a version's weight is of the weights of those who are compared: it and the baseline,
+    /// which has what the others leave.
+    pub fn rho(&self, version: &str) -> f64 {
+        let own = self.weights.get(version).map_or(0, |given| given.ppm);
+        let judged = WHOLE_PPM - self.third_ppm;
+        if judged == 0 {
+            return 0.0;
+        }
+        f64::from(own) / f64::from(judged)
     }
 }
 

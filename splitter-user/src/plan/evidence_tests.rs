@@ -1,25 +1,19 @@
 //! Tests of slots: what they mean, when they are taken again, and whose clients are judged.
 
-use splitter_common::layout::COUNTERS;
+use splitter_common::{layout::COUNTERS, weight::Weight};
 
 use super::*;
-use crate::config::parse_str;
+use crate::model::tests::{service_of, version_of};
 
-/// A service whose versions, the baseline first, have these weights in percent beside it.
+/// A service whose versions, the baseline first, have these weights beside it.
 fn service(others: &[(&str, &str)]) -> Service {
-    let mut text = String::from(
-        "[[interface]]\nname = \"eth0\"\n[service.shop]\nvips = [\"203.0.113.10:80/tcp\"]\n\
-         [service.shop.version.stable]\nbaseline = true\nbackends = [\"10.0.0.1:80\"]\n",
-    );
-    for (at, (name, weight)) in others.iter().enumerate() {
-        text += &format!(
-            "[service.shop.version.{name}]\nweight = \"{weight}\"\n\
-             backends = [\"10.0.{}.1:80\"]\n",
-            at + 1
-        );
-    }
-    let config = parse_str("test.toml", &text).expect("a valid configuration");
-    config.services.into_iter().next().expect("one")
+    let others = others.iter().map(|(name, weight)| {
+        let weight = Weight::parse(weight).expect("a weight");
+        version_of(name, false, weight.ppm())
+    });
+    let mut versions = vec![version_of("stable", true, 0)];
+    versions.extend(others);
+    service_of(versions)
 }
 
 /// Numbers of versions by their place, with `born` for the canary.
@@ -91,6 +85,11 @@ fn clients_in_the_reach_of_a_third_version_are_not_judged_in_that_release() {
     // It had that weight once: who was its client then stays out.
     let less = third(judged.clone(), "5%", 3);
     assert_eq!(less.until(), judged.until());
+    // Weights that come back while others are judged are not what they were.
+    let again = third(less.clone(), "25%", 4);
+    assert_eq!(again.slot(), judged.slot());
+    let fewer = third(third(again.clone(), "40%", 5), "25%", 6);
+    assert_ne!(fewer.slot(), judged.slot());
     let all = third(judged, "100%", 4);
     assert_eq!(all.until(), 0);
 }

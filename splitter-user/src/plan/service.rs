@@ -56,6 +56,8 @@ pub struct LedgerImage {
     pub number: u32,
     /// The commit that began the release.
     pub born: u32,
+    /// The number of the service and the index of its baseline.
+    pub baseline: (u32, u8),
     /// See `layout::LedgerRow::slots_born`.
     pub slots_born: [u32; SLOTS],
     /// See `layout::LedgerRow::slow_us`: what the service promises; 0 for nothing.
@@ -128,6 +130,7 @@ pub(super) fn service_image(
         ledger: given.judged.as_ref().map(|judged| LedgerImage {
             number: u32::from(judged.ledger),
             born: judged.born,
+            baseline: (u32::from(given.number), row.baseline),
             slots_born: judged.slots_born(),
             late_us: service.turn_slo.map_or(0, |slo| slo.as_micros() as u32),
         }),

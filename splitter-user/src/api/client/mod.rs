@@ -19,9 +19,9 @@ use thiserror::Error;
 use self::paths::{escape, events_path, flows_path};
 use super::control::Refusal;
 use super::types::{
-    BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
-    ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
+    FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -181,6 +181,23 @@ impl Client {
         let path = flows_path(service, "/count", wanted);
         self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
             .await
+    }
+
+    /// What was counted of the clients of a service that are judged.
+    pub async fn evidence(&self, service: &str) -> Result<Evidence, ClientError> {
+        let path = format!("/v1/services/{}/evidence", escape(service));
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Forgets that and begins anew.
+    pub async fn reset_evidence(
+        &self,
+        service: &str,
+        wanted: &EvidenceReset,
+    ) -> Result<Evidence, ClientError> {
+        let body = serde_json::to_vec(wanted).map_err(|error| self.nonsense(error))?;
+        let path = format!("/v1/services/{}/evidence/reset", escape(service));
+        self.ask(Method::POST, &path, body.into()).await
     }
 
     /// What came over time.

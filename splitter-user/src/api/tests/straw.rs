@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::types::{
-    BackendChange, BackendLine, BackendSet, Explanation, FlowCount, FlowLine, FlowList, FlowQuery,
-    FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest, ServiceShown,
-    ServiceSummary, Status, Supervise, Supervision, VersionWeight, WeightChange, WeightSet,
-    Weights,
+    BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
+    FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
+    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, VersionWeight,
+    WeightChange, WeightSet, Weights,
 };
 use super::super::{Actor, Control, Refusal};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -86,6 +86,27 @@ impl Control for Straw {
             on: wanted.on,
             ..Supervision::default()
         }])
+    }
+
+    async fn evidence(&self, service: String) -> Result<Evidence, Refusal> {
+        Ok(Evidence {
+            service,
+            ..Evidence::default()
+        })
+    }
+
+    async fn reset_evidence(
+        &self,
+        service: String,
+        wanted: EvidenceReset,
+        actor: Actor,
+    ) -> Result<Evidence, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(Evidence {
+            service,
+            not_judged: wanted.reason,
+            ..Evidence::default()
+        })
     }
 
     async fn backends(&self, service: String) -> Result<Vec<BackendLine>, Refusal> {

@@ -31,6 +31,21 @@ pub struct TimesOf {
     pub cells: Vec<u64>,
 }
 
+/// The first time of each client. A quantile lies within a quarter of the truth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstTimes {
+    /// How many were measured.
+    pub count: u64,
+    /// The time that half of them do not exceed, in microseconds; `None` without any.
+    pub p50_us: Option<u64>,
+    /// That nine in ten do not.
+    pub p90_us: Option<u64>,
+    /// That ninety-nine in a hundred do not.
+    pub p99_us: Option<u64>,
+    /// How many by cell, as in [`TimesOf`].
+    pub cells: Vec<u64>,
+}
+
 /// Turns by the class of their HTTP status; 1xx ends none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpTurns {

@@ -1,21 +1,24 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
 mod events;
+mod evidence;
 mod history;
 mod status;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::evidence::evidence;
 use self::history::history;
 use self::status::{mail, shop};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
-    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset,
-    HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move, PassiveSettings, Reload,
-    ReloadRequest, SegmentTried, SegmentWeights, ServiceChange, ServiceSettings, ServiceShown,
-    ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, VersionFlows,
-    VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet, Weights,
+    Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates,
+    FlowsReset, FlowsToReset, HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move,
+    PassiveSettings, Reload, ReloadRequest, SegmentTried, SegmentWeights, ServiceChange,
+    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
+    Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce,
+    WeightSet, Weights,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::events::EventLog;
@@ -276,6 +279,26 @@ impl Control for Fixed {
             without_daemon: "new flows go to stable".into(),
             ..Supervision::default()
         }])
+    }
+
+    async fn evidence(&self, service: String) -> Result<Evidence, Refusal> {
+        known(&service)?;
+        Ok(evidence(service))
+    }
+
+    async fn reset_evidence(
+        &self,
+        service: String,
+        _: EvidenceReset,
+        _: Actor,
+    ) -> Result<Evidence, Refusal> {
+        known(&service)?;
+        if service == "mail" {
+            return Err(Refusal::conflict(
+                "service mail has no evidence: it has one version, there is nothing to compare",
+            ));
+        }
+        Ok(evidence(service))
     }
 
     async fn history(&self, service: String, query: HistoryQuery) -> Result<History, Refusal> {
