@@ -1,6 +1,8 @@
 //! Owns what is measured of a packet that is on its way: a program of its own, which only packets with
 //! something to tell reach. It changes nothing of the packet, and where it goes is decided before.
 
+use core::hint::black_box;
+
 use super::{Directory, Env, Parsed, evidence, reply, request, service_row};
 use crate::{
     evidence::Sample,
@@ -97,7 +99,9 @@ fn of_established<P: Packet, E: Env>(
         return;
     };
     let mut bad = told & tells::RESETS != 0;
-    let mut turn_us = None;
+    // One more than the microseconds of a turn that ended, 0 without: a number on every path, since
+    // kernels refuse to read what only some paths have set.
+    let mut turn = 0;
     if told & tells::ASKS != 0 {
         let segment = &parsed.transport.segment;
         let first = first_byte(packet, parsed);
@@ -108,7 +112,7 @@ fn of_established<P: Packet, E: Env>(
         }
     }
     if told & tells::ANSWERS != 0 {
-        let status = answers(packet, env, parsed, &cell, &entry, &mut turn_us);
+        let status = answers(packet, env, parsed, &cell, &entry, &mut turn);
         bad |= status;
     }
     if told & !tells::ASKS == 0 {
@@ -120,7 +124,8 @@ fn of_established<P: Packet, E: Env>(
     if told & (tells::COMPLETES | tells::ENTERS) != 0 {
         judged.established(env, &cell);
     }
-    if let Some(us) = turn_us {
+    if let Some(us) = black_box(turn).checked_sub(1) {
+        let us = us as u32;
         judged.first(env, Sample::Turn, us);
         judged.turn(env, us);
     }
@@ -130,7 +135,8 @@ fn of_established<P: Packet, E: Env>(
 }
 
 /// Payload of a backend that ends a turn, unless it only announces an answer. Says how long a turn
-/// took that was not of TLS, and whether the answer is that of a flow gone bad.
+/// took that was not of TLS, in microseconds and one more, and whether the answer is that of a flow
+/// gone bad.
 #[inline(always)]
 fn answers<P: Packet, E: Env>(
     packet: &P,
@@ -138,12 +144,13 @@ fn answers<P: Packet, E: Env>(
     parsed: &Parsed,
     cell: &E::Cell,
     entry: &Entry,
-    turn_us: &mut Option<u32>,
+    turn: &mut u64,
 ) -> bool {
     let segment = &parsed.transport.segment;
     let now_us = turns::us(env.now_ns());
-    let asked = Asked::load(cell);
+    let (asked, answered) = (Asked::load(cell), Answered::load(cell));
     let is_http = !asked.tls
+        && !answered.has_switched()
         && service_row(env, entry.service as u32)
             .is_some_and(|row| row.options & options::HTTP1 != 0);
     let status = if is_http {
@@ -152,19 +159,21 @@ fn answers<P: Packet, E: Env>(
         Status::Unasked
     };
     let interim = matches!(status, Status::Interim);
-    let (answered, sample) =
-        Answered::load(cell).after(&asked, segment.seq, segment.payload, interim, now_us);
-    answered.store(cell);
+    let (answered, sample) = answered.after(&asked, segment.seq, segment.payload, interim, now_us);
+    let switches = matches!(status, Status::Switches);
+    answered.switched(switches).store(cell);
     if let Some((kind, us)) = sample {
         env.count_time(entry, kind, us);
-        if matches!(kind, Kind::Turn) {
-            *turn_us = Some(us);
-        }
+        *turn = matches!(kind, Kind::Turn) as u64 * (us as u64 + 1);
     }
     match status {
         Status::Class(counter) => {
             env.count(entry.backend, counter);
             matches!(counter, Counter::Http5xx)
+        }
+        Status::Switches => {
+            env.count(entry.backend, Counter::HttpOther);
+            false
         }
         Status::Unasked | Status::Interim => false,
     }
@@ -189,6 +198,8 @@ enum Status {
     Unasked,
     /// HTTP's 1xx: the answer is yet to come.
     Interim,
+    /// HTTP's 101, which is an answer: what follows is another protocol.
+    Switches,
     /// A class, or none that could be read.
     Class(Counter),
 }
@@ -229,6 +240,7 @@ fn status<P: Packet>(packet: &P, parsed: &Parsed) -> Status {
         return other;
     }
     match high(h[4]) {
+        b'1' if low(h[5]) == b'0' && high(h[5]) == b'1' => Status::Switches,
         b'1' => Status::Interim,
         b'2' => Status::Class(Counter::Http2xx),
         b'3' => Status::Class(Counter::Http3xx),

@@ -21,9 +21,18 @@ const TIME: u32 = 0x7fff_ffff;
 const SEQ: u32 = 0x1fff_ffff;
 /// The first byte of a TLS record that begins a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// That of one that warns, or ends the connection.
+const TLS_ALERT: u8 = 0x15;
+/// That of one with what the application says; TLS 1.3 dresses its alerts so too.
+const TLS_DATA: u8 = 0x17;
+/// All of a segment with an alert of TLS 1.3: a header of 5 bytes, the alert's 2, its kind and 16 of
+/// authentication (RFC 8446, sections 5.2 and 6). What an application asks is longer than 2 bytes.
+const TLS_ALERT_LENGTH: u32 = 24;
 /// Turns of a TLS flow that may be the work of TLS alone: the server's first flight, and in TLS 1.3 the
 /// tickets that it sends before the application has read a byte.
 const TLS_TURNS: u32 = 2;
+/// What [`Answered::turns`] says from then on, once the flow has left HTTP.
+const SWITCHED: u32 = 3;
 
 /// What a time is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +69,7 @@ pub struct Answered {
     pub high: u32,
     /// What was asked when it last answered, modulo 2^29.
     pub to: u32,
-    /// Turns that have ended: 0, 1, or 2 for more.
+    /// Turns that have ended: 0, 1, or 2 for more; 3 once the flow has left HTTP.
     pub turns: u32,
     /// It has sent payload.
     pub spoke: bool,
@@ -136,11 +145,22 @@ impl Asked {
         self.high as u64 | ((self.at_us & TIME) as u64) << 32 | (self.tls as u64) << 63
     }
 
-    /// After payload of the client; `None` when it says nothing new. `first` is its first byte, where
+    /// Whether payload of the client is TLS's own word that it ends, which asks for nothing: the
+    /// server's, which follows it, is no answer.
+    #[inline(always)]
+    const fn is_farewell(&self, payload: u32, first: Option<u8>) -> bool {
+        let Some(first) = first else {
+            return false;
+        };
+        let dressed = first == TLS_DATA && payload == TLS_ALERT_LENGTH;
+        self.tls && (first == TLS_ALERT || dressed)
+    }
+
+    /// After payload of the client; `None` when it asks nothing new. `first` is its first byte, where
     /// it can be read.
     #[inline(always)]
     pub fn after(mut self, seq: u32, payload: u32, first: Option<u8>, now_us: u32) -> Option<Self> {
-        if !carries_on(self.high, seq, payload) {
+        if !carries_on(self.high, seq, payload) || self.is_farewell(payload, first) {
             return None;
         }
         if self.at_us == 0 {
@@ -190,6 +210,23 @@ impl Answered {
         self.high = seq.wrapping_add(payload);
         self.spoke = true;
         Speech::GoesOn(self)
+    }
+
+    /// Whether the flow has left HTTP, by a 101 of the backend (RFC 9110, section 15.2.2): what
+    /// is said from then on has no status.
+    #[inline(always)]
+    pub const fn has_switched(&self) -> bool {
+        self.turns == SWITCHED
+    }
+
+    /// The same flow, having left HTTP if `switches`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn switched(mut self, switches: bool) -> Self {
+        if switches {
+            self.turns = SWITCHED;
+        }
+        self
     }
 
     /// After payload that ended a turn, with the time that it took; or left it open, as HTTP's 1xx

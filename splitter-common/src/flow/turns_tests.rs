@@ -124,6 +124,21 @@ fn an_interim_answer_leaves_its_turn_open() {
 }
 
 #[test]
+fn a_flow_that_left_http_says_so_for_good_and_its_turns_go_on() {
+    let mut flow = Flow::new();
+    flow.asks(100, 10);
+    assert_eq!(flow.answers(100, 20), Some((Kind::Turn, 10)));
+    let stays = Answered::load(&flow.element).switched(false);
+    assert!(!stays.has_switched());
+    stays.switched(true).store(&flow.element);
+    for at in [100, 200, 300] {
+        assert!(Answered::load(&flow.element).has_switched());
+        flow.asks(10, at);
+        assert_eq!(flow.answers(10, at + 7), Some((Kind::Turn, 7)));
+    }
+}
+
+#[test]
 fn the_first_two_turns_of_tls_are_its_setup() {
     let mut flow = Flow::new();
     flow.begins_tls(10);
@@ -134,6 +149,22 @@ fn the_first_two_turns_of_tls_are_its_setup() {
         flow.asks(300, at);
         assert_eq!(flow.answers(255, at + 50), Some((Kind::Turn, 50)));
     }
+}
+
+#[test]
+fn that_a_client_of_tls_ends_asks_nothing() {
+    let mut flow = Flow::new();
+    flow.begins_tls(10);
+    let asked = Asked::load(&flow.element);
+    let asks = |payload, first| asked.after(flow.client, payload, first, 20).is_some();
+    assert!(!asks(24, Some(0x17)), "close_notify of TLS 1.3");
+    assert!(!asks(31, Some(0x15)), "that of TLS 1.2");
+    assert!(asks(25, Some(0x17)) && asks(24, Some(0x16)) && asks(24, None));
+    let plain = Asked {
+        tls: false,
+        ..asked
+    };
+    assert!(plain.after(flow.client, 24, Some(0x17), 20).is_some());
 }
 
 #[test]

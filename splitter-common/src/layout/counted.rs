@@ -55,7 +55,7 @@ pub enum Counter {
     Http4xx = 20,
     /// The same.
     Http5xx = 21,
-    /// The same, but no such status could be read.
+    /// The same, but 101, or no such status could be read.
     HttpOther = 22,
 }
 

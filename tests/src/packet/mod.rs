@@ -13,7 +13,7 @@
 //! | `seq N`, `ack N` | TCP numbers (0 unless told) |
 //! | `ttl N` | time to live or hop limit (64) |
 //! | `data N` | payload bytes: 1, 2, 3, ... |
-//! | `text T` | TCP payload that begins with T, `_` for a space and `\x16` for that byte, and goes on like `data` |
+//! | `text T` | TCP payload that begins with T, `_` for a space and `\x15`, `\x16`, `\x17` for these bytes, and goes on like `data` |
 //! | `tcpopts N`, `opts N` | N words of TCP or IPv4 options (no-operations) |
 //! | `csum 0` | a UDP datagram without checksum |
 //! | `frag N`, `frag N+` | a fragment at N units of eight bytes; `+`: more follow. Behind the first it has data alone |
@@ -59,6 +59,9 @@ const ICMP6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
+
+/// How texts write the first byte of a TLS record.
+const TLS_KINDS: [(&str, &str); 3] = [("\\x15", "\x15"), ("\\x16", "\x16"), ("\\x17", "\x17")];
 
 const ETHER_ARP: u16 = 0x0806;
 const ETHER_VLAN: u16 = 0x8100;
@@ -229,7 +232,10 @@ impl Frame {
             "data" => self.data = number::<u16>(rest)?.into(),
             "text" => {
                 let text = value(rest)?.replace('_', " ");
-                self.text = text.replace("\\x16", "\x16").into_bytes();
+                let bytes = TLS_KINDS
+                    .iter()
+                    .fold(text, |text, (word, byte)| text.replace(word, byte));
+                self.text = bytes.into_bytes();
                 self.data = self.data.max(self.text.len());
             }
             "tcpopts" => self.tcp_options = number::<u8>(rest)?.into(),

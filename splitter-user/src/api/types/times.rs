@@ -46,7 +46,7 @@ pub struct FirstTimes {
     pub cells: Vec<u64>,
 }
 
-/// Turns by the class of their HTTP status; 1xx ends none.
+/// Turns by the class of their HTTP status; 1xx ends none, but for 101.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpTurns {
     /// 2xx.
@@ -57,6 +57,6 @@ pub struct HttpTurns {
     pub http_4xx: u64,
     /// 5xx.
     pub http_5xx: u64,
-    /// None that could be read.
+    /// 101, or none that could be read.
     pub http_other: u64,
 }
