@@ -4,6 +4,7 @@
 //! its client, and no open connection was cut. Whatever happens, nothing stays behind.
 
 mod crowd;
+mod measure;
 mod open;
 mod report;
 mod scene;
@@ -19,7 +20,7 @@ use open::OpenConnections;
 use report::{DemoReport, Faults, StepReport, print_header, print_step};
 use scene::{CANARY, SERVICE, Scene};
 
-use crate::supervise::StopFlag;
+use crate::{server::Server, supervise::StopFlag};
 
 /// The canary's weights, in percent, in the order of the walk.
 const WALK_PERCENT: [u32; 5] = [0, 10, 50, 100, 10];
@@ -30,9 +31,21 @@ const OPEN_LATE: usize = 32;
 /// The step at whose end the late ones are opened.
 const OPEN_LATE_STEP: usize = 2;
 
+/// What the demo shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// The weight is shifted under traffic, and clients get the version that is theirs
+    #[default]
+    Release,
+    /// Servers wait, fail and reset by a schedule, and what is measured is compared with it
+    Measure,
+}
+
 /// What the demo is asked to do.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
+    /// What to show.
+    pub scenario: Scenario,
     /// Where to write the figures as JSON.
     pub json: Option<PathBuf>,
     /// Client side and backend side on one interface of the load balancer.
@@ -46,7 +59,20 @@ pub struct DemoOptions {
 /// When the demo cannot be carried out: not root, `splitter` does not start, the service does not
 /// answer, or `stop` was raised.
 pub fn run(options: &DemoOptions, stop: &StopFlag) -> Result<bool> {
-    let scene = Scene::build(options.same_interface, stop)?;
+    match options.scenario {
+        Scenario::Release => release(options, stop),
+        Scenario::Measure => measure::run(options, stop),
+    }
+}
+
+fn release(options: &DemoOptions, stop: &StopFlag) -> Result<bool> {
+    let scene = Scene::build(
+        options.same_interface,
+        WALK_PERCENT[0],
+        "",
+        stop,
+        Server::start_all,
+    )?;
     let crowd = Crowd::new(&scene, stop.clone())?;
     crowd.warm_up(&scene)?;
     stop.check()?;

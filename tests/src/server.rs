@@ -5,6 +5,7 @@
 //! namespace and stop when the value is dropped.
 
 mod http;
+mod scripted;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use crate::netns::NetnsRuntime;
 use crate::topology::{Backend, Topology};
+
+pub use scripted::Scripted;
 
 /// The largest UDP payload that is echoed, in bytes.
 const DATAGRAM_MAX: usize = 65_507;

@@ -50,11 +50,17 @@ mod scene;
 mod segments;
 #[path = "daemon/shown.rs"]
 mod shown;
+#[path = "daemon/stage.rs"]
+mod stage;
 #[path = "daemon/starts.rs"]
 mod starts;
 #[path = "daemon/survival.rs"]
 mod survival;
+#[path = "daemon/tls.rs"]
+mod tls;
 #[path = "daemon/top.rs"]
 mod top;
+#[path = "daemon/truth.rs"]
+mod truth;
 #[path = "daemon/upgrade.rs"]
 mod upgrade;

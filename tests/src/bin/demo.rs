@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use splitter_tests::demo::{self, DemoOptions};
+use splitter_tests::demo::{self, DemoOptions, Scenario};
 use splitter_tests::supervise::run_as_root;
 
 /// Splits real traffic between two versions, shifts the weight and shows what went where
 #[derive(Debug, Parser)]
 #[command(name = "splitter-demo")]
 struct Arguments {
+    /// What to show
+    #[arg(long, value_enum, default_value_t)]
+    scenario: Scenario,
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         "the demo makes network namespaces and loads an XDP program",
         || {
             let options = DemoOptions {
+                scenario: arguments.scenario,
                 json: arguments.json,
                 same_interface: arguments.same_interface,
             };

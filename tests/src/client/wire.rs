@@ -79,6 +79,26 @@ pub async fn ask(stream: &mut TcpStream, path: &str) -> Result<Reply, AskError> 
         .unwrap_or(Err(AskError::Timeout))
 }
 
+/// Sends bytes over an open connection and reads until an answer ends so.
+///
+/// # Errors
+///
+/// When no such answer came. The connection is then of no further use.
+pub async fn exchange(stream: &mut TcpStream, ask: &[u8], end: &[u8]) -> Result<(), AskError> {
+    let exchange = async {
+        let sent = stream.write_all(ask).await;
+        sent.map_err(|error| classify(&error))?;
+        let mut buffer = Vec::with_capacity(512);
+        while !buffer.ends_with(end) {
+            read_more(stream, &mut buffer).await?;
+        }
+        Ok(())
+    };
+    timeout(ASK_LIMIT, exchange)
+        .await
+        .unwrap_or(Err(AskError::Timeout))
+}
+
 /// Asks by one UDP datagram from a new port.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Owns the demo's stage: the network, the servers, and `splitter` between them.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +10,6 @@ use anyhow::{Context, Result};
 use super::Assignment;
 use crate::daemon::Daemon;
 use crate::load::{Load, LoadMode, LoadOptions};
-use crate::server::Server;
 use crate::supervise::StopFlag;
 use crate::topology::{Topology, TopologyOptions, VIP_V4, VIP_V6, vip_for};
 
@@ -36,13 +36,20 @@ const BACKGROUND_LIMIT: Duration = Duration::from_secs(170);
 /// Everything that the demo runs on. Dropping it removes it all.
 pub(super) struct Scene {
     // Fields are dropped in this order: first the program, then what it works on.
-    daemon: Daemon,
-    _servers: Vec<Server>,
+    pub(super) daemon: Daemon,
+    _servers: Box<dyn Any>,
     pub(super) topology: Topology,
 }
 
 impl Scene {
-    pub(super) fn build(same_interface: bool, stop: &StopFlag) -> Result<Self> {
+    /// `service`: lines of the service's table; `start` starts the servers on all backends.
+    pub(super) fn build<S: 'static>(
+        same_interface: bool,
+        canary_percent: u32,
+        service: &str,
+        stop: &StopFlag,
+        start: impl FnOnce(&Topology, u16) -> Result<S>,
+    ) -> Result<Self> {
         println!(
             "{} clients -- [ splitter, XDP ] -- 2 x {STABLE}, 2 x {CANARY}",
             CLIENTS_V4 + CLIENTS_V6
@@ -58,12 +65,13 @@ impl Scene {
             ..TopologyOptions::default()
         })?;
         stop.check()?;
-        let servers = Server::start_all(&topology, BACKEND_PORT)?;
-        let daemon = Daemon::start(&topology.lb, &config(&topology))?;
+        let servers = start(&topology, BACKEND_PORT)?;
+        let text = config(&topology, canary_percent, service);
+        let daemon = Daemon::start(&topology.lb, &text)?;
         stop.check()?;
         Ok(Self {
             daemon,
-            _servers: servers,
+            _servers: Box::new(servers),
             topology,
         })
     }
@@ -153,7 +161,7 @@ pub(super) fn udp_target(client: IpAddr) -> SocketAddr {
 }
 
 /// The configuration file.
-fn config(topology: &Topology) -> String {
+fn config(topology: &Topology, canary_percent: u32, service: &str) -> String {
     let mut text = String::new();
     for interface in &topology.lb_interfaces {
         // Writing to a String cannot fail.
@@ -165,9 +173,10 @@ fn config(topology: &Topology) -> String {
          vips = [\n  \"{VIP_V4}:{TCP_PORT}/tcp\", \"{VIP_V4}:{UDP_PORT}/udp\",\n  \
          \"[{VIP_V6}]:{TCP_PORT}/tcp\", \"[{VIP_V6}]:{UDP_PORT}/udp\",\n]\n\
          forward = \"nat\"\n\
-         key = \"client\"\n"
+         key = \"client\"\n{service}"
     );
-    for (version, line) in [(STABLE, "baseline = true"), (CANARY, "weight = \"0%\"")] {
+    let weight = format!("weight = \"{canary_percent}%\"");
+    for (version, line) in [(STABLE, "baseline = true"), (CANARY, weight.as_str())] {
         let backends: Vec<String> = topology
             .backends_of(version)
             .flat_map(|backend| {

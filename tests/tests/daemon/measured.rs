@@ -59,7 +59,7 @@ fn seen(version: &Value) -> Seen {
     }
 }
 
-fn versions(scene: &Scene) -> BTreeMap<String, Value> {
+pub(crate) fn versions(scene: &Scene) -> BTreeMap<String, Value> {
     let status = scene.daemon.status_json().expect("a status");
     let versions = status["services"][0]["versions"].as_array();
     let named = |version: &Value| {
