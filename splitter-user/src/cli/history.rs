@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::ask;
-use super::text::{brief, duration, table};
+use super::text::{self, brief, duration, rate, table};
 use crate::api::Client;
-use crate::api::types::{Counters, History, HistoryCell, HistoryQuery, Quantiles};
+use crate::api::types::{Counters, History, HistoryCell, HistoryQuery, HttpTurns, Quantiles};
 use crate::model::{HistoryStep, Moment};
 
 /// What `history` takes.
@@ -78,6 +79,9 @@ fn by_time(history: &History) -> Vec<(&str, &HistoryCell)> {
     all
 }
 
+/// The column of repeated SYNs, or of failed answers where the status of answers is read.
+const FAILURES: usize = 6;
+
 fn lines(history: &History) -> String {
     let all = by_time(history);
     let step = match history.step_s {
@@ -91,9 +95,14 @@ fn lines(history: &History) -> String {
     if all.is_empty() {
         return out + "  nothing is known of that time\n";
     }
-    let head = [
+    let http = all.iter().any(|(_, cell)| cell.http.is_some());
+    let mut head = [
         "TIME", "VERSION", "FLOWS/S", "PKT/S", "BIT/S", "RST/S", "SYN+/S", "P50", "P99",
     ];
+    if http {
+        // 80 columns have no room for both.
+        head[FAILURES] = "5XX/S";
+    }
     // 2026-01-02T03:04:05Z: the date stands above, unless there are several.
     let (from, to) = if history.from.get(..10) == history.until.get(..10) {
         (11, 19)
@@ -101,15 +110,33 @@ fn lines(history: &History) -> String {
         (5, 16)
     };
     let time = |cell: &HistoryCell| cell.at.get(from..to).unwrap_or(&cell.at).replace('T', " ");
-    let rows = all.iter().map(|(name, cell)| row(time(cell), name, cell));
+    let rows = all.iter().map(|(name, cell)| {
+        let mut row = row(time(cell), name, cell);
+        if http {
+            row[FAILURES] = failures(cell);
+        }
+        row
+    });
     out += &table(&head, &[0, 1], rows.collect());
     if all.iter().any(|(_, cell)| cell.gap) {
         out += "  gap: nobody took samples; what was counted in it, without rates\n";
+    }
+    if http {
+        out += "  5XX/S: answers of that class; repeated SYNs are in -o csv and -o json\n";
     }
     if all.iter().any(|(_, cell)| times(cell).is_some()) {
         out += "  P50, P99: of turns, or of handshakes where no turn was measured\n";
     }
     out
+}
+
+/// Answers of class 5xx, by time or, in a gap, all.
+fn failures(cell: &HistoryCell) -> String {
+    match (&cell.http, &cell.rates) {
+        (Some(_), Some(rates)) => rates.http_5xx_per_s.map_or("-".to_owned(), rate),
+        (Some(http), None) => format!("({})", brief(http.http_5xx)),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 /// The times that a table has room for.
@@ -141,7 +168,7 @@ fn row(at: String, version: &str, cell: &HistoryCell) -> Vec<String> {
         ];
     };
     let time =
-        |of: fn(&Quantiles) -> f64| times(cell).map_or("-".to_owned(), |told| short(of(told)));
+        |of: fn(&Quantiles) -> f64| times(cell).map_or("-".to_owned(), |told| text::time(of(told)));
     vec![
         at,
         version.to_owned(),
@@ -155,32 +182,6 @@ fn row(at: String, version: &str, cell: &HistoryCell) -> Vec<String> {
     ]
 }
 
-/// A rate in few characters: with one digit behind the point where it is small.
-fn rate(per_s: f64) -> String {
-    if per_s > 0.0 && per_s < 99.95 {
-        return format!("{per_s:.1}");
-    }
-    brief(per_s.round() as u64)
-}
-
-/// A time with three digits: `1.23ms`, `456us`.
-fn short(seconds: f64) -> String {
-    for (from, unit) in [(1.0, "s"), (1e-3, "ms"), (1e-6, "us")] {
-        if seconds >= from {
-            let value = seconds / from;
-            let digits = if value < 9.995 {
-                2
-            } else if value < 99.95 {
-                1
-            } else {
-                0
-            };
-            return format!("{value:.digits$}{unit}");
-        }
-    }
-    format!("{:.0}ns", seconds * 1e9)
-}
-
 /// A line for each cell, with every count; names of services and versions need no quotes.
 fn csv(history: &History) -> String {
     let names = counts(&Counters::default());
@@ -189,6 +190,10 @@ fn csv(history: &History) -> String {
         out += &format!(",{name}");
     }
     out += ",met_empty";
+    let classes = counts(&HttpTurns::default());
+    for (name, _) in &classes {
+        out += &format!(",{name}");
+    }
     for time in ["handshake_time", "turn_time"] {
         out += &format!(",{time}_p50_s,{time}_p90_s,{time}_p99_s");
     }
@@ -207,6 +212,14 @@ fn csv(history: &History) -> String {
             out += &format!(",{count}");
         }
         out += &format!(",{}", cell.met_empty);
+        match &cell.http {
+            Some(http) => {
+                for (_, count) in counts(http) {
+                    out += &format!(",{count}");
+                }
+            }
+            None => out += &",".repeat(classes.len()),
+        }
         for time in [&cell.handshake_time, &cell.turn_time] {
             out += &time.map_or(",,,".to_owned(), |told| {
                 format!(",{},{},{}", told.p50_s, told.p90_s, told.p99_s)
@@ -218,28 +231,10 @@ fn csv(history: &History) -> String {
 }
 
 /// Every counter by the name that it has in JSON.
-fn counts(counters: &Counters) -> Vec<(String, u64)> {
+fn counts(counters: &impl Serialize) -> Vec<(String, u64)> {
     let told = serde_json::to_value(counters).unwrap_or_default();
     let fields = told.as_object().into_iter().flatten();
     fields
         .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_and_times_are_short() {
-        let rates = [0.0, 0.04, 12.34, 99.94, 99.96, 1_234.5, 2.5e8].map(rate);
-        assert_eq!(rates, ["0", "0.0", "12.3", "99.9", "100", "1235", "250.0M"]);
-        let times = [0.5e-6, 7e-6, 0.000_456_7, 0.012_34, 0.1234, 1.5, 60.04].map(short);
-        assert_eq!(
-            times,
-            [
-                "500ns", "7.00us", "457us", "12.3ms", "123ms", "1.50s", "60.0s"
-            ]
-        );
-    }
 }

@@ -58,20 +58,43 @@ pub(super) fn share(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2}%", share * 100.0))
 }
 
-/// A measured time of so many microseconds: `87us`, `1.24ms`, `12.4ms`, `1.24s`, `64.0s`.
+/// A measured time of so many microseconds, as [`time`] says it.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn micros(us: u64) -> String {
-    let (value, unit) = match us {
-        ..1_000 => return format!("{us}us"),
-        1_000..1_000_000 => (us as f64 / 1e3, "ms"),
-        _ => (us as f64 / 1e6, "s"),
+    time(us as f64 / 1e6)
+}
+
+/// A measured time in seconds, in at most six characters: `87us`, `1.24ms`, `12.4ms`, `1.24s`,
+/// `64.0s`. What is measured is whole microseconds.
+pub(super) fn time(seconds: f64) -> String {
+    let (value, unit) = if seconds < 0.000_999_5 {
+        return format!("{:.0}us", seconds * 1e6);
+    } else if seconds < 0.999_5 {
+        (seconds * 1e3, "ms")
+    } else {
+        (seconds, "s")
     };
+    // What would be printed with a digit more belongs to the next ones.
     let digits = match value {
-        ..10.0 => 2,
-        ..100.0 => 1,
+        ..9.995 => 2,
+        ..99.95 => 1,
         _ => 0,
     };
     format!("{value:.digits$}{unit}")
+}
+
+/// A rate in at most six characters, with one digit behind the point where it is small: `0`, `12.3`,
+/// `1.2k`, `250M`.
+pub(super) fn rate(per_s: f64) -> String {
+    let mut value = per_s;
+    for unit in ["", "k", "M", "G", "T"] {
+        if value < 999.5 {
+            let digits = usize::from(value > 0.0 && value < 99.95);
+            return format!("{value:.digits$}{unit}");
+        }
+        value /= 1_000.0;
+    }
+    format!("{value:.0}P")
 }
 
 /// `3d 4h`, `2h 5m`, `7m 12s`, `9s`.
@@ -111,4 +134,33 @@ pub(super) fn table(head: &[&str], left: &[usize], rows: Vec<Vec<String>>) -> St
         .lines()
         .map(|line| format!("  {}\n", line.trim_end()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_times_are_short() {
+        let rates = [0.0, 0.04, 12.34, 99.94, 99.96, 999.6, 1_234.5, 2.5e8].map(rate);
+        assert_eq!(
+            rates,
+            ["0", "0.0", "12.3", "99.9", "100", "1.0k", "1.2k", "250M"]
+        );
+        let times = [
+            7e-6,
+            0.000_456_7,
+            0.009_999,
+            0.012_34,
+            0.1234,
+            0.9999,
+            60.04,
+        ]
+        .map(time);
+        let told = [
+            "7us", "457us", "10.0ms", "12.3ms", "123ms", "1.00s", "60.0s",
+        ];
+        assert_eq!(times, told);
+        assert_eq!([0, 999, 1_240].map(micros), ["0us", "999us", "1.24ms"]);
+    }
 }

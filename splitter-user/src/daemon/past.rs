@@ -4,11 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use splitter_common::histogram;
 
-use super::{core::Daemon, status::counters, times::quantiles_ns};
+use super::{
+    core::Daemon,
+    status::{counters, http_turns},
+    times::quantiles_ns,
+};
 use crate::{
     api::{
         Refusal,
-        types::{History, HistoryCell, HistoryQuery, Quantiles, Rates, VersionHistory},
+        types::{History, HistoryCell, HistoryQuery, HttpTurns, Quantiles, Rates, VersionHistory},
     },
     model::{HistoryStep, Moment},
     observe::{
@@ -36,16 +40,15 @@ pub(super) async fn history(
     let told = told
         .map_err(Refusal::internal)?
         .map_err(Refusal::internal)?;
-    let configured: Vec<String> = {
+    let (configured, http1): (Vec<String>, bool) = {
         let core = daemon.core.lock().await;
         match core.service(&service) {
-            Ok(service) => service
-                .versions
-                .iter()
-                .map(|each| each.name.clone())
-                .collect(),
+            Ok(service) => {
+                let names = service.versions.iter().map(|each| each.name.clone());
+                (names.collect(), service.http1)
+            }
             // What is configured no more is told as long as it is remembered.
-            Err(_) if !told.versions.is_empty() => Vec::new(),
+            Err(_) if !told.versions.is_empty() => (Vec::new(), false),
             Err(refusal) => return Err(refusal),
         }
     };
@@ -66,7 +69,7 @@ pub(super) async fn history(
         step_s: wanted.step_s,
         from: text(wanted.from_s),
         until: text(wanted.until_s),
-        versions: columns.iter().map(version).collect(),
+        versions: columns.iter().map(|each| version(each, http1)).collect(),
     })
 }
 
@@ -122,15 +125,18 @@ fn wanted(service: &str, query: &HistoryQuery, now: SystemTime) -> Result<Wanted
     })
 }
 
-fn version(column: &Column) -> VersionHistory {
+fn version(column: &Column, http1: bool) -> VersionHistory {
     VersionHistory {
         name: column.version.clone(),
-        cells: column.cells.iter().map(cell).collect(),
+        cells: column.cells.iter().map(|each| cell(each, http1)).collect(),
     }
 }
 
-fn cell(cell: &Cell) -> HistoryCell {
-    let counted = counters(&cell.figures.counters());
+/// `http1`: the status of answers is read by now; what was counted when it was is told anyhow.
+fn cell(cell: &Cell, http1: bool) -> HistoryCell {
+    let cells = cell.figures.counters();
+    let (counted, http) = (counters(&cells), http_turns(&cells));
+    let http = (http1 || http != HttpTurns::default()).then_some(http);
     let seen = cell.seen_s > 0;
     let per_s = |count: u64| count as f64 / cell.seen_s as f64;
     HistoryCell {
@@ -139,12 +145,14 @@ fn cell(cell: &Cell) -> HistoryCell {
         gap: !seen,
         seen_s: cell.seen_s,
         met_empty: cell.figures.met_empty(),
+        http,
         rates: seen.then(|| Rates {
             new_flows_per_s: per_s(counted.new_flows),
             packets_per_s: per_s(counted.packets_in + counted.packets_out),
             bytes_per_s: per_s(counted.bytes_in + counted.bytes_out),
             resets_per_s: per_s(counted.resets_by_client + counted.resets_by_server),
             syn_retransmits_per_s: per_s(counted.syn_retransmits),
+            http_5xx_per_s: http.map(|http| per_s(http.http_5xx)),
         }),
         handshake_time: quantiles(&cell.figures, Times::Handshake),
         turn_time: quantiles(&cell.figures, Times::Turn),
@@ -170,6 +178,8 @@ fn text(unix_s: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use splitter_common::layout::{COUNTERS, Counter};
+
     use super::*;
 
     const NOW: u64 = 1_800_000_030;
@@ -219,18 +229,33 @@ mod tests {
         }
     }
 
+    fn of(figures: &Figures, seen_s: u64, http1: bool) -> HistoryCell {
+        let figures = figures.clone();
+        let told = Cell {
+            at_s: NOW,
+            length_s: 60,
+            seen_s,
+            figures,
+        };
+        cell(&told, http1)
+    }
+
+    #[test]
+    fn http_is_told_where_it_is_read_or_was() {
+        let mut cells = [0; COUNTERS];
+        let nothing = Figures::of_counters(&cells);
+        assert_eq!(of(&nothing, 20, false).http, None);
+        assert_eq!(of(&nothing, 20, true).http, Some(HttpTurns::default()));
+        cells[Counter::Http5xx as usize] = 40;
+        let failing = of(&Figures::of_counters(&cells), 20, false);
+        assert_eq!(failing.http.expect("counted").http_5xx, 40);
+        assert_eq!(failing.rates.expect("seen").http_5xx_per_s, Some(2.0));
+    }
+
     #[test]
     fn a_gap_has_counts_and_no_rates() {
         let figures = Figures::of_counters(&[0, 0, 0, 0, 60]);
-        let of = |seen_s| {
-            cell(&Cell {
-                at_s: NOW,
-                length_s: 60,
-                seen_s,
-                figures: figures.clone(),
-            })
-        };
-        let (seen, gap) = (of(20), of(0));
+        let (seen, gap) = (of(&figures, 20, false), of(&figures, 0, false));
         assert_eq!(seen.rates.expect("seen").new_flows_per_s, 3.0);
         assert_eq!(
             (gap.gap, gap.rates, gap.counters.new_flows),

@@ -126,6 +126,7 @@ fn roster(core: &Core) -> Roster {
             name: service.name.clone(),
             number: given.number,
             forward: service.forward,
+            http1: service.http1,
             versions: versions.collect(),
         })
     };

@@ -302,7 +302,7 @@ pub(super) fn counters(cells: &[u64; COUNTERS]) -> Counters {
     }
 }
 
-fn http_turns(cells: &[u64; COUNTERS]) -> HttpTurns {
+pub(super) fn http_turns(cells: &[u64; COUNTERS]) -> HttpTurns {
     let cell = |counter: Counter| cells[counter as usize];
     HttpTurns {
         http_2xx: cell(Counter::Http2xx),

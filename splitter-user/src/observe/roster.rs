@@ -21,6 +21,8 @@ pub struct ServiceEntry {
     pub number: u16,
     /// How packets reach its backends.
     pub forward: ForwardMethod,
+    /// The HTTP status of answers is read.
+    pub http1: bool,
     /// In the order of the split law.
     pub versions: Vec<VersionEntry>,
 }
@@ -141,6 +143,7 @@ pub(super) mod tests {
                 name: "shop".into(),
                 number: 3,
                 forward: ForwardMethod::Nat,
+                http1: true,
                 versions: vec![VersionEntry {
                     name: "stable".into(),
                     index: 1,

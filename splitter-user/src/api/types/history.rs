@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
+use super::{Counters, HttpTurns};
 
 /// What can stand behind the `?` of `GET /v1/services/{name}/history`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub struct HistoryCell {
     pub counters: Counters,
     /// New flows of its clients while it had no backend.
     pub met_empty: u64,
+    /// Turns by the class of their HTTP status; `None` where it is not read.
+    #[serde(default)]
+    pub http: Option<HttpTurns>,
     /// The same by time; `None` in a gap.
     pub rates: Option<Rates>,
     /// From the first SYN to the SYN-ACK; `None` where it is not measured, or none was.
@@ -78,6 +81,9 @@ pub struct Rates {
     pub resets_per_s: f64,
     /// SYNs that came once more.
     pub syn_retransmits_per_s: f64,
+    /// Answers of HTTP's class 5xx; `None` where it is not read.
+    #[serde(default)]
+    pub http_5xx_per_s: Option<f64>,
 }
 
 /// How long things took, in seconds.

@@ -315,7 +315,7 @@ fn row(
         let told = row
             .rates
             .as_ref()
-            .map_or_else(|| "-".to_owned(), |rates| rate(figure(rates)));
+            .map_or_else(|| "-".to_owned(), |rates| text::rate(figure(rates)));
         figures += &format!("{told:>width$}");
     }
     Line::from(vec![
@@ -325,19 +325,6 @@ fn row(
         Span::raw(figures),
         Span::styled(format!("{:>8}", text::share(ratio)), palette.error(ratio)),
     ])
-}
-
-/// A rate in at most six characters.
-fn rate(per_s: f64) -> String {
-    let mut value = per_s;
-    for unit in ["", "k", "M", "G", "T"] {
-        if value < 999.5 {
-            let digits = usize::from(value > 0.0 && value < 99.95);
-            return format!("{value:.digits$}{unit}");
-        }
-        value /= 1_000.0;
-    }
-    format!("{value:.0}P")
 }
 
 /// The last figures that there is room for, against the greatest of them.
@@ -385,7 +372,7 @@ fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
     let figure = |of: fn(&Rates) -> f64| {
         rates
             .as_ref()
-            .map_or_else(|| "-".to_owned(), |rates| rate(of(rates)))
+            .map_or_else(|| "-".to_owned(), |rates| text::rate(of(rates)))
     };
     let ratio = rates.and_then(|rates| rates.error_ratio);
     vec![
@@ -410,7 +397,7 @@ fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
 }
 
 fn quantiles(name: &str, quantiles: Option<Quantiles>) -> String {
-    let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), time);
+    let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), text::time);
     let [p50, p90, p99] = [
         quantiles.map(|each| each.p50_s),
         quantiles.map(|each| each.p90_s),
@@ -418,17 +405,4 @@ fn quantiles(name: &str, quantiles: Option<Quantiles>) -> String {
     ]
     .map(told);
     format!("{name} p50/90/99 {p50} {p90} {p99}")
-}
-
-/// `12us`, `3.4ms`, `120ms`, `1.2s`.
-fn time(seconds: f64) -> String {
-    if seconds < 0.000_999_5 {
-        format!("{:.0}us", seconds * 1e6)
-    } else if seconds < 0.099_95 {
-        format!("{:.1}ms", seconds * 1e3)
-    } else if seconds < 0.999_5 {
-        format!("{:.0}ms", seconds * 1e3)
-    } else {
-        format!("{seconds:.1}s")
-    }
 }

@@ -69,6 +69,15 @@ pub(super) const OF_VERSIONS: &[Family] = families![
     InsertsRefused "refused_inserts" false "Flows that the tables refused to enter",
 ];
 
+/// Of a version where the status of answers is read.
+pub(super) const OF_HTTP: &[Family] = families![
+    Http2xx "http_2xx_answers" false "Answers of HTTP's class 2xx",
+    Http3xx "http_3xx_answers" false "Answers of HTTP's class 3xx",
+    Http4xx "http_4xx_answers" false "Answers of HTTP's class 4xx",
+    Http5xx "http_5xx_answers" false "Answers of HTTP's class 5xx",
+    HttpOther "http_other_answers" false "Answers with HTTP's status 101, or with none that could be read",
+];
+
 /// Of a version and of no backend.
 pub(super) const MET_EMPTY: Family = Family {
     name: "unserved_flows",

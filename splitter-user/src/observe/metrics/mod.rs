@@ -20,8 +20,8 @@ use prometheus_client::{
 use splitter_common::reason::{Reason, Verdict};
 
 use self::families::{
-    Family, INTERFACE_GAUGES, MET_EMPTY, OF_BACKENDS, OF_VERSIONS, TABLE_EVENTS, VERSION_GAUGES,
-    verdict,
+    Family, INTERFACE_GAUGES, MET_EMPTY, OF_BACKENDS, OF_HTTP, OF_VERSIONS, TABLE_EVENTS,
+    VERSION_GAUGES, verdict,
 };
 use super::{
     Sample, Times,
@@ -120,6 +120,18 @@ impl Export {
                 }
                 Ok(())
             })?;
+        }
+        if self.each_version().any(|(service, _, _)| service.http1) {
+            for family in OF_HTTP {
+                counters(encoder, "version", family, |metric| {
+                    let read = self.each_version().filter(|(service, _, _)| service.http1);
+                    for (service, version, counted) in read {
+                        let labels = [("service", &*service.name), ("version", &*version.name)];
+                        counter(metric, &labels, (family.of)(&counted.figures))?;
+                    }
+                    Ok(())
+                })?;
+            }
         }
         for each in VERSION_GAUGES {
             let unit = each.ratio.then_some(Unit::Other("ratio".to_owned()));

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use splitter_common::histogram;
+use splitter_common::{histogram, layout::COUNTERS};
 
 use super::*;
 use crate::observe::{
@@ -10,7 +10,7 @@ use crate::observe::{
 
 /// One of everything, each figure another number.
 fn export() -> Export {
-    let counted: [u64; 16] = std::array::from_fn(|cell| 1_000 + cell as u64);
+    let counted: [u64; COUNTERS] = std::array::from_fn(|cell| 1_000 + cell as u64);
     let mut cells = [0; histogram::CELLS];
     cells[histogram::cell(1_500)] = 40;
     cells[histogram::cell(3_000_000)] = 2;
@@ -72,6 +72,10 @@ fn the_text_says_what_was_counted() {
             format!("splitter_version_server_resets_total{of}}}"),
             "1009",
         ),
+        (
+            format!("splitter_version_http_5xx_answers_total{of}}}"),
+            "1021",
+        ),
         (format!("splitter_version_unserved_flows_total{of}}}"), "77"),
         (format!("splitter_version_weight_ratio{of}}}"), "1.0"),
         (format!("splitter_version_open_flows{of}}}"), "17.0"),
@@ -131,9 +135,13 @@ fn what_is_not_measured_is_left_out() {
     let mut export = export();
     let mut sample = (*export.sample).clone();
     sample.services[0][0].figures = Figures::of_counters(&[1]);
+    let mut roster = (*sample.roster).clone();
+    roster.services[0].http1 = false;
+    sample.roster = Arc::new(roster);
     export.sample = Arc::new(sample);
     let text = text(export, false).expect("encoded");
     assert!(!text.contains("_time_seconds_"), "{text}");
+    assert!(!text.contains("http"), "{text}");
     assert!(text.contains("splitter_version_new_flows_total"));
 }
 

@@ -2,7 +2,7 @@
 
 use super::distinct_counters;
 use crate::api::types::{
-    Counters, History, HistoryCell, HistoryQuery, Quantiles, Rates, VersionHistory,
+    Counters, History, HistoryCell, HistoryQuery, HttpTurns, Quantiles, Rates, VersionHistory,
 };
 
 fn seen(at: &str, flows: u64, turn_time: Option<Quantiles>) -> HistoryCell {
@@ -17,12 +17,20 @@ fn seen(at: &str, flows: u64, turn_time: Option<Quantiles>) -> HistoryCell {
         seen_s: 60,
         counters,
         met_empty: 3,
+        http: turn_time.map(|_| HttpTurns {
+            http_2xx: 2_002,
+            http_3xx: 2_003,
+            http_4xx: 2_004,
+            http_5xx: 2_005,
+            http_other: 2_009,
+        }),
         rates: Some(Rates {
             new_flows_per_s: flows as f64 / 60.0,
             packets_per_s: 1_234_567.0,
             bytes_per_s: 250_000.0,
             resets_per_s: 0.05,
             syn_retransmits_per_s: 0.0,
+            http_5xx_per_s: turn_time.map(|_| 33.4),
         }),
         handshake_time: None,
         turn_time,
