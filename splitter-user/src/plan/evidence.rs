@@ -162,14 +162,15 @@ impl Judged {
 
 impl Slot {
     /// The part that a version's weight is of the weights of those who are compared: it and the baseline,
-    /// which has what the others leave.
+    /// which has what the others leave; 0 ..= 1.
     pub fn rho(&self, version: &str) -> f64 {
         let own = self.weights.get(version).map_or(0, |given| given.ppm);
         let judged = WHOLE_PPM - self.third_ppm;
         if judged == 0 {
             return 0.0;
         }
-        f64::from(own) / f64::from(judged)
+        // A version may reach into what a third one had once: the baseline has nothing of the rest then.
+        (f64::from(own) / f64::from(judged)).min(1.0)
     }
 }
 

@@ -92,6 +92,13 @@ fn clients_in_the_reach_of_a_third_version_are_not_judged_in_that_release() {
     assert_ne!(fewer.slot(), judged.slot());
     let all = third(judged, "100%", 4);
     assert_eq!(all.until(), 0);
+    let told = |slot: usize| (all.slots[slot].rho("canary"), all.slots[slot].third_ppm);
+    assert_eq!(told(0), (0.5, 0));
+    assert_eq!(told(1), (0.0, 250_000));
+    // The canary has all who are judged: 75 % of the line.
+    let over = service(&[("canary", "90%"), ("probe", "5%")]);
+    let over = less.with_weights(&over, &numbers(&over, 1), 7);
+    assert_eq!(over.slots.last().map(|slot| slot.rho("canary")), Some(1.0));
 }
 
 #[test]
