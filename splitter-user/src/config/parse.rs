@@ -127,10 +127,15 @@ fn limits(section: &Section<'_, '_, '_>, draft: &mut Draft) {
     for limit in Limits::ALL {
         if let Some(entries) = section.integer(limit.key, limit.range) {
             *(limit.of)(&mut limits) = entries;
-            if limit.power_of_two && !entries.is_power_of_two() {
-                let (below, above) = (entries.next_power_of_two() / 2, entries.next_power_of_two());
-                let message = format!("`{}` is a power of two: {below} or {above}, say", limit.key);
-                section.reader.error(&section.span, message);
+            let node = section.get(limit.key);
+            let odd = limit.power_of_two && !entries.is_power_of_two();
+            if let Some(node) = node.filter(|_| odd) {
+                let above = entries.next_power_of_two();
+                let (key, below) = (limit.key, above / 2);
+                let message = format!(
+                    "`{key}` is {entries}: it must be a power of two, such as {below} or {above}"
+                );
+                section.error(&node.span(), message);
             }
         }
     }

@@ -307,6 +307,13 @@ fn everything_wrong_is_told_in_one_pass() {
         &["1:1 no service", "2:8 cannot be an interface's name"],
     );
     expect(
+        "[limits]\nflows = 2048\njudged_clients = 5000\n[[interface]]\nname = \"e\"\n",
+        &[
+            "1:1 no service",
+            "3:18 `judged_clients` is 5000: it must be a power of two, such as 4096 or 8192",
+        ],
+    );
+    expect(
         "[interface]\nname = \"a\"\n",
         &["1:1 written [[interface]]", "1:1 no service"],
     );
