@@ -58,9 +58,15 @@ impl DataPlane {
         }
         // Flows of what the slots meant before count no more; then what they were counted for goes.
         self.write_ledger(number, &row);
-        for slot in 0..SLOTS {
-            if row.slots_born[slot] != there.slots_born[slot] {
-                self.clear_slot(number, slot as u32);
+        let given = |slot: &usize| row.slots_born[*slot] != there.slots_born[*slot];
+        let given: Vec<usize> = (0..SLOTS).filter(given).collect();
+        if given.iter().any(|slot| there.slots_born[*slot] != u32::MAX) {
+            // Packets under way still count by the row that they have read.
+            thread::sleep(REST);
+        }
+        for slot in given {
+            for scope in 0..SCOPES {
+                self.clear_slot(number, slot as u32, scope);
             }
         }
         Ok(())
@@ -73,9 +79,9 @@ impl DataPlane {
         thread::sleep(REST);
         for scope in 0..SCOPES {
             self.clear_bits(number, scope);
-        }
-        for slot in 0..SLOTS as u32 {
-            self.clear_slot(number, slot);
+            for slot in 0..SLOTS as u32 {
+                self.clear_slot(number, slot, scope);
+            }
         }
         let row = LedgerRow {
             slots_born: image.slots_born,
@@ -147,10 +153,7 @@ impl DataPlane {
         };
         self.clear_bits(ledger, 1);
         for slot in 0..SLOTS as u32 {
-            for version in 0..MAX_VERSIONS as u32 {
-                let row = evidence_row(ledger, slot, version) + SLICE_ROWS;
-                self.maps.evidence.write(row, &EvidenceRow::zeroed());
-            }
+            self.clear_slot(ledger, slot, 1);
         }
         let next = LedgerRow {
             slice: (row.slice & !PAUSED).saturating_add(1),
@@ -201,12 +204,10 @@ impl DataPlane {
         }
     }
 
-    fn clear_slot(&self, ledger: u32, slot: u32) {
+    fn clear_slot(&self, ledger: u32, slot: u32, scope: usize) {
         for version in 0..MAX_VERSIONS as u32 {
-            let row = evidence_row(ledger, slot, version);
-            for row in [row, row + SLICE_ROWS] {
-                self.maps.evidence.write(row, &EvidenceRow::zeroed());
-            }
+            let row = evidence_row(ledger, slot, version) + scope as u32 * SLICE_ROWS;
+            self.maps.evidence.write(row, &EvidenceRow::zeroed());
         }
     }
 
