@@ -41,6 +41,21 @@ struct Counted {
     turn_times: u64,
 }
 
+impl Counted {
+    /// A client more, whose first flow was a good one.
+    fn one_more(&mut self) {
+        for each in [
+            &mut self.decided,
+            &mut self.flow,
+            &mut self.handshake,
+            &mut self.turn,
+            &mut self.turn_times,
+        ] {
+            *each += 1;
+        }
+    }
+}
+
 fn counts(value: &Value) -> Counted {
     let number = |name: &str| value[name].as_u64().expect("a number");
     Counted {
@@ -89,15 +104,7 @@ fn clients_count_once_over_flows_weights_and_daemons() {
         let ask = |path: &str| client.get_path(source, target, path);
         ask("/").expect("answered");
         ask("/").expect("answered once more");
-        for each in [
-            &mut all.decided,
-            &mut all.flow,
-            &mut all.handshake,
-            &mut all.turn,
-            &mut all.turn_times,
-        ] {
-            *each += 1;
-        }
+        all.one_more();
         if version == "canary" {
             ask("/slow?ms=40").expect("answered late");
             assert!(ask("/status?n=500").is_err());
@@ -123,15 +130,7 @@ fn clients_count_once_over_flows_weights_and_daemons() {
     client.get_path(*last, target, "/").expect("answered");
     scene.daemon.serve().expect("restarted");
     let all = wanted.entry(scene.explained(*last)).or_default();
-    for each in [
-        &mut all.decided,
-        &mut all.flow,
-        &mut all.handshake,
-        &mut all.turn,
-        &mut all.turn_times,
-    ] {
-        *each += 1;
-    }
+    all.one_more();
     assert_eq!(by_version(&evidence(&scene)["versions"]), wanted);
 
     // Other weights begin at nothing, and whoever was counted in the release counts no more in it.

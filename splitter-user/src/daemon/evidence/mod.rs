@@ -1,14 +1,15 @@
 //! Owns the evidence of services as it is told, its slices, and its beginning anew.
 
+mod counted;
+
 use std::collections::BTreeMap;
 
 use splitter_common::{
     evidence::{Event, Sample},
-    histogram::CELLS,
-    layout::EvidenceRow,
     weight::Weight,
 };
 
+use self::counted::{Cells, Counted, EvidenceSum};
 use super::{core::Core, times};
 use crate::{
     api::{
@@ -18,7 +19,7 @@ use crate::{
             VersionEvidence,
         },
     },
-    dataplane::{SLICE_S, Scopes},
+    dataplane::SLICE_S,
     events::{What, acts},
     judge::{
         ratio::Events,
@@ -31,46 +32,27 @@ use crate::{
 
 /// The evidence of a service.
 pub(super) fn show(core: &Core, name: &str) -> Result<Evidence, Refusal> {
-    let service = core.service(name)?;
-    let given = core
-        .state
-        .numbers
-        .service(name)
-        .map_err(Refusal::internal)?;
+    let (service, judged) = judged(core, name)?;
     let mut told = Evidence {
         service: service.name.clone(),
         release: service.release.clone(),
         ..Evidence::default()
     };
-    let Some(judged) = &given.judged else {
+    let Some(judged) = judged else {
         told.not_judged = Some(why_not(core, service));
         return Ok(told);
     };
-    let names = compared_first(service, judged);
-    let counted: Vec<Counted<'_>> = judged
-        .slots
-        .iter()
-        .map(|slot| counted(core, judged, slot, &names))
-        .collect();
-    let sums = names.iter().enumerate().map(|(at, name)| {
-        let mut sum = Cells::default();
-        for each in &counted {
-            sum.add(&each.versions[at]);
-        }
-        (name.clone(), sum)
-    });
-    told.versions = shown(&sums.collect::<Vec<_>>());
+    let counted = Counted::read(&core.plane, service, judged);
+    told.versions = shown(&counted.names, &counted.sums());
     told.ledger = Some(ledger(core, judged, &told.versions));
-    told.split = checks(service, &counted, &names);
-    let in_force = counted.len().saturating_sub(1);
-    let weights = counted.iter().enumerate().map(|(at, each)| {
-        let versions = names.iter().cloned().zip(each.versions.clone());
-        UnderWeights {
-            in_force: at == in_force,
-            since_generation: u64::from(each.slot.born),
-            weights: weights(each.slot),
-            versions: shown(&versions.collect::<Vec<_>>()),
-        }
+    told.split = checks(service, &counted);
+    let in_force = counted.slots.len().saturating_sub(1);
+    let slots = counted.slots.iter().enumerate();
+    let weights = slots.map(|(at, (slot, versions))| UnderWeights {
+        in_force: at == in_force,
+        since_generation: u64::from(slot.born),
+        weights: weights(slot),
+        versions: shown(&counted.names, versions),
     });
     told.weights = weights.collect();
     Ok(told)
@@ -83,13 +65,8 @@ pub(super) fn reset(
     wanted: EvidenceReset,
     actor: &Actor,
 ) -> Result<Evidence, Refusal> {
-    let service = core.service(name)?;
-    let given = core
-        .state
-        .numbers
-        .service(name)
-        .map_err(Refusal::internal)?;
-    if given.judged.is_none() {
+    let (service, judged) = judged(core, name)?;
+    if judged.is_none() {
         let why = why_not(core, service);
         return Err(Refusal::conflict(format!(
             "service {name} has no evidence: {why}"
@@ -107,6 +84,14 @@ pub(super) fn reset(
         reason,
     }));
     show(core, name)
+}
+
+/// A service, and what is judged of it.
+fn judged<'c>(core: &'c Core, name: &str) -> Result<(&'c Service, Option<&'c Judged>), Refusal> {
+    let service = core.service(name)?;
+    let given = core.state.numbers.service(name);
+    let given = given.map_err(Refusal::internal)?;
+    Ok((service, given.judged.as_ref()))
 }
 
 impl Core {
@@ -127,29 +112,28 @@ impl Core {
 
 /// Where the split is not what the weights say.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
-    let judged = core.state.numbers.services.iter();
-    let judged = judged.filter(|(_, given)| given.judged.is_some());
-    let told = judged.filter_map(|(name, _)| show(core, name).ok());
-    told.flat_map(|told| {
-        let alarms = told.split.into_iter().filter(|check| check.alarm);
-        alarms.map(move |check| {
-            let SplitCheck {
-                at,
-                version,
-                clients,
-                expected,
-                counted,
-                ..
-            } = check;
-            format!(
-                "service {}: of {clients} clients at the {at}, {counted} were {version}'s where its \
-                 weights say {expected:.0}: chance does not explain it, and no comparison of the \
-                 versions can be trusted; see `splitter evidence show {}`",
-                told.service, told.service
-            )
-        })
-    })
-    .collect()
+    let services = core.config.services.iter();
+    let told = services.flat_map(|service| {
+        let judged = judged(core, &service.name)
+            .ok()
+            .and_then(|(_, judged)| judged);
+        let checks = judged.map(|judged| {
+            let counted = Counted::read(&core.plane, service, judged);
+            checks(service, &counted)
+        });
+        let alarms = checks.into_iter().flatten().filter(|check| check.alarm);
+        alarms.map(|check| warning(&service.name, &check))
+    });
+    told.collect()
+}
+
+fn warning(service: &str, check: &SplitCheck) -> String {
+    format!(
+        "service {service}: of {} clients at the {}, {} were {}'s where its weights say {:.0}: chance \
+         does not explain it, and no comparison of the versions can be trusted; see `splitter \
+         evidence show {service}`",
+        check.clients, check.at, check.counted, check.version, check.expected
+    )
 }
 
 fn why_not(core: &Core, service: &Service) -> String {
@@ -164,88 +148,6 @@ fn why_not(core: &Core, service: &Service) -> String {
     }
 }
 
-/// Names of the versions that a release has had: the baseline, those in force, those of before.
-fn compared_first(service: &Service, judged: &Judged) -> Vec<String> {
-    let mut names: Vec<String> = service
-        .baseline()
-        .into_iter()
-        .map(|each| each.name.clone())
-        .collect();
-    let in_force = service.versions.iter().map(|each| &each.name);
-    let before = judged.slots.iter().flat_map(|slot| slot.weights.keys());
-    for name in in_force.chain(before) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    names
-}
-
-/// What was counted, summed up as needed.
-#[derive(Clone)]
-struct Cells([EvidenceSum; 2]);
-
-#[derive(Clone)]
-struct EvidenceSum {
-    counts: [u64; Event::ALL.len()],
-    cells: [[u64; CELLS]; Sample::COUNT],
-}
-
-impl Default for Cells {
-    fn default() -> Self {
-        let zero = EvidenceSum {
-            counts: [0; Event::ALL.len()],
-            cells: [[0; CELLS]; Sample::COUNT],
-        };
-        Self([zero.clone(), zero])
-    }
-}
-
-impl Cells {
-    fn of(scopes: &Scopes) -> Self {
-        Self(scopes.map(|EvidenceRow { counts, cells }| EvidenceSum {
-            counts: counts.map(u64::from),
-            cells: cells.map(|cells| cells.map(u64::from)),
-        }))
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
-            for (sum, count) in own.counts.iter_mut().zip(other.counts) {
-                *sum += count;
-            }
-            let pairs = own.cells.as_flattened_mut().iter_mut();
-            for (sum, count) in pairs.zip(other.cells.as_flattened()) {
-                *sum += count;
-            }
-        }
-    }
-
-    fn release(&self, event: Event) -> u64 {
-        self.0[0].counts[event as usize]
-    }
-}
-
-/// What was counted under one set of weights, by version.
-struct Counted<'a> {
-    slot: &'a Slot,
-    versions: Vec<Cells>,
-}
-
-fn counted<'a>(core: &Core, judged: &Judged, slot: &'a Slot, names: &[String]) -> Counted<'a> {
-    let cells = |name: &String| {
-        let given = slot.weights.get(name);
-        given.map_or_else(Cells::default, |given| {
-            let ledger = u32::from(judged.ledger);
-            Cells::of(&core.plane.evidence(ledger, slot.slot, given.index))
-        })
-    };
-    Counted {
-        slot,
-        versions: names.iter().map(cells).collect(),
-    }
-}
-
 fn weights(slot: &Slot) -> BTreeMap<String, String> {
     let weights = slot.weights.iter();
     weights
@@ -253,15 +155,10 @@ fn weights(slot: &Slot) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn shown(versions: &[(String, Cells)]) -> Vec<VersionEvidence> {
-    let all = [0, 1].map(|scope| {
-        let decided = versions
-            .iter()
-            .map(|(_, cells)| cells.0[scope].counts[Event::Decided as usize]);
-        decided.sum::<u64>()
-    });
-    versions
-        .iter()
+fn shown(names: &[String], versions: &[Cells]) -> Vec<VersionEvidence> {
+    let all = [0, 1].map(|scope| versions.iter().map(|cells| cells.0[scope].decided()).sum());
+    let pairs = names.iter().zip(versions);
+    pairs
         .map(|(name, Cells([release, slice]))| VersionEvidence {
             name: name.clone(),
             release: counts(release, all[0]),
@@ -306,11 +203,11 @@ fn ledger(core: &Core, judged: &Judged, versions: &[VersionEvidence]) -> LedgerI
 }
 
 /// The baseline and the first version beside it are compared.
-fn checks(service: &Service, counted: &[Counted<'_>], names: &[String]) -> Vec<SplitCheck> {
+fn checks(service: &Service, counted: &Counted<'_>) -> Vec<SplitCheck> {
     let Some(version) = service.versions.iter().find(|version| !version.baseline) else {
         return Vec::new();
     };
-    let Some(place) = names.iter().position(|name| *name == version.name) else {
+    let Some(place) = counted.names.iter().position(|name| *name == version.name) else {
         return Vec::new();
     };
     let places = [
@@ -319,11 +216,11 @@ fn checks(service: &Service, counted: &[Counted<'_>], names: &[String]) -> Vec<S
     ];
     places
         .map(|(event, at)| {
-            let events = counted.iter().map(|each| {
+            let events = counted.slots.iter().map(|(slot, versions)| {
                 // The baseline's come first.
-                let [baseline, own] = [0, place].map(|at| each.versions[at].release(event));
+                let [baseline, own] = [0, place].map(|at| versions[at].release(event));
                 Events {
-                    rho: each.slot.rho(&version.name),
+                    rho: slot.rho(&version.name),
                     own,
                     both: baseline + own,
                 }
