@@ -54,7 +54,11 @@ pub const ESTABLISHED_FLOWS: u32 = 655_360;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
-pub const CONTROL_WORDS: u32 = 8;
+pub const CONTROL_WORDS: u32 = 11;
+/// Traces that run at once; at most 8.
+pub const TRACES: u32 = 4;
+/// Bytes of the ring that traced packets are told in; a power of two, and of pages.
+pub const TRACE_RING_BYTES: u32 = 262_144;
 /// Default size of the table of clients whose new flows are limited, entries; those who were not seen
 /// for longest go first.
 pub const LIMITED_CLIENTS: u32 = 32_768;

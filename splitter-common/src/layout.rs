@@ -27,7 +27,7 @@ pub use service::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +50,12 @@ pub enum Control {
     /// 1 when packets are as long as they were on the wire: not with generic XDP, which sees what
     /// the kernel has put together of several.
     WireLengths = 7,
+    /// Jiffies until which some trace asks for packets; 0: none does.
+    TracedUntil = 8,
+    /// When the next packet is due to be told by their limit, nanoseconds of CLOCK_MONOTONIC.
+    TraceDue = 9,
+    /// Packets that were asked for and not told.
+    Untold = 10,
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.
@@ -195,8 +201,10 @@ pub const DECIDES: u32 = 0;
 pub const ANSWERS: u32 = 1;
 /// Where the one stands that measures.
 pub const MEASURES: u32 = 2;
+/// Where the one stands that tells whoever traces.
+pub const TRACES: u32 = 3;
 /// How many there are.
-pub const PROGRAMS: usize = 3;
+pub const PROGRAMS: usize = 4;
 
 /// What a program leaves to the one that goes on with its packet.
 #[repr(C)]
@@ -214,8 +222,10 @@ pub struct Left {
     pub frontend: u16,
     /// 1: its entry stands in the established table, be it of use or in the way.
     pub established: u16,
-    /// What XDP shall do with a packet that is measured.
+    /// What XDP shall do with a packet that has ended and is measured or traced.
     pub action: u32,
+    /// How it ended: the cell of reason and verdict, see [`crate::reason::cell`].
+    pub ended: u32,
 }
 
 /// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always

@@ -6,6 +6,7 @@ use crate::{
     hash::HashKey,
     packet::{Network, Segment, Transport},
     segment::{Segments, Term},
+    trace::{TraceRow, Traced},
 };
 use core::mem::offset_of;
 use std::{format, string::String};
@@ -107,7 +108,38 @@ fn fingerprint() -> u64 {
         backend,
         frontend,
         established,
-        action
+        action,
+        ended
+    });
+    row!(TraceRow {
+        until,
+        client,
+        mask,
+        service
+    });
+    row!(Traced {
+        at_ns,
+        source,
+        destination,
+        untold,
+        source_port,
+        destination_port,
+        service,
+        protocol,
+        flags,
+        ended,
+        hash,
+        backend,
+        generation,
+        length,
+        ifindex,
+        rows,
+        known,
+        version,
+        place,
+        assigned,
+        reply,
+        has
     });
     row!(BackendTimes { sums_us, cells });
     row!(VersionTimes { sums_us, cells });
@@ -174,10 +206,11 @@ fn fingerprint() -> u64 {
     row!(BackendCounters { cells });
     text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs\n";
     text += &format!(
-        "cut {} cut flows {} lengths {} aside {}",
+        "cut {} cut flows {} lengths {} untold {} aside {}",
         crate::flow::entry::state::CUT,
         Counter::Cut as u32,
         Control::WireLengths as u32,
+        Control::Untold as u32,
         crate::engine::Aside::Refuse as u32
     );
     crate::hash::siphash13(HashKey::default(), text.as_bytes())
@@ -188,7 +221,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (6, 3_232_071_582_476_227_451),
+        (7, 11_330_982_716_719_316_595),
         "record the fingerprint"
     );
 }

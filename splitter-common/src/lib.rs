@@ -31,4 +31,5 @@ pub mod packet;
 pub mod reason;
 pub mod segment;
 pub mod split;
+pub mod trace;
 pub mod weight;

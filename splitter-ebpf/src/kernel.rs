@@ -23,6 +23,7 @@ use splitter_common::{
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
+    trace::{TraceRow, Traced},
 };
 
 use crate::{
@@ -278,6 +279,26 @@ impl Env for Kernel<'_> {
         } else {
             maps::listed(list, a, b, otherwise)
         }
+    }
+
+    #[inline(always)]
+    fn set_control(&self, word: Control, value: u64) {
+        maps::set_control(word, value);
+    }
+
+    #[inline(always)]
+    fn trace_row(&self, index: u32) -> Option<TraceRow> {
+        maps::trace_row(index)
+    }
+
+    #[inline(always)]
+    fn trace(&self, traced: &Traced) -> bool {
+        maps::trace(traced)
+    }
+
+    #[inline(always)]
+    fn count_untold(&self) {
+        maps::count_untold();
     }
 
     #[inline(always)]

@@ -64,25 +64,37 @@ pub fn splitter_decide_frags(ctx: XdpContext) -> u32 {
 /// What `splitter` leaves aside: ICMP, and answers to what is too big or was ended.
 #[xdp]
 pub fn splitter_aside(ctx: XdpContext) -> u32 {
-    answer(&ctx, XdpPacket::linear(&ctx))
+    answer(&ctx, XdpPacket::linear(&ctx), &maps::ASIDE)
 }
 
 /// What `splitter_frags` leaves aside.
 #[xdp(frags)]
 pub fn splitter_aside_frags(ctx: XdpContext) -> u32 {
-    answer(&ctx, XdpPacket::with_frags(&ctx))
+    answer(&ctx, XdpPacket::with_frags(&ctx), &maps::ASIDE_FRAGS)
 }
 
 /// What a packet tells that `splitter` has sent on.
 #[xdp]
 pub fn splitter_measure(ctx: XdpContext) -> u32 {
-    measure(&ctx, &XdpPacket::linear(&ctx))
+    measure(&ctx, &XdpPacket::linear(&ctx), &maps::ASIDE)
 }
 
 /// What a packet tells that `splitter_frags` has sent on.
 #[xdp(frags)]
 pub fn splitter_measure_frags(ctx: XdpContext) -> u32 {
-    measure(&ctx, &XdpPacket::with_frags(&ctx))
+    measure(&ctx, &XdpPacket::with_frags(&ctx), &maps::ASIDE_FRAGS)
+}
+
+/// What whoever traces is told of a packet that ended in `splitter` or one that it called.
+#[xdp]
+pub fn splitter_trace(ctx: XdpContext) -> u32 {
+    trace(&ctx)
+}
+
+/// The same for `splitter_frags`.
+#[xdp(frags)]
+pub fn splitter_trace_frags(ctx: XdpContext) -> u32 {
+    trace(&ctx)
 }
 
 /// Run by the daemon through BPF_PROG_TEST_RUN to read the kernel's clocks; never attached.
@@ -108,18 +120,46 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS
     }
     let action = conclude(&kernel, &outcome);
     if engine::is_measured(&kernel, &outcome) {
-        maps::leave_action(action);
+        maps::leave_end(action, reason::cell(outcome.reason, outcome.verdict));
         // SAFETY: as above; without the program nothing is measured. Where the packet goes is noted
         // by the kernel for this CPU.
         unsafe { aside.tail_call(ctx, layout::MEASURES) };
     }
-    action
+    told(ctx, &kernel, aside, &outcome, action)
 }
 
 #[inline(always)]
-fn measure(ctx: &XdpContext, packet: &XdpPacket<'_>) -> u32 {
-    engine::measure(packet, &Kernel::new(ctx));
+fn measure(ctx: &XdpContext, packet: &XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
+    let kernel = Kernel::new(ctx);
+    engine::measure(packet, &kernel);
+    if engine::is_anyone_tracing(&kernel) {
+        // SAFETY: as in `go`; without the program nobody is told.
+        unsafe { aside.tail_call(ctx, layout::TRACES) };
+    }
     maps::left().map_or(xdp_action::XDP_ABORTED, |left| left.action)
+}
+
+#[inline(always)]
+fn trace(ctx: &XdpContext) -> u32 {
+    engine::trace(&Kernel::new(ctx));
+    maps::left().map_or(xdp_action::XDP_ABORTED, |left| left.action)
+}
+
+/// What XDP shall do with a packet that has ended, once whoever traces has been told.
+#[inline(always)]
+fn told(
+    ctx: &XdpContext,
+    kernel: &Kernel<'_>,
+    aside: &ProgramArray<PROGRAMS>,
+    outcome: &Outcome,
+    action: u32,
+) -> u32 {
+    if engine::is_traced(kernel, outcome) {
+        maps::leave_end(action, reason::cell(outcome.reason, outcome.verdict));
+        // SAFETY: as in `go`; without the program nobody is told.
+        unsafe { aside.tail_call(ctx, layout::TRACES) };
+    }
+    action
 }
 
 #[inline(always)]
@@ -127,7 +167,8 @@ fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROG
     let kernel = Kernel::new(ctx);
     let outcome = engine::decide(&mut packet, &kernel);
     leave_aside(ctx, aside, &outcome);
-    conclude(&kernel, &outcome)
+    let action = conclude(&kernel, &outcome);
+    told(ctx, &kernel, aside, &outcome, action)
 }
 
 /// Leaves the packet to the program that answers, if it is one to be answered.
@@ -145,10 +186,11 @@ fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<PROGRAMS>, outcome: &Outco
 }
 
 #[inline(always)]
-fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>) -> u32 {
+fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
     let kernel = Kernel::new(ctx);
     let outcome = engine::answer(&mut packet, &kernel);
-    conclude(&kernel, &outcome)
+    let action = conclude(&kernel, &outcome);
+    told(ctx, &kernel, aside, &outcome, action)
 }
 
 #[inline(always)]

@@ -63,9 +63,16 @@ pub(crate) fn bounded<const N: usize>(mut index: usize) -> usize {
 /// Adds a time to a sum and a count that all CPUs share.
 #[inline(always)]
 fn add_time(sum: *mut u64, count: *mut u32, us: u32) {
-    // SAFETY: the sum is aligned and within a map's element; the instruction touches nothing else.
-    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) us as u64) };
+    add_wide(sum, us as u64);
     add(count, 1);
+}
+
+/// Adds to a sum that all CPUs share.
+#[inline(always)]
+pub(crate) fn add_wide(sum: *mut u64, amount: u64) {
+    // SAFETY: callers hand over an aligned cell within a map's element; the instruction touches nothing
+    // else.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) amount) };
 }
 
 /// Adds to a count that all CPUs share. Additions are written out because `core` has no atomic ones for

@@ -60,6 +60,8 @@ mod survival;
 mod tls;
 #[path = "daemon/top.rs"]
 mod top;
+#[path = "daemon/trace.rs"]
+mod trace;
 #[path = "daemon/truth.rs"]
 mod truth;
 #[path = "daemon/upgrade.rs"]

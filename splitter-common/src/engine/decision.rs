@@ -113,13 +113,7 @@ impl Choice {
 /// the stack. `asked`: the conditions that hold, and, 32 bits up, 1 when somebody watches.
 #[inline(never)]
 fn choose(row: &ServiceRow, parsed: &Parsed, asked: u64) -> u64 {
-    let key = key_of(parsed, 0);
-    let question = Question {
-        client: key.client,
-        client_port: key.client_port,
-        port: key.port,
-        protocol: parsed.network.protocol,
-    };
+    let question = question(&key_of(parsed, 0), parsed.network.protocol);
     Choice::pack(&decide_watched(
         row,
         &question,
@@ -128,8 +122,19 @@ fn choose(row: &ServiceRow, parsed: &Parsed, asked: u64) -> u64 {
     ))
 }
 
+/// What a flow asks its service.
 #[inline(always)]
-fn row_of<E: Env>(env: &E, service: u32) -> Option<&ServiceRow> {
+pub(super) const fn question(key: &FlowKey, protocol: u8) -> Question {
+    Question {
+        client: key.client,
+        client_port: key.client_port,
+        port: key.port,
+        protocol,
+    }
+}
+
+#[inline(always)]
+pub(super) fn row_of<E: Env>(env: &E, service: u32) -> Option<&ServiceRow> {
     service_row(env, service).filter(|row| row.generation != 0)
 }
 
@@ -141,7 +146,7 @@ fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
 
 /// The conditions of a service's segments that hold of a client.
 #[inline(always)]
-fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
+pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
     // A zero of which the verifier does not know that it is one: it walks what follows once, not once
     // more for clients of whom nothing holds.
     env.listed(row.segments.list, client, row.options & options::UNUSED)
@@ -213,7 +218,7 @@ pub(super) fn backend_for<E: Env>(
 
 /// The backend in a cell of a table; 0 for none. No `Option`, for the reason of [`Decided`].
 #[inline(always)]
-fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
+pub(super) fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
     if table.cells == 0 {
         return 0;
     }

@@ -11,6 +11,7 @@ use crate::{
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
+    trace::{TraceRow, Traced},
 };
 
 /// The world beside the packet: maps, clock and routes. All numbers may be out of range; a
@@ -107,6 +108,14 @@ pub trait Env {
     /// What a list says of the longest prefix that has an address, `otherwise` when none has it. List
     /// 0 has no prefixes.
     fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32;
+    /// Writes a word of the control map.
+    fn set_control(&self, word: Control, value: u64);
+    /// Whose packets a trace asks for.
+    fn trace_row(&self, index: u32) -> Option<TraceRow>;
+    /// Tells of a packet; `false` when there is no room.
+    fn trace(&self, traced: &Traced) -> bool;
+    /// Counts a packet that was asked for and is not told.
+    fn count_untold(&self);
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
 }

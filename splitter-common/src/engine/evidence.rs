@@ -1,8 +1,7 @@
 //! Owns how evidence is counted: see [`crate::evidence`] for what it says.
 
-use super::{Env, Parsed, flows::service_row, request::key_of};
+use super::{Env, Parsed, decision::question, flows::service_row, request::key_of};
 use crate::{
-    decide::Question,
     evidence::{Event, Ledger, Once, Place, RELEASE, SLICE, Sample, is_unanswered},
     flow::{Cell, Entry, entry::state},
     layout::{FlowKey, SLICE_ROWS, ServiceRow, evidence_row},
@@ -62,13 +61,7 @@ pub(super) fn judged<E: Env>(
 
 #[inline(always)]
 fn bit(row: &ServiceRow, key: &FlowKey, protocol: u8) -> u32 {
-    let question = Question {
-        client: key.client,
-        client_port: key.client_port,
-        port: key.port,
-        protocol,
-    };
-    question.once_bit(row)
+    question(key, protocol).once_bit(row)
 }
 
 impl Judged {

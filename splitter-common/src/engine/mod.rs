@@ -1,7 +1,8 @@
 //! Owns the order of things: parse, filter, directory, then a request ([`request`]), a reply
 //! ([`reply`]) or a fragment behind the first ([`fragment`]), forwarded by [`send`]. What a service
 //! must decide ([`decision`]) is left aside for a program of its own, and so are ICMP ([`icmp`]),
-//! the answers to what is too big ([`too_big`]) or was ended ([`reset`]), and what is measured ([`measure`]). The XDP programs are this
+//! the answers to what is too big ([`too_big`]) or was ended ([`reset`]), what is measured ([`measure`]) and what is
+//! told to whoever traces ([`trace`]). The XDP programs are this
 //! code over the kernel's maps, the tests run it over maps of their own.
 //!
 //! Invariants: a packet that matched a frontend is never passed unmodified; anything that is not
@@ -22,6 +23,7 @@ mod request;
 mod reset;
 mod send;
 mod too_big;
+mod trace;
 mod turn;
 
 use core::cell::Cell;
@@ -42,6 +44,7 @@ pub use self::{
     env::{Env, Route},
     measure::tells,
     outcome::{Aside, Outcome},
+    trace::{is_anyone_tracing, is_traced},
 };
 
 /// A packet with its headers, as requests and replies see it.
@@ -85,7 +88,7 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         Form::Whole | Form::First | Form::Later | Form::Extension | Form::Malformed => None,
     };
     let Some(transport) = transport else {
-        return without_ports(&directory, &network, has_ports);
+        return without_ports(env, &directory, network, has_ports);
     };
     let hz = env.control(Control::Hz) as u32;
     let now = Now {
@@ -137,16 +140,13 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     let Some(((network, directory), left)) = read.zip(env.left()) else {
         return Outcome::pass(Reason::NotConfigured);
     };
-    let Some(parsed) = env.keep(Parsed {
-        network,
-        transport: Transport::default(),
-        now: Now {
-            jiffies: env.jiffies().low(),
-            hz: 0,
-        },
-        to_known: true,
-        told: Cell::new(0),
-    }) else {
+    // Who left anything but ICMP has kept what it read; an error is read here alone.
+    let parsed = if network.is_icmp() {
+        keep_bare(env, network)
+    } else {
+        env.kept()
+    };
+    let Some(parsed) = parsed else {
         return Outcome::pass(Reason::NotConfigured);
     };
     let (network, ifindex) = (&parsed.network, env.ingress_ifindex());
@@ -184,6 +184,29 @@ pub fn measure<P: Packet, E: Env>(packet: &P, env: &E) {
     }
 }
 
+/// Tells whoever traces of a packet that has ended.
+#[inline(always)]
+pub fn trace<E: Env>(env: &E) {
+    if let Some((parsed, left)) = env.kept().zip(env.left()) {
+        trace::process(env, parsed, left.ended);
+    }
+}
+
+/// Keeps a packet whose ports are not read.
+#[inline(always)]
+fn keep_bare<E: Env>(env: &E, network: Network) -> Option<&Parsed> {
+    env.keep(Parsed {
+        network,
+        transport: Transport::default(),
+        now: Now {
+            jiffies: env.jiffies().low(),
+            hz: 0,
+        },
+        to_known: true,
+        told: Cell::new(0),
+    })
+}
+
 /// Where a packet with ports, or one that follows such a one, goes.
 #[inline(always)]
 fn way<E: Env>(env: &E, directory: &Directory<'_, E>, parsed: &Parsed) -> Decided {
@@ -205,14 +228,19 @@ fn way<E: Env>(env: &E, directory: &Directory<'_, E>, parsed: &Parsed) -> Decide
 /// that this host's stack never answers for one.
 #[inline(always)]
 fn without_ports<E: Env>(
+    env: &E,
     directory: &Directory<'_, E>,
-    network: &Network,
+    network: Network,
     has_ports: bool,
 ) -> Outcome {
     if !directory.has_vips(network.destination) {
         return Outcome::pass(Reason::NotOurs);
     }
-    match network.form {
+    let form = network.form;
+    if keep_bare(env, network).is_none() {
+        return Outcome::pass(Reason::NotConfigured);
+    }
+    match form {
         Form::First | Form::Later => Outcome::drop(Reason::Fragment),
         Form::Extension => Outcome::drop(Reason::ExtensionHeader),
         Form::Malformed => Outcome::drop(Reason::Malformed),

@@ -8,6 +8,7 @@
 mod counted;
 mod flows;
 mod scratch;
+mod trace;
 
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, LruHashMap, ProgramArray, lpm_trie},
@@ -26,7 +27,7 @@ use splitter_common::{
     },
 };
 
-pub(crate) use self::{counted::*, flows::*, scratch::*};
+pub(crate) use self::{counted::*, flows::*, scratch::*, trace::*};
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
 pub(crate) const MMAPABLE: usize = 1 << 10;
@@ -141,10 +142,14 @@ fn bump(cell: Option<*mut u64>, amount: u64) {
 pub(crate) fn control(word: Control) -> u64 {
     volatile(CONTROL.get_ptr(word as u32))
 }
+#[inline(always)]
+fn control_cell(word: Control) -> Option<*mut u64> {
+    CONTROL.get_ptr_mut(word as u32)
+}
 /// Writes a control word.
 #[inline(always)]
 pub(crate) fn set_control(word: Control, value: u64) {
-    if let Some(cell) = CONTROL.get_ptr_mut(word as u32) {
+    if let Some(cell) = control_cell(word) {
         // SAFETY: a pointer from an array look-up is valid and aligned for its u64.
         unsafe { cell.write_volatile(value) }
     }

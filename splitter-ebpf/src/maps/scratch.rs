@@ -64,12 +64,15 @@ pub(crate) fn leave(left: Left) {
         unsafe { cell.write_volatile(left) };
     }
 }
-/// Leaves what XDP shall do with the packet, beside what was left aside.
+/// Leaves how the packet has ended and what XDP shall do with it, beside what was left aside.
 #[inline(always)]
-pub(crate) fn leave_action(action: u32) {
+pub(crate) fn leave_end(action: u32, ended: u32) {
     if let Some(cell) = LEFT.get_ptr_mut(0) {
         // SAFETY: as in `keep`.
-        unsafe { (&raw mut (*cell).action).write_volatile(action) };
+        unsafe {
+            (&raw mut (*cell).action).write_volatile(action);
+            (&raw mut (*cell).ended).write_volatile(ended);
+        }
     }
 }
 /// What was left aside.

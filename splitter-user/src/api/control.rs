@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::trace::Trace;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
     FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange,
-    WeightSet, Weights,
+    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceQuery,
+    WeightChange, WeightSet, Weights,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -116,6 +117,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// What changed on this host.
     fn events(&self) -> Arc<EventLog>;
+
+    /// Tells of a client's packets as they come.
+    fn trace(
+        self: Arc<Self>,
+        query: TraceQuery,
+    ) -> impl Future<Output = Result<Trace, Refusal>> + Send;
 
     /// Says where a client goes and why. Without `vip` the service's first VIP of the client's
     /// address family is meant; without `port` a flow-keyed choice cannot be named.

@@ -9,12 +9,14 @@ mod events;
 pub mod metrics;
 pub mod server;
 mod socket;
+mod trace;
 pub mod types;
 
 pub use client::{Client, ClientError};
 pub use control::{Actor, Control, Refusal};
 pub use server::serve;
 pub use socket::{BindError, bind};
+pub use trace::Trace;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ use tokio::net::UnixListener;
 use super::control::{Actor, Control, Refusal};
 use super::events;
 use super::metrics;
+use super::trace;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
     FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
@@ -54,6 +55,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/lease", post(supervise::<C>))
         .route("/v1/events", get(events::list::<C>))
         .route("/v1/events/follow", get(events::follow::<C>))
+        .route("/v1/trace", get(trace::follow::<C>))
         .route("/v1/services", get(services::<C>))
         .route("/v1/services/{name}", get(service::<C>))
         .route("/v1/weights", get(all_weights::<C>))

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod straw;
+mod trace;
 
 use straw::Straw;
 

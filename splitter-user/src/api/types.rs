@@ -18,6 +18,7 @@ mod segment;
 mod service;
 mod status;
 mod times;
+mod trace;
 mod weight;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ pub use service::{
 };
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
+pub use trace::{TraceLine, TraceQuery, TracedDecision, TracedPacket};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
 
 /// What every failed request answers with.

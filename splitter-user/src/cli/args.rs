@@ -17,6 +17,7 @@ use super::history::HistoryArgs;
 use super::service::ServiceCommand;
 use super::status::StatusArgs;
 use super::top::TopArgs;
+use super::trace::TraceArgs;
 use super::weight::WeightCommand;
 use crate::model::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR, FlowFate,
@@ -63,6 +64,12 @@ pub enum Command {
     Top(TopArgs),
     /// Say what changed on this host, and go on saying it
     Events(EventsArgs),
+    /// Show what the program does with a client's packets, as they come
+    ///
+    /// At most 1,000 packets a second are told, of all traces together, and 4 traces run at once; the
+    /// rest is counted. Packets cost more while a trace runs, of other clients too, and nothing when
+    /// none does. Ctrl-C ends it.
+    Trace(TraceArgs),
     /// Apply what the configuration file has changed
     ///
     /// Only what the file has changed since it was last applied takes effect: weights set at run

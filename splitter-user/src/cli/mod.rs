@@ -17,6 +17,7 @@ mod show;
 pub mod status;
 mod text;
 pub mod top;
+pub mod trace;
 pub mod weight;
 mod wire;
 
@@ -111,6 +112,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         Command::Status(args) => status::run(socket, &args),
         Command::Top(args) => top::run(socket, &args),
         Command::Events(args) => events::run(socket, args),
+        Command::Trace(args) => trace::run(socket, args),
         Command::Weight(command) => weight::run(&socket, command),
         Command::Reload { dry_run, output } => ask(async {
             let wanted = ReloadRequest { dry_run };

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use super::{
     answers::Answers, fate::Fate, flows::estimate::Estimates, losses::Losses, refusal,
-    wall::now_text,
+    traces::Traces, wall::now_text,
 };
 use crate::{
     api::{Refusal, types},
@@ -44,6 +44,8 @@ pub struct Daemon {
     pub(super) history_dir: PathBuf,
     /// The last sample, for whoever asks for metrics.
     pub(super) export: watch::Sender<Export>,
+    /// Who is told of packets.
+    pub(super) traces: Traces,
 }
 
 /// Everything behind the lock.

@@ -69,7 +69,7 @@ pub(super) fn told(core: &Core) -> Vec<LossCount> {
 }
 
 /// The name of an interface that is configured or leads to a backend.
-fn name(core: &Core, ifindex: u32) -> String {
+pub(super) fn name(core: &Core, ifindex: u32) -> String {
     let configured = core.interfaces.iter().find(|each| each.ifindex == ifindex);
     let of_hop = |hop: &HopState| match hop {
         HopState::Resolved {

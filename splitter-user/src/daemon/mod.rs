@@ -33,6 +33,7 @@ mod start;
 mod status;
 mod takeover;
 mod times;
+mod traces;
 mod turns;
 mod wall;
 mod warnings;
@@ -47,7 +48,7 @@ use tokio::{
 };
 
 pub use self::core::Daemon;
-use self::{core::Core, parts::Parts};
+use self::{core::Core, parts::Parts, traces::Traces};
 use crate::{
     api::{self, Control, Refusal, types},
     dataplane::{self, DataPlaneError},
@@ -87,6 +88,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let net = Net::connect().context("cannot talk to the kernel's routing tables")?;
     let mut core = start::start(&options, &net).await?;
     let logger = start::kernel_log(&mut core);
+    let trace_ring = core.plane.take_trace_ring();
     let daemon = Arc::new(Daemon::new(core, net, options.state_dir.clone()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
@@ -110,6 +112,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         exporting::keep(Arc::clone(&daemon)),
     );
     loops.spawn("the watch over events", notices::watch(Arc::clone(&daemon)));
+    loops.spawn(
+        "the reader of traces",
+        traces::tell(Arc::clone(&daemon), trace_ring),
+    );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
     loops.spawn(
         "the loop of SIGHUP",
@@ -135,6 +141,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     };
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     notices::stopped(&daemon.events, &options, failure.as_deref());
+    daemon.traces.close();
     let _server_gone = stop.send(());
     loops.shutdown().await;
     if !server.is_finished() {
@@ -220,6 +227,7 @@ impl Daemon {
             net,
             history_dir,
             export: watch::Sender::new(Export::default()),
+            traces: Traces::default(),
         }
     }
 }
@@ -337,6 +345,10 @@ impl Control for Daemon {
 
     fn events(&self) -> Arc<EventLog> {
         Arc::clone(&self.events)
+    }
+
+    async fn trace(self: Arc<Self>, query: types::TraceQuery) -> Result<api::Trace, Refusal> {
+        traces::begin(&self, query).await
     }
 
     async fn explain(

@@ -5,9 +5,24 @@
 //! count the kernel's ticks or the monotonic clock. History and events tell of times of day
 //! too; `cargo xtask tidy` knows all of these places and finds whoever reads it elsewhere.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The time of day, RFC 3339 in UTC.
 pub(super) fn now_text() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// CLOCK_MONOTONIC, nanoseconds: the clock that the packet path reads.
+pub(super) fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The time of day at a time of CLOCK_MONOTONIC in nanoseconds, RFC 3339 in UTC with microseconds.
+pub(super) fn of_monotonic(at_ns: u64) -> String {
+    let ago = Duration::from_nanos(monotonic_ns().saturating_sub(at_ns));
+    let at = SystemTime::now().checked_sub(ago);
+    humantime::format_rfc3339_micros(at.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
 }

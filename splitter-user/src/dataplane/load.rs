@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
-use splitter_common::layout::{ANSWERS, DECIDES, MEASURES, PROGRAMS};
+use splitter_common::layout::{ANSWERS, DECIDES, MEASURES, PROGRAMS, TRACES};
 
 use super::{
     DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
@@ -42,6 +42,11 @@ const ASIDE: [Aside; PROGRAMS] = [
         place: MEASURES,
         linear: "splitter_measure",
         frags: "splitter_measure_frags",
+    },
+    Aside {
+        place: TRACES,
+        linear: "splitter_trace",
+        frags: "splitter_trace_frags",
     },
 ];
 
@@ -127,6 +132,7 @@ impl DataPlane {
         plane.adopt_prefixes();
         // Entries kept by an earlier process may name a way that has changed since.
         plane.raise_route_epoch();
+        plane.publish_traces();
         Ok(plane)
     }
 }
@@ -146,12 +152,13 @@ impl DataPlane {
     /// Every program of the packet path by its name, once those of that kind are loaded. For the
     /// bench.
     pub fn path_programs(frags: bool) -> [&'static str; 1 + PROGRAMS] {
-        let [decides, answers, measures] = &ASIDE;
+        let [decides, answers, measures, traces] = &ASIDE;
         [
             name(frags),
             decides.name(frags),
             answers.name(frags),
             measures.name(frags),
+            traces.name(frags),
         ]
     }
 

@@ -23,6 +23,7 @@ mod prefixes;
 mod rechecks;
 mod tables;
 mod totals;
+mod traces;
 mod walk;
 
 use std::{
@@ -46,6 +47,7 @@ pub use maps::Maps;
 pub use pins::{DetachReport, detach};
 pub use predecessor::OtherLayout;
 pub use totals::{Ranges, Totals};
+pub use traces::TraceRing;
 pub use walk::{FlowTable, Walk};
 
 /// Why the kernel did not do what was asked.

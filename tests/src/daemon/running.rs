@@ -98,8 +98,22 @@ impl Running {
     /// # Errors
     ///
     /// When it does not end.
-    pub fn interrupt(mut self) -> Result<CliOutput> {
+    pub fn interrupt(self) -> Result<CliOutput> {
         kill_process(Pid::from_child(&self.child), Signal::INT)?;
+        self.end()
+    }
+
+    /// What it has printed on stdout so far.
+    pub fn stdout(&self) -> String {
+        self.out.so_far()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end.
+    pub fn end(mut self) -> Result<CliOutput> {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {

@@ -16,12 +16,13 @@ use axum::body::Bytes;
 use axum::http::Method;
 use thiserror::Error;
 
-use self::paths::{escape, events_path, flows_path};
+use self::paths::{escape, events_path, flows_path, trace_path};
 use super::control::Refusal;
 use super::types::{
     BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
     FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
+    WeightChange, WeightSet, Weights,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -255,22 +256,18 @@ impl Client {
     pub async fn follow_events(
         &self,
         wanted: &EventQuery,
-        mut take: impl FnMut(EventLine) -> ControlFlow<()>,
+        take: impl FnMut(EventLine) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
-        let path = events_path("/follow", wanted);
-        let mut left = Vec::new();
-        let lines = |bytes: Bytes| {
-            left.extend_from_slice(&bytes);
-            while let Some(end) = left.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = left.drain(..=end).collect();
-                let line = serde_json::from_slice(&line).map_err(|error| self.nonsense(error))?;
-                if take(line).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        self.stream(&path, lines).await
+        self.lines(&events_path("/follow", wanted), take).await
+    }
+
+    /// A client's packets as they come: hands each line on until the trace ends, or `take` wants no more.
+    pub async fn trace(
+        &self,
+        wanted: &TraceQuery,
+        take: impl FnMut(TraceLine) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        self.lines(&trace_path(wanted), take).await
     }
 
     /// Says where a client goes and why.

@@ -1,6 +1,6 @@
 //! Owns the paths of questions that have parameters.
 
-use crate::api::types::FlowQuery;
+use crate::api::types::{FlowQuery, TraceQuery};
 use crate::events::EventQuery;
 
 /// The path of a question about events.
@@ -28,6 +28,23 @@ pub(super) fn events_path(verb: &str, wanted: &EventQuery) -> String {
         .map(|(name, value)| format!("{name}={}", escape(value)))
         .collect();
     format!("/v1/events{verb}?{}", asked.join("&"))
+}
+
+/// The path of a trace.
+pub(super) fn trace_path(wanted: &TraceQuery) -> String {
+    let TraceQuery {
+        client,
+        service,
+        seconds,
+    } = wanted;
+    let mut path = format!("/v1/trace?client={}", escape(client));
+    if let Some(service) = service {
+        path += &format!("&service={}", escape(service));
+    }
+    if let Some(seconds) = seconds {
+        path += &format!("&seconds={seconds}");
+    }
+    path
 }
 
 /// The path of a question about flows.

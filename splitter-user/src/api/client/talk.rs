@@ -106,6 +106,27 @@ impl Client {
         self.converse(Method::GET, path, Bytes::new(), talk).await?
     }
 
+    /// The same, of lines of JSON.
+    pub(super) async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let mut left = Vec::new();
+        let lines = |bytes: Bytes| {
+            left.extend_from_slice(&bytes);
+            while let Some(end) = left.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = left.drain(..=end).collect();
+                let line = serde_json::from_slice(&line).map_err(|error| self.nonsense(error))?;
+                if take(line).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        self.stream(path, lines).await
+    }
+
     /// A connection, and what is said on it.
     async fn converse<T>(
         &self,

@@ -17,10 +17,10 @@ use crate::api::types::{
     FlowsReset, FlowsToReset, HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move,
     PassiveSettings, Reload, ReloadRequest, SegmentTried, SegmentWeights, ServiceChange,
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
-    Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce,
-    WeightSet, Weights,
+    Supervision, TraceLine, TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange,
+    WeightInForce, WeightSet, Weights,
 };
-use crate::api::{Actor, Control, Refusal};
+use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
 use crate::model::Vip;
 use crate::observe::metrics;
@@ -98,6 +98,16 @@ impl Control for Fixed {
             flows: 1_012,
             versions: vec![version("stable", 900), version("canary", 100)],
         })
+    }
+
+    async fn trace(self: Arc<Self>, query: TraceQuery) -> Result<Trace, Refusal> {
+        let (lines, reader) = tokio::sync::mpsc::channel(1);
+        if let Some(service) = &query.service {
+            known(service)?;
+        }
+        let told = TraceLine::Untold { untold: 1 };
+        lines.try_send(told).map_err(Refusal::internal)?;
+        Ok(Trace(reader))
     }
 
     fn events(&self) -> Arc<EventLog> {

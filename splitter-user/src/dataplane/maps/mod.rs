@@ -20,10 +20,13 @@ use splitter_common::{
         FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey, LossPlaces,
         NextHop, Page, PrefixKey, ServiceRow, VersionTimes, Word,
     },
+    trace::TraceRow,
 };
 
 use self::take::{counted, flows, mapped, typed};
-use super::{DataPlaneError, mapped::Mapped, pod::Raw, totals::Totals, walk::FlowTable};
+use super::{
+    DataPlaneError, mapped::Mapped, pod::Raw, totals::Totals, traces::TraceRing, walk::FlowTable,
+};
 
 /// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
 /// another that does not mean it.
@@ -81,9 +84,13 @@ pub struct Maps {
     losses: PerCpuHashMap<MapData, Raw<LossKey>, u64>,
     pub(in crate::dataplane) loss_places: Array<MapData, Raw<LossPlaces>>,
     assigned: PerCpuArray<MapData, u64>,
+    pub(in crate::dataplane) trace_rows: Mapped<TraceRow>,
+    /// Until it is taken.
+    pub(in crate::dataplane) trace_ring: Option<TraceRing>,
 }
 
-/// The names, as the object has them.
+/// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
+/// told.
 pub(in crate::dataplane) const NAMES: [&str; 34] = [
     "CONTROL",
     "DIRECTORY",
@@ -170,6 +177,8 @@ impl Maps {
             losses: typed(ebpf, "LOSSES")?,
             loss_places: typed(ebpf, "LOSS_PLACES")?,
             assigned: typed(ebpf, "ASSIGNED")?,
+            trace_rows: mapped(ebpf, "TRACE_ROWS")?,
+            trace_ring: Some(TraceRing::new(typed(ebpf, "TRACED")?)),
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod memory;
+mod trace;
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -25,11 +26,13 @@ use splitter_common::{
     },
     packet::{Inner, Network},
     reason::Reason,
+    trace::{TraceRow, Traced},
 };
 use splitter_user::plan::Image;
 
 use self::evidence::Ledgers;
 use self::memory::{Bytes, Element, Tables};
+use self::trace::Trace;
 use super::run::{CLIENT_MACS, CLIENT_MTU, EvidenceCounts, Executor, LAB_PREFIXES, Ran};
 
 const INGRESS: u32 = 1;
@@ -56,6 +59,7 @@ pub struct Host {
     /// New flows by service, place among its segments and version.
     assigned: RefCell<HashMap<(u32, usize, usize), u64>>,
     evidence: RefCell<Ledgers>,
+    trace: Trace,
 }
 
 impl Env for Host {
@@ -147,6 +151,8 @@ impl Env for Host {
             Control::RouteEpoch => 1,
             Control::Hz => HZ,
             Control::WireLengths => 1,
+            Control::TracedUntil => u64::MAX,
+            Control::TraceDue | Control::Untold => self.trace.control(word),
             Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt => 0,
         }
     }
@@ -289,6 +295,22 @@ impl Env for Host {
         longest.map_or(otherwise, |(_, value)| *value)
     }
 
+    fn set_control(&self, word: Control, value: u64) {
+        self.trace.set_control(word, value);
+    }
+
+    fn trace_row(&self, index: u32) -> Option<TraceRow> {
+        Some(trace::row(index))
+    }
+
+    fn trace(&self, traced: &Traced) -> bool {
+        self.trace.tell(traced)
+    }
+
+    fn count_untold(&self) {
+        self.trace.refuse();
+    }
+
     fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {
         let inside = LAB_PREFIXES.iter().any(|(prefix, v4, v6)| {
             let prefix = Address::from(prefix.parse::<IpAddr>().expect("an address"));
@@ -416,13 +438,15 @@ impl Executor for Host {
             engine::measure(&packet, self);
         }
         if outcome.aside != Aside::Nothing {
-            self.parsed = OnceCell::new();
             self.left = OnceCell::from(Left {
                 aside: outcome.aside as u32,
                 number: outcome.number,
                 ..Left::default()
             });
             outcome = engine::answer(&mut packet, self);
+        }
+        if engine::is_traced(self, &outcome) {
+            self.check_trace(frame, &packet, &outcome)?;
         }
         let (reason, number) = (outcome.reason, outcome.number);
         ensure!(reason != Reason::Inconsistent, "{number} has no row");
