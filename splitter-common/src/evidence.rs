@@ -172,6 +172,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// One in which nothing counts.
+    #[inline(always)]
+    pub const fn of_none() -> Self {
+        Self {
+            slot_born: u32::MAX,
+            slice: 0,
+            slice_began: 0,
+            slow_us: [0; 2],
+        }
+    }
+
     /// Whether a flow that a commit decided counts: its slot means what it did then.
     #[inline(always)]
     pub const fn counts(&self, generation: u32) -> bool {

@@ -33,10 +33,7 @@ static COUNTED_ONCE: Array<
 #[inline(always)]
 pub(crate) fn ledger(ledger: u32, slot: u32) -> Ledger {
     let Some(row) = LEDGER_ROWS.get_ptr(ledger) else {
-        return Ledger {
-            slot_born: u32::MAX,
-            ..Ledger::default()
-        };
+        return Ledger::of_none();
     };
     let slot = bounded::<SLOTS>(slot as usize);
     // SAFETY: a pointer from an array look-up is valid and aligned for its fields, of which the daemon

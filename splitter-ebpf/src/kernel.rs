@@ -17,7 +17,11 @@ use splitter_common::{
     clock::Jiffies,
     engine::{Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, Sample},
-    flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
+    flow::{
+        Entry, Hop, Table,
+        recheck::RecheckRow,
+        turns::{self, Kind},
+    },
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
@@ -34,6 +38,8 @@ use crate::{
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+/// Whether anything is counted and measured beside packets by reason.
+const TELEMETRY: bool = !cfg!(feature = "bare");
 /// `BPF_FIB_LKUP_RET_SUCCESS`.
 const FOUND: i64 = 0;
 /// `BPF_FIB_LKUP_RET_NOT_FWDED`: this host's own address, or no route.
@@ -71,7 +77,9 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn tell(&self, parsed: &Parsed, told: u64) {
-        maps::tell(parsed, told);
+        if TELEMETRY {
+            maps::tell(parsed, told);
+        }
     }
 
     #[inline(always)]
@@ -103,6 +111,15 @@ impl Env for Kernel<'_> {
     fn now_ns(&self) -> u64 {
         // SAFETY: the helper takes nothing and only reads a clock.
         unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn now_us(&self) -> u32 {
+        if TELEMETRY {
+            turns::us(self.now_ns())
+        } else {
+            0
+        }
     }
 
     #[inline(always)]
@@ -218,17 +235,25 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn count(&self, backend: u32, counter: Counter) {
-        maps::count(backend, counter as usize);
+        if TELEMETRY {
+            maps::count(backend, counter as usize);
+        }
     }
 
     #[inline(always)]
     fn count_time(&self, entry: &Entry, kind: Kind, us: u32) {
-        times::count_time(entry, kind, us);
+        if TELEMETRY {
+            times::count_time(entry, kind, us);
+        }
     }
 
     #[inline(always)]
     fn ledger(&self, ledger: u32, slot: u32) -> Ledger {
-        evidence::ledger(ledger, slot)
+        if TELEMETRY {
+            evidence::ledger(ledger, slot)
+        } else {
+            Ledger::of_none()
+        }
     }
 
     #[inline(always)]
@@ -248,12 +273,16 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn count_table(&self, event: TableEvent) {
-        maps::count_table(event as u32);
+        if TELEMETRY {
+            maps::count_table(event as u32);
+        }
     }
 
     #[inline(always)]
     fn count_empty(&self, service: u32, version: usize) {
-        maps::count_empty(service, version as u32);
+        if TELEMETRY {
+            maps::count_empty(service, version as u32);
+        }
     }
 
     #[inline(always)]
@@ -263,12 +292,16 @@ impl Env for Kernel<'_> {
         } else {
             Counter::PacketsOut
         };
-        maps::count_pair(backend, first as usize, (1, bytes as u64));
+        if TELEMETRY {
+            maps::count_pair(backend, first as usize, (1, bytes as u64));
+        }
     }
 
     #[inline(always)]
     fn count_assigned(&self, service: u32, place: usize, version: usize) {
-        maps::count_assigned(service, place as u32, version as u32);
+        if TELEMETRY {
+            maps::count_assigned(service, place as u32, version as u32);
+        }
     }
 
     #[inline(always)]

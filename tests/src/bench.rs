@@ -52,7 +52,7 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     }
     let commits = commits::run(stop)?;
     report::print_commits(&commits);
-    let mut lab = lab::Lab::new(&object)?;
+    let mut lab = lab::Lab::new(&object, bare(&options.object)?)?;
     let plan = rounds::Plan::new(options.quick);
     let mut figures = Figures {
         rows: Vec::new(),
@@ -77,7 +77,14 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
 ///
 /// Then, and when the programs do not load.
 pub fn walk(object: &Path) -> Result<()> {
+    let bare = bare(object)?;
     let object =
         std::fs::read(object).with_context(|| format!("no object at {}", object.display()))?;
-    rounds::walk(&mut lab::Lab::new(&object)?)
+    rounds::walk(&mut lab::Lab::new(&object, bare)?)
+}
+
+/// The product's object without telemetry, which lies beside the bench's own.
+fn bare(object: &Path) -> Result<Vec<u8>> {
+    let bare = object.with_file_name("bare.o");
+    std::fs::read(&bare).with_context(|| format!("no object at {}", bare.display()))
 }

@@ -24,9 +24,11 @@ pub(crate) fn object(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// The bench's eBPF object, after the product's, and where it lies.
+/// The bench's eBPF objects, and where its own lies. The product's comes last, so that what cargo left
+/// of that package is the product's.
 pub(crate) fn bench_object(scope: Scope) -> Result<PathBuf> {
     let road = setup::ensure(scope)?;
+    ebpf::build(road, Object::Bare)?;
     ebpf::build(road, Object::Splitter)?;
     ebpf::build(road, Object::Bench)
 }

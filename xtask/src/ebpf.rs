@@ -1,5 +1,5 @@
 //! Owns the build of the eBPF objects: `target/ebpf/splitter.o`, which splitter-user embeds, and
-//! `target/ebpf/bench.o`, which the bench loads.
+//! `target/ebpf/bench.o` and `bare.o`, which the bench loads.
 //!
 //! Invariant: the build sees no setting of the cargo that runs xtask, because flags and toolchain
 //! of the host's build break it; and the object is written only when it changed, whole, so that the
@@ -27,12 +27,14 @@ pub(crate) enum Object {
     Splitter,
     /// The bench's driver and floors.
     Bench,
+    /// The product's without telemetry, which the bench compares it with.
+    Bare,
 }
 
 impl Object {
     fn package(self) -> &'static str {
         match self {
-            Self::Splitter => "splitter-ebpf",
+            Self::Splitter | Self::Bare => "splitter-ebpf",
             Self::Bench => "splitter-bench-ebpf",
         }
     }
@@ -41,6 +43,14 @@ impl Object {
         match self {
             Self::Splitter => "splitter.o",
             Self::Bench => "bench.o",
+            Self::Bare => "bare.o",
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Splitter | Self::Bench => &[],
+            Self::Bare => &["--features", "bare"],
         }
     }
 }
@@ -87,6 +97,7 @@ fn build_command(road: Road, object: Object, workspace: &Path, target_dir: &Path
         // A profile cannot set this for one package, and the host's binaries unwind.
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
         .args(["build", "--locked", "--release", "-p", object.package()])
+        .args(object.features())
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir);
     command

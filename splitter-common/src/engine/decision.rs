@@ -20,7 +20,6 @@ use crate::{
         hop::NO_HOP,
         law::{self, Unknown},
         recheck::{Answer, Fate, looked_at},
-        turns,
     },
     layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef, options},
     packet::TCP,
@@ -245,7 +244,7 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u3
         began: parsed.now.jiffies,
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
-        syn_us: turns::us(env.now_ns()),
+        syn_us: env.now_us(),
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.

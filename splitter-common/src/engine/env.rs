@@ -40,6 +40,8 @@ pub trait Env {
     fn ingress_ifindex(&self) -> u32;
     /// The precise time, nanoseconds of CLOCK_MONOTONIC.
     fn now_ns(&self) -> u64;
+    /// The same in microseconds, as what is measured keeps it, see [`crate::flow::turns::us`].
+    fn now_us(&self) -> u32;
     /// The time.
     fn jiffies(&self) -> Jiffies;
     /// A word of the control map; 0 when never written.

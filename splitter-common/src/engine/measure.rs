@@ -68,7 +68,7 @@ fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, told: u64) {
     if told & tells::ACCEPTS != 0 {
         let syn_us = turns::syn_us(&cell);
         if syn_us != 0 {
-            let us = turns::since(turns::us(env.now_ns()), syn_us);
+            let us = turns::since(env.now_us(), syn_us);
             env.count_time(&entry, Kind::Handshake, us);
             if let Some(judged) = &judged {
                 judged.first(env, Sample::Handshake, us);
@@ -105,7 +105,7 @@ fn of_established<P: Packet, E: Env>(
     if told & tells::ASKS != 0 {
         let segment = &parsed.transport.segment;
         let first = first_byte(packet, parsed);
-        let now_us = turns::us(env.now_ns());
+        let now_us = env.now_us();
         let asked = Asked::load(&cell).after(segment.seq, segment.payload, first, now_us);
         if let Some(asked) = asked {
             asked.store(&cell);
@@ -147,7 +147,7 @@ fn answers<P: Packet, E: Env>(
     turn: &mut u64,
 ) -> bool {
     let segment = &parsed.transport.segment;
-    let now_us = turns::us(env.now_ns());
+    let now_us = env.now_us();
     let (asked, answered) = (Asked::load(cell), Answered::load(cell));
     let is_http = !asked.tls
         && !answered.has_switched()

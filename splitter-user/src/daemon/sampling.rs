@@ -147,7 +147,7 @@ fn backends(
         Some(BackendEntry {
             name: backend.to_string(),
             number: number.number,
-            base: BackendCounters { cells: number.base },
+            base: number.base.clone(),
             serves: fares::serves(core, service, version, backend),
         })
     };

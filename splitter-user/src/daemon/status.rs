@@ -256,7 +256,7 @@ fn backend_cells(
         return [0; COUNTERS];
     };
     let mut cells = core.plane.counters(number.number).cells;
-    for (cell, base) in cells.iter_mut().zip(number.base) {
+    for (cell, base) in cells.iter_mut().zip(*number.base) {
         *cell = cell.saturating_sub(base);
     }
     cells

@@ -3,10 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::{
-    layout::{COUNTERS, Counter},
-    weight::Weight,
-};
+use splitter_common::{layout::Counter, weight::Weight};
 
 use super::wall::now_text;
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     model::{Config, Service},
     plan::{
         Numbers, PlanError, Running as _,
+        base::Base,
         numbers::VersionNumber,
         recover::{Recovered, recover},
     },
@@ -106,7 +104,7 @@ fn keep(
         segments,
     } = recovered;
     for number in numbers.backends.values_mut().flat_map(BTreeMap::values_mut) {
-        number.base = plane.cells(number.number);
+        number.base = plane.cells(number.number).into();
     }
     let name = &service.name;
     state.numbers.services.insert(name.clone(), numbers);
@@ -182,7 +180,7 @@ fn keep_segments(
 fn count_anew(state: &mut State) {
     for (name, given) in &mut state.numbers.services {
         for number in given.backends.values_mut().flat_map(BTreeMap::values_mut) {
-            number.base = [0; COUNTERS];
+            number.base = Base::default();
         }
         if let Some(since) = state.since.get_mut(name) {
             since.at = now_text();

@@ -91,6 +91,15 @@ impl DataPlane {
     /// As [`Self::open`]; with `accept_flow_loss` also where programs of another layout run, which
     /// [`Self::take_over`] replaces.
     pub fn open_over(options: &Options, accept_flow_loss: bool) -> Result<Self, DataPlaneError> {
+        Self::open_object(OBJECT, options, accept_flow_loss)
+    }
+
+    /// As [`Self::open_over`], of another object of this layout. For the bench.
+    pub fn open_object(
+        object: &[u8],
+        options: &Options,
+        accept_flow_loss: bool,
+    ) -> Result<Self, DataPlaneError> {
         check_host()?;
         let pin_dir = options.pin_dir.as_deref().map(pins::layout_dir);
         let (mut adopted, mut pin_lock, mut others) = (false, None, Vec::new());
@@ -105,7 +114,7 @@ impl DataPlane {
             }
             adopted = pins::adoptable(dir, &options.limits)?;
         }
-        let mut ebpf = load(options, pin_dir.as_deref())?;
+        let mut ebpf = load(object, options, pin_dir.as_deref())?;
         let maps = Maps::take(&mut ebpf)?;
         let mut plane = Self {
             ebpf,
@@ -188,7 +197,7 @@ impl DataPlane {
     }
 }
 
-fn load(options: &Options, pin_dir: Option<&Path>) -> Result<Ebpf, DataPlaneError> {
+fn load(object: &[u8], options: &Options, pin_dir: Option<&Path>) -> Result<Ebpf, DataPlaneError> {
     let mut loader = EbpfLoader::new();
     for name in super::maps::NAMES {
         if let Some(entries) = pins::sized_by(name, &options.limits) {
@@ -201,7 +210,7 @@ fn load(options: &Options, pin_dir: Option<&Path>) -> Result<Ebpf, DataPlaneErro
         }
     }
     loader
-        .load(OBJECT)
+        .load(object)
         .map_err(|error| DataPlaneError::Load(chain(&error)))
 }
 

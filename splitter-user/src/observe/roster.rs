@@ -3,7 +3,7 @@
 
 use splitter_common::{layout::BackendCounters, weight::Weight};
 
-use crate::{dataplane::Ranges, model::ForwardMethod};
+use crate::{dataplane::Ranges, model::ForwardMethod, plan::base::Base};
 
 /// Everybody.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,7 @@ pub struct BackendEntry {
     /// Its number.
     pub number: u32,
     /// What the kernel's cells held when the number was given.
-    pub base: BackendCounters,
+    pub base: Base,
     /// Whether it gets new flows.
     pub serves: bool,
 }
@@ -129,12 +129,12 @@ pub(super) mod tests {
     /// that their cells held when they got them.
     pub(in crate::observe) fn roster(backends: &[(u32, u64)]) -> Roster {
         let entry = |(number, flows): &(u32, u64)| {
-            let mut base = BackendCounters::default();
-            base.cells[Counter::NewFlows as usize] = *flows;
+            let mut base = BackendCounters::default().cells;
+            base[Counter::NewFlows as usize] = *flows;
             BackendEntry {
                 name: format!("10.0.0.{number}:80"),
                 number: *number,
-                base,
+                base: base.into(),
                 serves: true,
             }
         };

@@ -133,7 +133,7 @@ fn of_version(
     for backend in &version.backends {
         let at = cells.binary_search_by_key(&backend.number, |(number, _)| *number);
         let mut own = at.map(|at| cells[at].1).unwrap_or_default();
-        let each = own.cells.iter_mut().zip(backend.base.cells);
+        let each = own.cells.iter_mut().zip(*backend.base);
         for ((cell, base), sum) in each.zip(&mut sum.cells) {
             *cell = cell.saturating_sub(base);
             *sum += *cell;

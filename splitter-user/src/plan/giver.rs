@@ -197,7 +197,7 @@ impl<'a, R: Running> Giver<'a, R> {
                 let name = backend.to_string();
                 let kept = old.and_then(|old| old.get(&name));
                 let number = match kept.filter(|kept| kept.number <= self.limits.backends) {
-                    Some(kept) => *kept,
+                    Some(kept) => kept.clone(),
                     None => self.backend()?,
                 };
                 given.insert(name, number);
@@ -220,7 +220,7 @@ impl<'a, R: Running> Giver<'a, R> {
         Ok(BackendNumber {
             number,
             born: self.generation,
-            base,
+            base: base.into(),
         })
     }
 
@@ -243,7 +243,7 @@ impl<'a, R: Running> Giver<'a, R> {
                     continue;
                 }
                 let cells = self.running.cells(number.number);
-                for ((total, cell), base) in version.retired.iter_mut().zip(cells).zip(number.base)
+                for ((total, cell), base) in version.retired.iter_mut().zip(cells).zip(*number.base)
                 {
                     *total += cell.saturating_sub(base);
                 }

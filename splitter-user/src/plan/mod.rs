@@ -5,6 +5,7 @@
 //! born in the commit that gives it; a service that changes in any way is written anew with that
 //! commit's generation, because flows are stamped with it.
 
+pub mod base;
 pub mod directory;
 mod error;
 pub mod evidence;

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use splitter_common::{address::Address, layout::COUNTERS};
 
 use super::{
     PlanError,
+    base::{Base, counts},
     evidence::Judged,
     giver::{Giver, Running},
 };
@@ -47,34 +48,20 @@ pub struct VersionNumber {
 }
 
 /// A backend's number and the commit that gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendNumber {
     /// The number.
     pub number: u32,
     /// The commit.
     pub born: u32,
     /// What the kernel's cells held when the number was given, by `layout::Counter`.
-    #[serde(
-        default,
-        deserialize_with = "counts",
-        skip_serializing_if = "is_nothing"
-    )]
-    pub base: [u64; COUNTERS],
+    #[serde(default, skip_serializing_if = "Base::is_nothing")]
+    pub base: Base,
 }
 
 /// Whether nothing was counted, which is not worth its room in a file.
 fn is_nothing(cells: &[u64; COUNTERS]) -> bool {
     *cells == [0; COUNTERS]
-}
-
-/// Counts as an earlier version of splitter has written them, which knew fewer counters.
-fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; COUNTERS], D::Error> {
-    let counted = Vec::<u64>::deserialize(deserializer)?;
-    let mut cells = [0; COUNTERS];
-    for (cell, count) in cells.iter_mut().zip(counted) {
-        *cell = count;
-    }
-    Ok(cells)
 }
 
 /// Flows older than a commit that end after it, unless their service would decide them the same way.

@@ -12,6 +12,7 @@ use splitter_common::{
 
 use super::{
     PlanError,
+    base::Base,
     numbers::{BackendNumber, FrontendNumber, ServiceNumbers, VersionNumber},
     segments::owner,
     service::{cuts_by_position, key_of, salt, salt_id},
@@ -168,7 +169,7 @@ fn versions_and_backends(
             let numbered = BackendNumber {
                 number: *number,
                 born: row_of.born,
-                base: [0; COUNTERS],
+                base: Base::default(),
             };
             given.insert(backend.to_string(), numbered);
         }

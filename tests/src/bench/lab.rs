@@ -36,6 +36,9 @@ const SEED: HashKey = HashKey { k0: 3, k1: 5 };
 /// So much of what was driven may have gone another way: an LRU table evicts before it is full.
 const STRAYS: f64 = 0.001;
 
+/// How many there are.
+pub(super) const PROGRAMS: usize = 5;
+
 /// A program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
@@ -47,15 +50,18 @@ pub(super) enum Program {
     FloorLru,
     /// The product.
     Splitter,
+    /// The product without telemetry.
+    Bare,
 }
 
 impl Program {
     /// All, in the order of a round.
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; PROGRAMS] = [
         Self::Tx,
         Self::FloorStateless,
         Self::FloorLru,
         Self::Splitter,
+        Self::Bare,
     ];
 
     /// As the figures call it.
@@ -65,12 +71,13 @@ impl Program {
             Self::FloorStateless => "floor-stateless",
             Self::FloorLru => "floor-lru",
             Self::Splitter => "splitter",
+            Self::Bare => "splitter-bare",
         }
     }
 
     const fn in_object(self, family: Family) -> &'static str {
         match (self, family) {
-            (Self::Tx | Self::Splitter, _) => "tx",
+            (Self::Tx | Self::Splitter | Self::Bare, _) => "tx",
             (Self::FloorStateless, Family::V4) => "floor_stateless_v4",
             (Self::FloorStateless, Family::V6) => "floor_stateless_v6",
             (Self::FloorLru, Family::V4) => "floor_lru_v4",
@@ -99,6 +106,10 @@ pub(super) struct Lab {
     counts: PerCpuArray<MapData, [u64; 2]>,
     pub(super) programs: ProgramArray<MapData>,
     pub(super) plane: DataPlane,
+    /// The one without telemetry.
+    bare: DataPlane,
+    /// Its object.
+    bare_object: Vec<u8>,
     pub(super) family: Family,
     /// Flows begun on each of two CPUs, so that no run repeats the last one's sequence numbers.
     begun: [u64; 2],
@@ -112,7 +123,7 @@ pub(super) struct Lab {
 
 impl Lab {
     /// Loads all programs in a namespace of its own, which the calling thread enters.
-    pub(super) fn new(object: &[u8]) -> Result<Self> {
+    pub(super) fn new(object: &[u8], bare_object: Vec<u8>) -> Result<Self> {
         let netns = network("bench")?;
         netns.enter();
         let mut bench = EbpfLoader::new()
@@ -131,7 +142,9 @@ impl Lab {
             send_to: Array::try_from(take(&mut bench, "SEND_TO")?)?,
             programs: ProgramArray::try_from(take(&mut bench, "PROGRAMS")?)?,
             bench,
-            plane: open()?,
+            plane: open(None)?,
+            bare: open(Some(&bare_object))?,
+            bare_object,
             family: Family::V4,
             begun: [0; 2],
             backends: Vec::new(),
@@ -145,12 +158,14 @@ impl Lab {
     /// Empty tables, and the templates and flows of a family.
     pub(super) fn begin(&mut self, family: Family) -> Result<()> {
         self.family = family;
-        self.plane = open()?;
+        self.plane = open(None)?;
+        self.bare = open(Some(&self.bare_object))?;
         let config = config()?;
         let secret = fixed_secret()?;
         let numbers = Numbers::default().next(&config, &secret, &self.plane)?;
         let image = Image::build(&config, &numbers, &secret)?;
         self.plane.commit(&image, SEED)?;
+        self.bare.commit(&image, SEED)?;
         let hop = Hop {
             destination: Hop::mac_word([2, 0, 0, 0, 0, 0xbb]),
             source: Hop::mac_word([2, 0, 0, 0, 0, 0xaa]),
@@ -179,6 +194,7 @@ impl Lab {
     pub(super) fn set_hops(&mut self, hop: Hop) {
         for number in &self.backends {
             self.plane.set_next_hop(*number, Some(hop));
+            self.bare.set_next_hop(*number, Some(hop));
         }
     }
 
@@ -219,8 +235,13 @@ impl Lab {
     }
 
     fn choose(&mut self, program: Program) -> Result<()> {
-        if program == Program::Splitter {
-            return Ok(self.programs.set(0, self.plane.loaded(false)?.fd()?, 0)?);
+        let plane = match program {
+            Program::Splitter => Some(&mut self.plane),
+            Program::Bare => Some(&mut self.bare),
+            Program::Tx | Program::FloorStateless | Program::FloorLru => None,
+        };
+        if let Some(plane) = plane {
+            return Ok(self.programs.set(0, plane.loaded(false)?.fd()?, 0)?);
         }
         let name = program.in_object(self.family);
         let of_bench: &Xdp = self.bench.program(name).context(name)?.try_into()?;
@@ -253,8 +274,10 @@ impl Lab {
             Program::FloorStateless | Program::FloorLru => {
                 Ok(vec![(None, self.counted_by_bench()?)])
             }
-            Program::Splitter => {
-                let reasons = self.plane.maps().reasons();
+            Program::Splitter | Program::Bare => {
+                let bare = program == Program::Bare;
+                let plane = if bare { &self.bare } else { &self.plane };
+                let reasons = plane.maps().reasons();
                 // What is handed to the host's stack is forwarded by nobody here.
                 let sent = reasons
                     .into_iter()
@@ -284,7 +307,7 @@ impl Lab {
             let reasons = case.reasons();
             let expected: Vec<(Option<Reason>, u64)> = match program {
                 Program::Tx => continue,
-                Program::Splitter => reasons
+                Program::Splitter | Program::Bare => reasons
                     .iter()
                     .map(|reason| (Some(*reason), packets / reasons.len() as u64))
                     .collect(),
@@ -323,11 +346,16 @@ pub(super) fn bind(cpu: usize) -> Result<()> {
     sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))
 }
 
-fn open() -> Result<DataPlane> {
-    let mut plane = DataPlane::open(&Options {
+/// Fresh tables under the product's object, or another one of the same layout.
+fn open(object: Option<&[u8]>) -> Result<DataPlane> {
+    let options = Options {
         pin_dir: None,
         limits: Limits::default(),
-    })?;
+    };
+    let mut plane = match object {
+        None => DataPlane::open(&options)?,
+        Some(object) => DataPlane::open_object(object, &options, false)?,
+    };
     plane.renew_lease(3_600)?;
     Ok(plane)
 }

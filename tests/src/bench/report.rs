@@ -20,7 +20,7 @@ pub struct Figures {
 /// What one program's packets of one case cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// `splitter`, `floor-stateless`, `floor-lru` or `tx`.
+    /// `splitter`, `splitter-bare` (without telemetry), `floor-stateless`, `floor-lru` or `tx`.
     pub program: &'static str,
     /// `established`, `reply`, `non-vip`, `new` or `handshake`; the last is three packets.
     pub case: &'static str,
@@ -129,8 +129,8 @@ pub(super) fn print_live(live: &[Live]) {
 pub(super) fn print_head() {
     println!("\nnet ns per packet (of a handshake: per three), medians; tx: with the driver");
     println!(
-        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>6}  target",
-        "case", "ip", "flows", "cpus", "tx", "stateless", "lru", "splitter", "ratio"
+        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>9} {:>6}  target",
+        "case", "ip", "flows", "cpus", "tx", "stateless", "lru", "bare", "splitter", "ratio"
     );
 }
 
@@ -148,7 +148,7 @@ pub(super) fn print_case(rows: &[Row], ratio: Option<f64>) {
         Some((what, false)) => format!("{what}: NOT reached"),
     };
     println!(
-        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>6}  {told}",
+        "{:<12} {:<3} {:>7} {:>4} {:>6} {:>9} {:>9} {:>9} {:>9} {:>6}  {told}",
         splitter.case,
         splitter.family,
         splitter.flows,
@@ -156,6 +156,7 @@ pub(super) fn print_case(rows: &[Row], ratio: Option<f64>) {
         of("tx").map_or("-".to_owned(), |row| format!("{:.0}", row.median_ns)),
         net("floor-stateless"),
         net("floor-lru"),
+        net("splitter-bare"),
         net("splitter"),
         ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
     );

@@ -6,7 +6,7 @@ use splitter_common::address::Family;
 
 use super::{
     cases::{Case, family_name},
-    lab::{Drive, Lab, Program},
+    lab::{Drive, Lab, PROGRAMS, Program},
     layout::MAX_FLOWS,
     report::{self, Row},
 };
@@ -46,7 +46,7 @@ struct Samples {
     flows: u32,
     cpus: u32,
     /// Nanoseconds by program, in the order of [`Program::ALL`]; `None` where it was not run.
-    rounds: Vec<[Option<f64>; 4]>,
+    rounds: Vec<[Option<f64>; PROGRAMS]>,
 }
 
 /// Measures everything and prints it as it goes.
@@ -59,7 +59,7 @@ pub(super) fn run(lab: &mut Lab, plan: &Plan, stop: &StopFlag, rows: &mut Vec<Ro
             flows: MAX_FLOWS,
             packets: 3 * MAX_FLOWS,
         };
-        for program in [Program::FloorLru, Program::Splitter] {
+        for program in [Program::FloorLru, Program::Splitter, Program::Bare] {
             lab.run(program, &all)?;
         }
         for case in [Case::Established, Case::Reply, Case::NonVip] {
@@ -125,9 +125,11 @@ fn each(
         // The first round warms caches and tables up.
         for round in 0..=plan.rounds {
             stop.check()?;
-            let mut of_round = [None; 4];
+            let mut of_round = [None; PROGRAMS];
             for (sample, program) in of_round.iter_mut().zip(Program::ALL) {
-                if case != Case::NonVip || matches!(program, Program::Tx | Program::Splitter) {
+                if case != Case::NonVip
+                    || !matches!(program, Program::FloorStateless | Program::FloorLru)
+                {
                     *sample = Some(lab.run(program, &drive)? * case.steps().len() as f64);
                 }
             }
@@ -164,7 +166,7 @@ fn both_ways(
         });
         for round in 0..=plan.rounds {
             stop.check()?;
-            let mut of_round = [[None; 4]; 2];
+            let mut of_round = [[None; PROGRAMS]; 2];
             for (index, program) in Program::ALL.into_iter().enumerate() {
                 let ns = lab.run_both(program, drives)?;
                 of_round[0][index] = Some(ns[0]);

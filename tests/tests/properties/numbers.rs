@@ -402,8 +402,8 @@ fn a_backend_keeps_its_number_and_a_new_one_gets_another() {
         stable(&second)["10.2.0.12:80"]
     );
     let (old, new) = (
-        stable(&first)["10.2.0.11:80"],
-        stable(&second)["10.2.0.13:80"],
+        stable(&first)["10.2.0.11:80"].clone(),
+        stable(&second)["10.2.0.13:80"].clone(),
     );
     assert!(new.number != old.number && new.born == second.generation);
     let portless = Backend {

@@ -17,7 +17,11 @@ use splitter_common::{
     clock::Jiffies,
     engine::{self, Aside, Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, SCOPES, Sample},
-    flow::{Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
+    flow::{
+        Entry, Hop, Table,
+        recheck::RecheckRow,
+        turns::{self, Kind},
+    },
     hash::HashKey,
     layout::{
         BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry,
@@ -112,6 +116,10 @@ impl Env for Host {
 
     fn now_ns(&self) -> u64 {
         self.jiffies * (1_000_000_000 / HZ)
+    }
+
+    fn now_us(&self) -> u32 {
+        turns::us(self.now_ns())
     }
 
     fn recheck_newest(&self, service: u32) -> u32 {
