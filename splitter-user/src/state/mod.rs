@@ -1,7 +1,8 @@
 //! Owns what must survive the daemon: numbers, weights set at run time, and what the file said
-//! when it was last applied. Where it is kept: [`dir`].
+//! when it was last applied. Where it is kept: [`dir`], in [`database`].
 
 mod backends;
+mod database;
 mod dir;
 mod segments;
 
@@ -56,7 +57,6 @@ pub struct Since {
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    format: u32,
     /// Numbers in force, or about to be.
     pub numbers: Numbers,
     /// By service.
