@@ -10,10 +10,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
-    FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange,
-    WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
+    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
+    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -78,6 +78,13 @@ pub trait Control: Send + Sync + 'static {
         wanted: FlowsToReset,
         actor: Actor,
     ) -> impl Future<Output = Result<FlowsReset, Refusal>> + Send;
+
+    /// Clients of a service that were seen lately, as many as are asked for.
+    fn clients(
+        &self,
+        service: String,
+        wanted: ClientQuery,
+    ) -> impl Future<Output = Result<ClientList, Refusal>> + Send;
 
     /// What was counted of the clients of a service that are judged.
     fn evidence(&self, service: String) -> impl Future<Output = Result<Evidence, Refusal>> + Send;

@@ -52,6 +52,12 @@ pub struct Since {
     pub at: String,
     /// New flows by version at that moment.
     pub new_flows: BTreeMap<String, u64>,
+    /// The same of those that the hash decided; `None`: not known.
+    #[serde(default)]
+    pub by_hash: Option<BTreeMap<String, u64>>,
+    /// Bytes both ways by version at that moment; `None`: not known.
+    #[serde(default)]
+    pub bytes: Option<BTreeMap<String, u64>>,
 }
 
 /// All of it.
