@@ -231,7 +231,7 @@ impl Daemon {
 
     /// What it keeps across restarts.
     pub fn state_path(&self) -> PathBuf {
-        self.path("state").join("state.json")
+        self.path("state").join("state.db")
     }
 
     /// The cluster secret.

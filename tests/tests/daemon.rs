@@ -48,6 +48,8 @@ mod reload;
 mod scene;
 #[path = "daemon/segments.rs"]
 mod segments;
+#[path = "daemon/shares.rs"]
+mod shares;
 #[path = "daemon/shown.rs"]
 mod shown;
 #[path = "daemon/stage.rs"]

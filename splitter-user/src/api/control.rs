@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use super::trace::Trace;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
-    FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceQuery,
-    WeightChange, WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
+    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
+    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    Supervision, TraceQuery, WeightChange, WeightSet, Weights,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -79,6 +79,13 @@ pub trait Control: Send + Sync + 'static {
         wanted: FlowsToReset,
         actor: Actor,
     ) -> impl Future<Output = Result<FlowsReset, Refusal>> + Send;
+
+    /// Clients of a service that were seen lately, as many as are asked for.
+    fn clients(
+        &self,
+        service: String,
+        wanted: ClientQuery,
+    ) -> impl Future<Output = Result<ClientList, Refusal>> + Send;
 
     /// What was counted of the clients of a service that are judged.
     fn evidence(&self, service: String) -> impl Future<Output = Result<Evidence, Refusal>> + Send;

@@ -25,10 +25,10 @@ use super::events;
 use super::metrics;
 use super::trace;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation,
-    FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange,
-    WeightSet, Weights,
+    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
+    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
+    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    Supervision, WeightChange, WeightSet, Weights,
 };
 use crate::model::Vip;
 
@@ -70,6 +70,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/flows", get(flows::<C>))
         .route("/v1/services/{name}/flows/count", get(count_flows::<C>))
         .route("/v1/services/{name}/flows/reset", post(reset_flows::<C>))
+        .route("/v1/services/{name}/clients", get(clients::<C>))
         .route("/v1/services/{name}/evidence", get(evidence::<C>))
         .route(
             "/v1/services/{name}/evidence/reset",
@@ -261,6 +262,19 @@ async fn reset_flows<C: Control>(
     let wanted: FlowsToReset = read(body, "reset of flows", example)?;
     let actor = known(actor).await?;
     Ok(Json(control.reset_flows(name, wanted, actor).await?))
+}
+
+async fn clients<C: Control>(
+    State(control): State<Arc<C>>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<ClientQuery>, QueryRejection>,
+) -> Result<Json<ClientList>, Answer> {
+    let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let Query(query) = query.map_err(|error| {
+        Refusal::invalid(error.body_text())
+            .with_hint("ask with ?version=NAME and limit=N, each if wanted")
+    })?;
+    Ok(Json(control.clients(name, query).await?))
 }
 
 async fn evidence<C: Control>(

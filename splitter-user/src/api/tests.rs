@@ -13,8 +13,8 @@ mod trace;
 use straw::Straw;
 
 use super::types::{
-    BackendSet, BackendVerb, EvidenceReset, FlowQuery, FlowsToReset, HistoryQuery, ReloadRequest,
-    WeightSet,
+    BackendSet, BackendVerb, ClientQuery, EvidenceReset, FlowQuery, FlowsToReset, HistoryQuery,
+    ReloadRequest, WeightSet,
 };
 use super::{BindError, Client, ClientError, Refusal, bind, serve};
 use crate::events::{EventLine, EventQuery};
@@ -98,6 +98,12 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     assert_eq!((ended.versions["canary"], ended.dry_run), (3, true));
     let counted = client.count_flows("shop", &wanted).await.expect("counted");
     assert_eq!((counted.service.as_str(), counted.flows), ("shop", 3));
+    let query = ClientQuery {
+        version: Some("v 1".into()),
+        limit: 7,
+    };
+    let clients = client.clients("shop", &query).await.expect("listed");
+    assert_eq!((clients.service.as_str(), clients.more), ("shop", 7));
     let wanted = HistoryQuery {
         since: Some("2026-01-02T03:04:05Z".into()),
         version: Some("v 1".into()),

@@ -5,6 +5,7 @@
 //! are RFC 3339 in UTC, durations carry their unit (`_s`).
 
 mod backend;
+mod clients;
 mod counters;
 mod evidence;
 mod explain;
@@ -16,6 +17,7 @@ mod lease;
 mod reload;
 mod segment;
 mod service;
+mod shares;
 mod status;
 mod times;
 mod trace;
@@ -27,6 +29,7 @@ pub use backend::{
     BackendChange, BackendHealth, BackendLine, BackendOverlay, BackendSet, BackendStatus,
     BackendVerb,
 };
+pub use clients::{ClientLine, ClientList, ClientQuery, OnBackend, SeenMove, SeenMoves};
 pub use counters::Counters;
 pub use evidence::{
     ClientCounts, Evidence, EvidenceReset, LedgerInUse, SplitCheck, UnderWeights, VersionEvidence,
@@ -45,6 +48,7 @@ pub use segment::{ByHash, SegmentStatus, SegmentTried, SegmentVersion, SegmentWe
 pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };
+pub use shares::{ShareOf, Shares};
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
 pub use trace::{TraceLine, TraceQuery, TracedDecision, TracedPacket};

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backend::BackendCommand;
+use super::clients::ClientsArgs;
 use super::events::EventsArgs;
 use super::evidence::EvidenceCommand;
 use super::exit;
@@ -97,6 +98,10 @@ pub enum Command {
     /// The open flows of a service
     #[command(subcommand)]
     Flows(FlowsCommand),
+    /// List the clients of a service that were seen lately: last seen, version, segment, flows
+    ///
+    /// They are those of the flow table, open flows and over ones: it drops what was silent for longest.
+    Clients(ClientsArgs),
     /// What was counted of clients, each once: what versions are compared by
     #[command(subcommand)]
     Evidence(EvidenceCommand),

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::args::{ChangeArgs, OutputArgs};
 use super::show::{fate, set_by};
 use super::text::table;
-use super::{answer, ask};
+use super::{answer, ask, clients};
 use crate::api::Client;
 use crate::api::types::{BackendChange, BackendHealth, BackendLine, BackendSet, BackendVerb};
 
@@ -155,6 +155,7 @@ fn changed(change: &BackendChange) -> String {
         before,
         after,
         dry_run,
+        on_it,
         consequences,
         flows,
     } = change;
@@ -173,6 +174,7 @@ fn changed(change: &BackendChange) -> String {
     } else {
         " otherwise\n"
     };
+    out += &on_it.as_ref().map_or_else(String::new, clients::on_backend);
     out + &fate(flows)
 }
 

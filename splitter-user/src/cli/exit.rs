@@ -85,7 +85,7 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<StateError>() {
             return Some(match error {
                 StateError::Locked(_) => Self::Conflict,
-                StateError::Malformed { .. } => Self::Failure,
+                StateError::Malformed { .. } | StateError::Database { .. } => Self::Failure,
                 StateError::Io { error, .. } => Self::of_io(error),
             });
         }

@@ -1,6 +1,6 @@
 //! Owns what `splitter reload` prints.
 
-use super::show;
+use super::{clients, show};
 use crate::api::types::{Difference, Reload, ServiceChange};
 
 /// The answer to `reload`.
@@ -46,9 +46,11 @@ fn service(change: &ServiceChange, dry_run: bool) -> String {
         return format!("service {name} is new\n{lines}");
     }
     let lines: String = change.differences.iter().map(line).collect();
+    let seen = change.seen.as_ref();
     format!(
-        "service {name}\n{lines}{}",
-        show::moves(&change.moves, "clients", dry_run)
+        "service {name}\n{lines}{}{}",
+        show::moves(&change.moves, "clients", dry_run),
+        seen.map_or_else(String::new, clients::moves)
     )
 }
 
@@ -104,11 +106,13 @@ mod tests {
                 to: "canary".to_owned(),
                 percent_of_clients: 20.0,
             }],
+            seen: None,
         };
         let gone = ServiceChange {
             service: "old".to_owned(),
             differences: vec![difference("release", Some("1"), None)],
             moves: Vec::new(),
+            seen: None,
         };
         let mut answer = Reload {
             config_path: "/etc/s.toml".to_owned(),

@@ -3,6 +3,7 @@
 //! Invariant: what is wrong comes first, and nothing that the daemon warns of is left out.
 
 mod command;
+mod shares;
 mod times;
 mod watch;
 mod wide;
@@ -79,6 +80,7 @@ fn service(service: &ServiceStatus, wide: bool) -> String {
         backends(service)
     };
     out += &times::times(service, wide);
+    out += &shares::shares(service);
     out += &segments(service);
     out += &flows::open(service).unwrap_or_default();
     out += &unusual_flows(service);

@@ -10,7 +10,7 @@ use splitter_common::weight::Weight;
 use super::args::{ChangeArgs, OutputArgs};
 use super::show::{cuts, fate, moves, set_by};
 use super::text::{self, table};
-use super::{answer, ask};
+use super::{answer, ask, clients};
 use crate::api::types::{WeightChange, WeightInForce, WeightSet, Weights};
 use crate::api::{Client, Refusal};
 
@@ -139,7 +139,12 @@ fn changed(change: &WeightChange) -> String {
         Some(name) => format!("clients in {name}"),
         None => "clients".to_owned(),
     };
-    out + &moves(&change.moves, &whose, change.dry_run) + &fate(&change.flows)
+    out += &moves(&change.moves, &whose, change.dry_run);
+    out += &change
+        .seen
+        .as_ref()
+        .map_or_else(String::new, clients::moves);
+    out + &fate(&change.flows)
 }
 
 /// The answer to `weight get`, a paragraph for each service.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{core::Core, fares, fate::Fate, wall::now_text};
+use super::{clients, core::Core, fares, fate::Fate, flows::recent::Seen, wall::now_text};
 use crate::{
     api::{
         Actor, Refusal,
@@ -33,6 +33,7 @@ pub(super) fn change(
     name: &str,
     asked: &BackendSet,
     actor: &Actor,
+    seen: Option<&Seen>,
 ) -> Result<BackendChange, Refusal> {
     let change = prepare(core, name, asked, actor)?;
     let service = change.config.services.iter().find(|each| each.name == name);
@@ -46,6 +47,7 @@ pub(super) fn change(
         config,
         state,
     } = change;
+    let on_it = seen.and_then(|seen| clients::on_backend(core, name, &backend, seen));
     let fate = asked.flows.unwrap_or(core.service(name)?.flows);
     if !asked.dry_run {
         core.apply_asked(config, state, Fate::Of(name, fate))?;
@@ -71,6 +73,7 @@ pub(super) fn change(
         before,
         after,
         dry_run: asked.dry_run,
+        on_it,
         consequences,
         flows: fate.to_string(),
     })

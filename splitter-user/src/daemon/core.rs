@@ -9,15 +9,25 @@ use std::{
     time::Instant,
 };
 
-use splitter_common::layout::Counter;
+use splitter_common::layout::{COUNTERS, Counter};
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::{
-    answers::Answers, fate::Fate, flows::estimate::Estimates, losses::Losses, refusal,
-    traces::Traces, wall::now_text,
+    answers::Answers,
+    clients,
+    fate::Fate,
+    flows::recent::Seen,
+    flows::{estimate::Estimates, shares::Spreads},
+    losses::Losses,
+    refusal, segments,
+    traces::Traces,
+    wall::now_text,
 };
 use crate::{
-    api::{Refusal, types},
+    api::{
+        Refusal,
+        types::{self, SeenMoves},
+    },
     config::nearest,
     dataplane::{DataPlane, PreparedCommit},
     events::EventLog,
@@ -25,7 +35,7 @@ use crate::{
     model::{Config, Service},
     net::{Net, hops::HopState},
     observe::metrics::Export,
-    plan::{Image, Numbers},
+    plan::{Image, Numbers, numbers::VersionNumber},
     secret::Secret,
     state::{Since, State, StateDir},
 };
@@ -84,6 +94,8 @@ pub(super) struct Core {
     pub(super) answers: Answers,
     /// Open flows and how full the tables are, as last looked at.
     pub(super) estimates: Estimates,
+    /// How flows and bytes lie on clients, as last looked at.
+    pub(super) spreads: Spreads,
     /// Frames lost after the verdict.
     pub(super) losses: Losses,
     /// What changed on this host.
@@ -214,10 +226,7 @@ impl Core {
         state.numbers = next;
         state.health = self.book.records();
         for name in changed {
-            let since = Since {
-                at: now_text(),
-                new_flows: self.new_flows(&state.numbers, &name),
-            };
+            let since = self.since_now(&state.numbers, &name);
             state.since.insert(name, since);
         }
         let prepared = self.prepare(&image)?;
@@ -246,6 +255,21 @@ impl Core {
         self.changes += 1;
         self.book.keep_only(&self.config);
         self.switch(&image, prepared)
+    }
+
+    /// What of those who were seen lately a planned change would move, and between which versions.
+    pub(super) fn would_move(
+        &self,
+        planned: &Planned,
+        service: &str,
+        seen: &Seen,
+    ) -> Option<SeenMoves> {
+        clients::would_move(
+            self,
+            service,
+            (&planned.state.numbers, &planned.prepared),
+            seen,
+        )
     }
 
     /// Gives a planned change up.
@@ -295,29 +319,64 @@ impl Core {
         Ok(())
     }
 
+    /// What a service has counted by now, for shares that are counted from now on.
+    fn since_now(&self, numbers: &Numbers, service: &str) -> Since {
+        let new_flows = self.new_flows(numbers, service);
+        let given = numbers.services.get(service);
+        let by_hash = given.map(|given| {
+            let mut flows = segments::flows(self, given, 0);
+            // An index that is given away now begins at 0, whatever its last owner counted.
+            for (name, version) in &given.versions {
+                let is_new = given.born.max(version.born) == numbers.generation;
+                if let Some(count) = flows.get_mut(name).filter(|_| is_new) {
+                    *count = 0;
+                }
+            }
+            flows
+        });
+        Since {
+            at: now_text(),
+            new_flows,
+            by_hash,
+            bytes: Some(self.bytes(numbers, service)),
+        }
+    }
+
     /// New flows by version, all backends that are or were.
     pub(super) fn new_flows(&self, numbers: &Numbers, service: &str) -> BTreeMap<String, u64> {
+        self.totals(numbers, service, |cells| cells[Counter::NewFlows as usize])
+    }
+
+    /// Bytes both ways by version, all backends that are or were.
+    pub(super) fn bytes(&self, numbers: &Numbers, service: &str) -> BTreeMap<String, u64> {
+        self.totals(numbers, service, bytes)
+    }
+
+    pub(super) fn totals(
+        &self,
+        numbers: &Numbers,
+        service: &str,
+        of: impl Fn(&[u64; COUNTERS]) -> u64,
+    ) -> BTreeMap<String, u64> {
         let Some(given) = numbers.services.get(service) else {
             return BTreeMap::new();
         };
-        given
-            .versions
-            .iter()
-            .map(|(name, version)| {
-                let cell = Counter::NewFlows as usize;
-                let backends = given
-                    .backends
-                    .get(name)
-                    .into_iter()
-                    .flat_map(BTreeMap::values);
-                let live: u64 = backends
-                    .map(|backend| {
-                        let cells = self.plane.counters(backend.number).cells;
-                        cells[cell].saturating_sub(backend.base[cell])
-                    })
-                    .sum();
-                (name.clone(), live + version.retired[cell])
-            })
-            .collect()
+        let of_version = |(name, version): (&String, &VersionNumber)| {
+            let backends = given.backends.get(name).into_iter();
+            let live: u64 = backends
+                .flat_map(BTreeMap::values)
+                .map(|backend| {
+                    let cells = self.plane.counters(backend.number).cells;
+                    of(&cells).saturating_sub(of(&backend.base))
+                })
+                .sum();
+            (name.clone(), live + of(&version.retired))
+        };
+        given.versions.iter().map(of_version).collect()
     }
+}
+
+/// Bytes both ways.
+pub(super) const fn bytes(cells: &[u64; COUNTERS]) -> u64 {
+    cells[Counter::BytesIn as usize] + cells[Counter::BytesOut as usize]
 }

@@ -28,6 +28,7 @@ pub(super) fn services(before: &Config, after: &Config) -> Vec<ServiceChange> {
                 service: service.name.clone(),
                 differences,
                 moves,
+                seen: None,
             });
         }
     }
@@ -37,6 +38,7 @@ pub(super) fn services(before: &Config, after: &Config) -> Vec<ServiceChange> {
                 service: service.name.clone(),
                 differences: differences(items(service), Items::new()),
                 moves: Vec::new(),
+                seen: None,
             });
         }
     }

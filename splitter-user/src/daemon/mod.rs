@@ -6,6 +6,7 @@
 mod answers;
 mod attach;
 mod backends;
+mod clients;
 mod core;
 mod difference;
 mod evidence;
@@ -28,6 +29,7 @@ mod reload;
 mod sampling;
 mod segments;
 mod serving;
+mod shares;
 mod shown;
 mod start;
 mod status;
@@ -48,7 +50,8 @@ use tokio::{
 };
 
 pub use self::core::Daemon;
-use self::{core::Core, parts::Parts, traces::Traces};
+use self::{core::Core, flows::recent, parts::Parts, traces::Traces};
+
 use crate::{
     api::{self, Control, Refusal, types},
     dataplane::{self, DataPlaneError},
@@ -105,6 +108,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     loops.spawn(
         "the flows' estimate",
         flows::estimate::keep(Arc::clone(&daemon)),
+    );
+    loops.spawn(
+        "the looks at clients",
+        flows::shares::keep(Arc::clone(&daemon)),
     );
     loops.spawn("the samples' loop", sampling::keep(Arc::clone(&daemon)));
     loops.spawn(
@@ -255,7 +262,12 @@ impl Control for Daemon {
         change: types::WeightSet,
         actor: api::Actor,
     ) -> Result<types::WeightChange, Refusal> {
-        weights::set(&mut *self.core.lock().await, &service, &change, &actor)
+        let seen = match change.dry_run {
+            true => Some(recent::look(self, Some(&service)).await?),
+            false => None,
+        };
+        let mut core = self.core.lock().await;
+        weights::set(&mut core, &service, &change, &actor, seen.as_ref())
     }
 
     async fn backends(&self, service: String) -> Result<Vec<types::BackendLine>, Refusal> {
@@ -268,8 +280,12 @@ impl Control for Daemon {
         change: types::BackendSet,
         actor: api::Actor,
     ) -> Result<types::BackendChange, Refusal> {
+        let seen = match change.dry_run {
+            true => Some(recent::look(self, Some(&service)).await?),
+            false => None,
+        };
         let mut core = self.core.lock().await;
-        let done = backends::change(&mut core, &service, &change, &actor);
+        let done = backends::change(&mut core, &service, &change, &actor, seen.as_ref());
         self.new_backends.notify_one();
         done
     }
@@ -297,6 +313,14 @@ impl Control for Daemon {
         wanted: types::FlowQuery,
     ) -> Result<types::FlowCount, Refusal> {
         flows::count(self, service, wanted).await
+    }
+
+    async fn clients(
+        &self,
+        service: String,
+        wanted: types::ClientQuery,
+    ) -> Result<types::ClientList, Refusal> {
+        clients::list(self, service, wanted).await
     }
 
     async fn evidence(&self, service: String) -> Result<types::Evidence, Refusal> {

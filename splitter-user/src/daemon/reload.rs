@@ -14,6 +14,7 @@ use super::{
     core::{Core, Daemon, Planned},
     difference,
     fate::Fate,
+    flows::recent::{self, Seen},
     hops, refused,
     wall::now_text,
 };
@@ -30,11 +31,13 @@ use crate::{
 
 /// Reloads the file, or says what that would do. `by`: who asks, for the log.
 pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<Reload, Refusal> {
-    let mut core = daemon.core.lock().await;
     if dry_run {
-        return carry_out(&mut core, &daemon.net, true).await;
+        let seen = recent::look(daemon, None).await?;
+        let mut core = daemon.core.lock().await;
+        return carry_out(&mut core, &daemon.net, Some(&seen)).await;
     }
-    let done = carry_out(&mut core, &daemon.net, false).await;
+    let mut core = daemon.core.lock().await;
+    let done = carry_out(&mut core, &daemon.net, None).await;
     let path = core.config_path.display().to_string();
     match &done {
         Ok(report) => {
@@ -77,7 +80,8 @@ pub(super) async fn at_hang_up(daemon: Arc<Daemon>, mut hang_up: Signal) -> anyh
     Ok(())
 }
 
-async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, Refusal> {
+/// `seen`: of a dry run, who was seen lately.
+async fn carry_out(core: &mut Core, net: &Net, seen: Option<&Seen>) -> Result<Reload, Refusal> {
     let texts = Texts::read(&core.config_path);
     let file = texts.config().map_err(bad_file)?;
     same_limits(core, &file)?;
@@ -88,7 +92,7 @@ async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, 
     let (config, dropped) = state.effective(&file);
     let mut report = Reload {
         config_path: core.config_path.display().to_string(),
-        dry_run,
+        dry_run: seen.is_some(),
         generation: u64::from(core.state.numbers.generation),
         services: difference::services(&core.config, &config),
         interfaces: difference::interfaces(&core.config, &config),
@@ -96,7 +100,7 @@ async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, 
         kept: difference::overlays(&state, &file),
         dropped,
     };
-    let hops = if dry_run {
+    let hops = if seen.is_some() {
         None
     } else {
         let found = hops::look_up(core, net, &config).await;
@@ -106,6 +110,10 @@ async fn carry_out(core: &mut Core, net: &Net, dry_run: bool) -> Result<Reload, 
         .plan(config, state, Fate::OfServices)
         .map_err(refused)?;
     let Some(hops) = hops else {
+        for change in &mut report.services {
+            let told = seen.and_then(|seen| core.would_move(&planned, &change.service, seen));
+            change.seen = told;
+        }
         core.discard(planned);
         return Ok(report);
     };

@@ -62,6 +62,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         unfinished: None,
         answers: Default::default(),
         estimates: Default::default(),
+        spreads: Default::default(),
         losses: Default::default(),
         events: Arc::new(EventLog::open(&options.state_dir)),
         warnings: Vec::new(),

@@ -9,7 +9,10 @@ use splitter_common::{
     layout::{COUNTERS, Counter, LAYOUT_VERSION, TableEvent},
 };
 
-use super::{core::Core, fares, lease::supervision, losses, segments, times, warnings::warnings};
+use super::{
+    core::Core, fares, lease::supervision, losses, segments, shares::Counted, times,
+    warnings::warnings,
+};
 use crate::{
     api::{
         Refusal,
@@ -99,6 +102,7 @@ pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceSt
     let overlay = core.state.overlays.get(&service.name).map(overlay);
     let served = core.serve_now(service, &core.state).versions;
     let versions = service.versions.iter().zip(served);
+    let counted = Counted::read(core, service, given);
     Ok(ServiceStatus {
         name: service.name.clone(),
         vips: service.vips.iter().map(ToString::to_string).collect(),
@@ -109,7 +113,10 @@ pub(super) fn service_status(core: &Core, service: &Service) -> Result<ServiceSt
         generation: u64::from(given.generation),
         since: since.map(|since| since.at.clone()),
         versions: versions
-            .map(|(version, served)| version_status(core, service, version, &served, given, &flows))
+            .map(|(version, served)| VersionStatus {
+                shares: counted.of(&version.name),
+                ..version_status(core, service, version, &served, given, &flows)
+            })
             .collect(),
         overlay,
         segments: segments::statuses(core, service, given),
@@ -224,6 +231,7 @@ fn version_status(
         baseline: version.baseline,
         weight_percent: percent(service),
         file_weight_percent: file.map_or(0.0, percent),
+        shares: Default::default(),
         share_flows: (all > 0).then(|| own as f64 / all as f64),
         new_flows_since: own,
         open_flows: core.estimates.of_version(version, given),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use splitter_common::{layout::Counter, weight::Weight};
 
-use super::wall::now_text;
+use super::{core::bytes, wall::now_text};
 use crate::{
     dataplane::DataPlane,
     model::{Config, Service},
@@ -107,11 +107,18 @@ fn keep(
         number.base = plane.cells(number.number).into();
     }
     let name = &service.name;
-    state.numbers.services.insert(name.clone(), numbers);
+    let number = u32::from(numbers.number);
+    let by_hash = numbers.versions.iter().map(|(name, version)| {
+        let flows = plane.maps().assigned(number, 0, version.index);
+        (name.clone(), flows)
+    });
     let since = Since {
         at: now_text(),
         new_flows: BTreeMap::new(),
+        by_hash: Some(by_hash.collect()),
+        bytes: Some(BTreeMap::new()),
     };
+    state.numbers.services.insert(name.clone(), numbers);
     state.since.insert(name.clone(), since);
     let of_file = own_ppm(service);
     let over: BTreeMap<String, u32> = weights
@@ -184,12 +191,16 @@ fn count_anew(state: &mut State) {
         }
         if let Some(since) = state.since.get_mut(name) {
             since.at = now_text();
-            let retired = |version: &VersionNumber| version.retired[Counter::NewFlows as usize];
-            since.new_flows = given
-                .versions
-                .iter()
-                .map(|(name, version)| (name.clone(), retired(version)))
-                .collect();
+            let retired = |of: fn(&[u64; COUNTERS]) -> u64| {
+                let versions = given.versions.iter();
+                let of = |(name, version): (&String, &VersionNumber)| {
+                    (name.clone(), of(&version.retired))
+                };
+                versions.map(of).collect()
+            };
+            since.new_flows = retired(|cells| cells[Counter::NewFlows as usize]);
+            since.by_hash = Some(BTreeMap::new());
+            since.bytes = Some(retired(bytes));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use splitter_common::weight::Weight;
 
-use super::{core::Core, fate::Fate, wall::now_text};
+use super::{core::Core, fate::Fate, flows::recent::Seen, refused, wall::now_text};
 use crate::{
     api::{
         Actor, Refusal,
@@ -12,9 +12,9 @@ use crate::{
     },
     config::{WeightsError, apply_segment_weights, apply_weights},
     events::{What, acts::WeightsSet},
-    model::{FlowFate, Service},
+    model::{Config, FlowFate, Service},
     plan::service::cuts_by_position,
-    state::{OverlayRecord, own_ppm, segment_ppm},
+    state::{OverlayRecord, State, own_ppm, segment_ppm},
 };
 
 /// Carries a weight change out, or says what it would do.
@@ -23,6 +23,7 @@ pub(super) fn set(
     name: &str,
     change: &WeightSet,
     actor: &Actor,
+    seen: Option<&Seen>,
 ) -> Result<WeightChange, Refusal> {
     let before = core.service(name)?.clone();
     if change.weights.is_empty() {
@@ -41,6 +42,14 @@ pub(super) fn set(
         WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
     })?;
     let fate = change.flows.unwrap_or(after.flows);
+    let mut would_move = None;
+    if let Some(seen) = seen.filter(|_| change.dry_run) {
+        let (config, state, _) = prepared(core, &after, change, actor);
+        let planned = core.plan(config, state, Fate::Of(name, fate));
+        let planned = planned.map_err(refused)?;
+        would_move = core.would_move(&planned, name, seen);
+        core.discard(planned);
+    }
     if !change.dry_run {
         put_in_force(core, &after, change, fate, actor)?;
         core.events.tell(What::Weights(WeightsSet {
@@ -65,6 +74,7 @@ pub(super) fn set(
         after: texts(&after),
         dry_run: change.dry_run,
         moves: moves(&before, &after),
+        seen: would_move,
         flows: fate.to_string(),
     })
 }
@@ -95,6 +105,21 @@ fn put_in_force(
     fate: FlowFate,
     actor: &Actor,
 ) -> Result<(), Refusal> {
+    let (config, state, about) = prepared(core, after, change, actor);
+    core.apply_asked(config, state, Fate::Of(&after.name, fate))?;
+    // What a start told of these weights is over.
+    core.warnings.retain(|line| !line.starts_with(&about));
+    log::info!("{about}weights {:?} by {actor}", change.weights);
+    Ok(())
+}
+
+/// What is to be in force and kept, and how what is told of these weights begins.
+fn prepared(
+    core: &Core,
+    after: &Service,
+    change: &WeightSet,
+    actor: &Actor,
+) -> (Config, State, String) {
     let mut config = core.config.clone();
     for service in &mut config.services {
         if service.name == after.name {
@@ -123,11 +148,7 @@ fn put_in_force(
             format!("service {}: segment {}: ", after.name, segment.name)
         }
     };
-    core.apply_asked(config, state, Fate::Of(&after.name, fate))?;
-    // What a start told of these weights is over.
-    core.warnings.retain(|line| !line.starts_with(&about));
-    log::info!("{about}weights {:?} by {actor}", change.weights);
-    Ok(())
+    (config, state, about)
 }
 
 /// What differs from the file's weights, as it is kept; `None` where nothing does.

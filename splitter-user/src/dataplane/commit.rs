@@ -302,6 +302,15 @@ pub struct PreparedCommit {
     fresh: Vec<Range<u32>>,
 }
 
+impl PreparedCommit {
+    /// The row that a service is to have, whose prefix list stands already; `None` when it stays.
+    pub fn row(&self, service: u32) -> Option<&ServiceRow> {
+        let mut services = self.services.iter();
+        let found = services.find(|each| each.number == service);
+        found.map(|service| &service.row)
+    }
+}
+
 /// A service whose tables stand and whose row only wants to be switched to.
 struct PreparedService {
     number: u32,

@@ -50,20 +50,7 @@ pub fn check(clients: &[Events]) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The generator of Steele, Lea and Flood (SplitMix64, OOPSLA 2014).
-    struct Random(u64);
-
-    impl Random {
-        fn unit(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut word = self.0;
-            word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            word ^= word >> 31;
-            (word >> 11) as f64 / (1_u64 << 53) as f64
-        }
-    }
+    use crate::judge::random::Random;
 
     /// After how many clients a release alarms that is looked at every 200 of them: its weights are 1 %
     /// first, then 5 %, and of both the canary gets `ratio`.

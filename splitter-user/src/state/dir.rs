@@ -1,12 +1,12 @@
-//! Owns where the state is kept: one JSON file, replaced whole: written beside, synced, renamed.
+//! Owns where the state is kept: the directory and its lock, and the JSON file that was there before the
+//! database.
 //!
-//! Invariant: the file is on disk before the kernel is touched, so a crash in between is finished
+//! Invariant: the state is on disk before the kernel is touched, so a crash in between is finished
 //! by the next start.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -14,12 +14,15 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::State;
+use super::{State, database};
 
-const FILE: &str = "state.json";
+/// The database in the state directory.
+const FILE: &str = "state.db";
+/// What came before it.
+const JSON: &str = "state.json";
 const LOCK: &str = "lock";
-/// Raised when the meaning of a field changes.
-const FORMAT: u32 = 2;
+/// The format of that file.
+const JSON_FORMAT: u32 = 2;
 
 /// Why the state cannot be had or kept.
 #[derive(Debug, Error)]
@@ -34,6 +37,14 @@ pub enum StateError {
         /// What the system said.
         error: io::Error,
     },
+    /// SQLite does not.
+    #[error("{path}: {error}", path = .path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        error: rusqlite::Error,
+    },
     /// Another daemon has it.
     #[error(
         "another splitter daemon uses {path}: stop it first, or give this one another \
@@ -42,8 +53,9 @@ pub enum StateError {
     Locked(PathBuf),
     /// Not what this version writes.
     #[error(
-        "{path} cannot be read: {why}; move it away to start from the file alone (weights set at \
-         run time are then lost)", path = .path.display()
+        "{path} cannot be read: {why}; move it away to start without it: weights and numbers are \
+         then read back from a data plane that runs, and the rest of what was set at run time is \
+         lost", path = .path.display()
     )]
     Malformed {
         /// The file.
@@ -91,78 +103,93 @@ impl StateDir {
         }
     }
 
-    /// Reads the state; `None` where there is no file.
+    /// Reads the state; `None` where there is none. A `state.json` is taken over and kept as
+    /// `state.json.old`: where there is a database too, as after a release that had none, what has
+    /// the later generation holds.
     pub fn load(&self) -> Result<Option<State>, StateError> {
-        let path = self.dir.join(FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(StateError::Io {
-                    verb: "read",
-                    path,
-                    error,
-                });
+        let kept = database::load(&self.file())?;
+        let path = self.dir.join(JSON);
+        let Some(before) = of_json(&path)? else {
+            return Ok(kept);
+        };
+        let generation = |state: &State| state.numbers.generation;
+        let state = match kept {
+            Some(kept) if generation(&kept) >= generation(&before) => kept,
+            Some(_) | None => {
+                database::save(&self.file(), &before)?;
+                before
             }
         };
-        let malformed = |why: String| StateError::Malformed {
+        let old = path.with_extension("json.old");
+        let failed = |error| StateError::Io {
+            verb: "rename",
             path: path.clone(),
-            why,
+            error,
         };
-        let read = |error: serde_json::Error| malformed(error.to_string());
-        let Format { format } = serde_json::from_slice(&text).map_err(read)?;
-        if format != FORMAT {
-            return Err(malformed(format!("it has format {format}, not {FORMAT}")));
-        }
-        serde_json::from_slice(&text).map(Some).map_err(read)
+        fs::rename(&path, &old).map_err(failed)?;
+        log::info!(
+            "the state of {} is in {} now; the file is kept as {}",
+            path.display(),
+            self.file().display(),
+            old.display()
+        );
+        Ok(Some(state))
     }
 
     /// Puts back what [`Self::load`] found, after a start that failed.
     pub fn restore(&self, before: Option<&State>) -> Result<(), StateError> {
-        let Some(before) = before else {
-            let path = self.dir.join(FILE);
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-                    verb: "remove",
-                    path,
-                    error,
-                }),
-                Ok(()) | Err(_) => Ok(()),
-            };
-        };
-        self.save(before)
+        match before {
+            Some(before) => self.save(before),
+            None => database::remove(&self.file()),
+        }
     }
 
     /// Puts the state on disk: when this returns it survives a power cut.
     pub fn save(&self, state: &State) -> Result<(), StateError> {
-        let path = self.dir.join(FILE);
-        let beside = self.dir.join(format!("{FILE}.new"));
-        let failed = |verb| {
-            let path = path.clone();
-            move |error| StateError::Io { verb, path, error }
-        };
-        let state = State {
-            format: FORMAT,
-            ..state.clone()
-        };
-        let text =
-            serde_json::to_vec(&state).map_err(|error| failed("write")(io::Error::other(error)))?;
-        // Who set which weight is not for every user of the host.
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        let mut file = options.open(&beside).map_err(failed("write"))?;
-        file.write_all(&text).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("sync"))?;
-        fs::rename(&beside, &path).map_err(failed("replace"))?;
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed("sync"))
+        database::save(&self.file(), state)
     }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+}
+
+/// What a `state.json` says; `None` where there is none.
+fn of_json(path: &Path) -> Result<Option<State>, StateError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(StateError::Io {
+                verb: "read",
+                path: path.to_owned(),
+                error,
+            });
+        }
+    };
+    let malformed = |why: String| StateError::Malformed {
+        path: path.to_owned(),
+        why,
+    };
+    let read = |error: serde_json::Error| malformed(error.to_string());
+    let Format { format } = serde_json::from_slice(&text).map_err(read)?;
+    if format != JSON_FORMAT {
+        return Err(malformed(format!(
+            "it has format {format}, not {JSON_FORMAT}"
+        )));
+    }
+    serde_json::from_slice(&text).map(Some).map_err(read)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of_generation(generation: u32) -> State {
+        let mut state = State::default();
+        state.numbers.generation = generation;
+        state
+    }
 
     #[test]
     fn state_survives_and_two_daemons_do_not_share_it() {
@@ -173,19 +200,43 @@ mod tests {
             Err(StateError::Locked(_))
         ));
         assert_eq!(first.load().expect("nothing is there"), None);
-        let mut state = State::default();
-        state.numbers.generation = 7;
+        let state = of_generation(7);
         first.save(&state).expect("saved");
         let read = first.load().expect("read").expect("saved before");
-        assert_eq!(read.numbers, state.numbers);
+        assert_eq!(read, state);
         first.restore(None).expect("as it was");
         assert_eq!(first.load().expect("nothing is there"), None);
         first.restore(Some(&read)).expect("as it was");
         let again = first.load().expect("read").expect("restored");
         assert_eq!(again, read);
+    }
+
+    #[test]
+    fn a_file_of_before_is_taken_over_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = StateDir::lock(dir.path()).expect("free");
+        let (json, old) = (dir.path().join(JSON), dir.path().join("state.json.old"));
+        let write = |generation: u32| {
+            let mut value = serde_json::to_value(of_generation(generation)).expect("JSON");
+            value["format"] = JSON_FORMAT.into();
+            fs::write(&json, value.to_string()).expect("written");
+        };
+        let generation = || {
+            let read = state.load().expect("read").expect("a state");
+            read.numbers.generation
+        };
+        write(7);
+        assert_eq!(generation(), 7);
+        assert!(!json.exists() && old.exists());
+        assert_eq!(generation(), 7, "from the database");
+        state.save(&of_generation(9)).expect("saved");
+        write(8);
+        assert_eq!(generation(), 9, "a file from a backup");
+        write(12);
+        assert_eq!(generation(), 12, "of an older release that ran since");
         for (text, says) in [("{", "EOF"), ("{\"format\": 1}", "format 1, not")] {
-            fs::write(dir.path().join(FILE), text).expect("written");
-            let error = first.load().expect_err("not ours").to_string();
+            fs::write(&json, text).expect("written");
+            let error = state.load().expect_err("not ours").to_string();
             assert!(error.contains(says), "{error}");
         }
     }

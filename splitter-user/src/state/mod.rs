@@ -1,7 +1,8 @@
 //! Owns what must survive the daemon: numbers, weights set at run time, and what the file said
-//! when it was last applied. Where it is kept: [`dir`].
+//! when it was last applied. Where it is kept: [`dir`], in [`database`].
 
 mod backends;
+mod database;
 mod dir;
 mod segments;
 
@@ -51,12 +52,17 @@ pub struct Since {
     pub at: String,
     /// New flows by version at that moment.
     pub new_flows: BTreeMap<String, u64>,
+    /// The same of those that the hash decided; `None`: not known.
+    #[serde(default)]
+    pub by_hash: Option<BTreeMap<String, u64>>,
+    /// Bytes both ways by version at that moment; `None`: not known.
+    #[serde(default)]
+    pub bytes: Option<BTreeMap<String, u64>>,
 }
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    format: u32,
     /// Numbers in force, or about to be.
     pub numbers: Numbers,
     /// By service.

@@ -6,11 +6,18 @@ use splitter_tests::{
     load::LoadMode,
     topology::{Topology, TopologyOptions, vip_for},
 };
+use splitter_user::state::{State, StateDir};
 
-use crate::scene::{PORT, config, scene};
+use crate::scene::{PORT, Scene, config, scene};
 
 /// Questions of a load of the scene that are under way at once, at most.
 const IN_FLIGHT: u64 = 16;
+
+fn kept(scene: &Scene) -> State {
+    let path = scene.daemon.state_path();
+    let dir = StateDir::lock(path.parent().expect("a directory")).expect("free");
+    dir.load().expect("read").expect("a state")
+}
 
 /// The file is applied when the start has succeeded, and not before: what was set at run time over
 /// the file of then is still there when the file is put back.
@@ -27,12 +34,11 @@ fn a_start_over_nothing_that_is_refused_leaves_the_state_as_it_was() {
         .daemon
         .cli_ok(&["detach", "--pin-dir", &pin_dir])
         .expect("detached");
-    let before = std::fs::read(scene.daemon.state_path()).expect("a state");
+    let before = kept(&scene);
     let other = config(&scene.topology, "20%") + "[[interface]]\nname = \"lo\"\nxdp = \"native\"\n";
     scene.daemon.write_config(&other).expect("written");
     scene.daemon.serve().expect_err("lo has no native XDP");
-    let after = std::fs::read(scene.daemon.state_path()).expect("a state");
-    assert!(before == after, "the state is as it was");
+    assert!(before == kept(&scene), "the state is as it was");
     let good = config(&scene.topology, "10%");
     scene.daemon.write_config(&good).expect("written");
     scene.daemon.serve().expect("started");

@@ -94,6 +94,9 @@ fn a_lost_state_file_moves_nobody() {
     let kept = scene.load(LoadMode::KeepAlive);
     thread::sleep(Duration::from_millis(500));
     scene.daemon.stop().expect("stopped");
+    std::fs::write(scene.daemon.state_path(), "no database").expect("written");
+    let damaged = scene.daemon.serve().expect_err("damaged").to_string();
+    assert!(damaged.contains("move it away"), "{damaged}");
     std::fs::remove_file(scene.daemon.state_path()).expect("removed");
     // The salt is in the tables, so the guard still knows who would be drawn anew.
     let good = config(&scene.topology, "10%");

@@ -16,13 +16,13 @@ use axum::body::Bytes;
 use axum::http::Method;
 use thiserror::Error;
 
-use self::paths::{escape, events_path, flows_path, trace_path};
+use self::paths::{clients_path, escape, events_path, flows_path, trace_path};
 use super::control::Refusal;
 use super::types::{
-    BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
-    FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
-    WeightChange, WeightSet, Weights,
+    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
+    Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine,
+    TraceQuery, WeightChange, WeightSet, Weights,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -34,6 +34,11 @@ pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a walk of the flow tables may take, with those that wait before it, and a look into
 /// history.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a change may take: a dry run looks at who was seen lately.
+const fn time(dry_run: bool) -> Duration {
+    if dry_run { WALK_TIMEOUT } else { TIMEOUT }
+}
 
 /// Why there is no answer, or not the one hoped for.
 #[derive(Debug, Error)]
@@ -134,7 +139,8 @@ impl Client {
     ) -> Result<WeightChange, ClientError> {
         let body = serde_json::to_vec(change).map_err(|error| self.nonsense(error))?;
         let path = format!("/v1/services/{}/weights", escape(service));
-        self.ask(Method::POST, &path, body.into()).await
+        self.ask_within(time(change.dry_run), Method::POST, &path, body.into())
+            .await
     }
 
     /// The backends of a service and how they fare.
@@ -151,7 +157,8 @@ impl Client {
     ) -> Result<BackendChange, ClientError> {
         let body = serde_json::to_vec(change).map_err(|error| self.nonsense(error))?;
         let path = format!("/v1/services/{}/backends", escape(service));
-        self.ask(Method::POST, &path, body.into()).await
+        self.ask_within(time(change.dry_run), Method::POST, &path, body.into())
+            .await
     }
 
     /// Flows of a service, as many as are asked for.
@@ -180,6 +187,17 @@ impl Client {
         wanted: &FlowQuery,
     ) -> Result<FlowCount, ClientError> {
         let path = flows_path(service, "/count", wanted);
+        self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
+            .await
+    }
+
+    /// Clients of a service that were seen lately, as many as are asked for.
+    pub async fn clients(
+        &self,
+        service: &str,
+        wanted: &ClientQuery,
+    ) -> Result<ClientList, ClientError> {
+        let path = clients_path(service, wanted);
         self.ask_within(WALK_TIMEOUT, Method::GET, &path, Bytes::new())
             .await
     }

@@ -1,6 +1,7 @@
 //! Owns the paths of questions that have parameters.
 
-use crate::api::types::{FlowQuery, TraceQuery};
+use crate::api::types::{ClientQuery, FlowQuery, TraceQuery};
+
 use crate::events::EventQuery;
 
 /// The path of a question about events.
@@ -65,6 +66,17 @@ pub(super) fn flows_path(service: &str, verb: &str, wanted: &FlowQuery) -> Strin
         }
     }
     path
+}
+
+/// The path of a question about clients.
+pub(super) fn clients_path(service: &str, wanted: &ClientQuery) -> String {
+    let ClientQuery { version, limit } = wanted;
+    let version = version.as_ref();
+    let version = version.map_or_else(String::new, |name| format!("&version={}", escape(name)));
+    format!(
+        "/v1/services/{}/clients?limit={limit}{version}",
+        escape(service)
+    )
 }
 
 /// Percent-encodes whatever could mean something in a URI (RFC 3986, section 2.3).

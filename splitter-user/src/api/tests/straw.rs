@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::types::{
-    BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
-    FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, VersionWeight, WeightChange, WeightSet, Weights,
+    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
+    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
+    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights,
 };
 use super::super::{Actor, Control, Refusal, Trace};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -69,6 +69,7 @@ impl Control for Straw {
                 after: change.weights,
                 dry_run: change.dry_run,
                 moves: Vec::new(),
+                seen: None,
             }),
             "busy" => Err(Refusal::conflict("a release is running")),
             other => Err(Refusal::not_found(format!("no service \"{other}\"")).with_hint("shop")),
@@ -129,6 +130,7 @@ impl Control for Straw {
             before: "active".into(),
             after: format!("{:?}", change.verb),
             dry_run: change.dry_run,
+            on_it: None,
             consequences: Vec::new(),
         })
     }
@@ -168,6 +170,16 @@ impl Control for Straw {
             flows: 3,
             versions: [(version, 3)].into(),
             dry_run: wanted.dry_run,
+        })
+    }
+
+    async fn clients(&self, service: String, wanted: ClientQuery) -> Result<ClientList, Refusal> {
+        assert_eq!(wanted.version.as_deref(), Some("v 1"));
+        Ok(ClientList {
+            service,
+            clients: Vec::new(),
+            more: u64::from(wanted.limit),
+            sampled_percent: 100.0,
         })
     }
 

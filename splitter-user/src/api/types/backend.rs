@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, HttpTurns, Times};
+use super::{Counters, HttpTurns, OnBackend, Times};
 use crate::model::FlowFate;
 
 /// One backend.
@@ -118,7 +118,7 @@ pub struct BackendSet {
 }
 
 /// What a change of a backend did, or would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackendChange {
     /// The service.
     pub service: String,
@@ -134,6 +134,9 @@ pub struct BackendChange {
     pub after: String,
     /// Whether nothing was done.
     pub dry_run: bool,
+    /// Of a dry run: who sits on it.
+    #[serde(default)]
+    pub on_it: Option<OnBackend>,
     /// What follows, as sentences; empty when nothing is worth saying.
     pub consequences: Vec<String>,
     /// What becomes of open flows that would be decided otherwise by now: `keep`, `drain=5m`, `reset`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Move;
+use super::{Move, SeenMoves};
 
 /// What `POST /v1/reload` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ pub struct ServiceChange {
     pub differences: Vec<Difference>,
     /// Which clients change version; empty when nobody does.
     pub moves: Vec<Move>,
+    /// Of a dry run: what it would do to the clients that were seen lately; `None` of a service that
+    /// comes or goes.
+    #[serde(default)]
+    pub seen: Option<SeenMoves>,
 }
 
 /// Something that comes, goes, or becomes another.

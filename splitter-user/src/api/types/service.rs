@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BackendStatus, ByHash, Counters, Cut, FlowEstimate, FlowRules, HealthSettings, HttpTurns,
-    Overlay, SegmentStatus, Supervision, Times,
+    Overlay, SegmentStatus, Shares, Supervision, Times,
 };
 
 /// One service and what went where.
@@ -57,6 +57,9 @@ pub struct VersionStatus {
     /// Its part of the service's new flows since the last weight change, 0 ..= 1; `None` when
     /// there was none.
     pub share_flows: Option<f64>,
+    /// Its shares with their intervals.
+    #[serde(default)]
+    pub shares: Shares,
     /// New flows since the last weight change.
     pub new_flows_since: u64,
     /// Its open flows; `None` until the tables were first looked at.

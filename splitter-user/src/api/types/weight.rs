@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cut, SegmentWeights};
+use super::{Cut, SeenMoves, SegmentWeights};
 use crate::model::FlowFate;
 
 /// Weights that were set at run time and lie over the file's.
@@ -58,6 +58,9 @@ pub struct WeightChange {
     pub dry_run: bool,
     /// Which clients change version; empty when nobody does.
     pub moves: Vec<Move>,
+    /// Of a dry run: what it would do to the clients that were seen lately.
+    #[serde(default)]
+    pub seen: Option<SeenMoves>,
     /// What becomes of their open flows: `keep`, `drain=5m`, `reset`.
     #[serde(default)]
     pub flows: String,

@@ -12,13 +12,14 @@ use self::evidence::evidence;
 use self::history::history;
 use self::status::{mail, shop};
 use crate::api::types::{
-    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, Cut, Difference,
-    Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates,
-    FlowsReset, FlowsToReset, HealthSettings, History, HistoryQuery, HttpSettings, LiveFlow, Move,
-    PassiveSettings, Reload, ReloadRequest, SegmentTried, SegmentWeights, ServiceChange,
-    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
-    Supervision, TraceLine, TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange,
-    WeightInForce, WeightSet, Weights,
+    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, ClientLine, ClientList,
+    ClientQuery, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount, FlowLine,
+    FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
+    HistoryQuery, HttpSettings, LiveFlow, Move, OnBackend, PassiveSettings, Reload, ReloadRequest,
+    SeenMove, SeenMoves, SegmentTried, SegmentWeights, ServiceChange, ServiceSettings,
+    ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, TraceLine,
+    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet,
+    Weights,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
@@ -62,6 +63,27 @@ impl Control for Fixed {
                 flow("[2001:db8:9::1]:40001", "leaving", 61.0),
             ],
             more: if wanted.limit < 100 { 12_345 } else { 0 },
+        })
+    }
+
+    async fn clients(&self, service: String, wanted: ClientQuery) -> Result<ClientList, Refusal> {
+        known(&service)?;
+        let line = |client: &str, idle_s, segment: Option<&str>| ClientLine {
+            client: client.into(),
+            idle_s,
+            version: "canary".into(),
+            segment: segment.map(str::to_owned),
+            open_flows: 1,
+            flows: 12,
+        };
+        Ok(ClientList {
+            service,
+            clients: vec![
+                line("198.51.100.7", 0.4, Some("staff")),
+                line("2001:db8:9:1::/64", 3_725.2, None),
+            ],
+            more: if wanted.limit < 100 { 12_345 } else { 0 },
+            sampled_percent: if wanted.limit < 100 { 25.0 } else { 100.0 },
         })
     }
 
@@ -199,6 +221,7 @@ impl Control for Fixed {
                 to: "canary".into(),
                 percent_of_clients: 5.0,
             }],
+            seen: change.dry_run.then(seen),
         })
     }
 
@@ -238,6 +261,11 @@ impl Control for Fixed {
             before: "active".into(),
             after: "draining".into(),
             dry_run: change.dry_run,
+            on_it: change.dry_run.then(|| OnBackend {
+                open_flows: 1_234,
+                clients: 901,
+                sampled_percent: 100.0,
+            }),
             consequences: vec!["stable has 1 backend left".into()],
         })
     }
@@ -269,6 +297,7 @@ impl Control for Fixed {
                     to: "canary".into(),
                     percent_of_clients: 25.0,
                 }],
+                seen: Some(seen()),
             }],
             interfaces: vec![difference("eth2", None, Some("auto"))],
             metrics: Vec::new(),
@@ -372,6 +401,20 @@ fn tried(name: &str, matches: &str, holds: bool) -> SegmentTried {
         name: name.into(),
         matches: matches.into(),
         holds: Some(holds),
+    }
+}
+
+fn seen() -> SeenMoves {
+    SeenMoves {
+        clients: 12_345,
+        sampled_percent: 100.0,
+        moves: vec![SeenMove {
+            from: "stable".into(),
+            to: "canary".into(),
+            clients: 617,
+            open_flows: 1_203,
+            bytes_estimate: Some(34_000_000),
+        }],
     }
 }
 

@@ -55,6 +55,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("history-json", "history shop --version canary -o json"),
     ("history-of-nothing", "history shop --since 7days"),
     ("history-no-time", "history shop --since yesterday"),
+    ("clients", "clients shop"),
+    ("clients-some", "clients shop --version canary --limit 2"),
+    ("clients-json", "clients shop -o json"),
     ("flows-list", "flows list shop"),
     (
         "flows-list-some",

@@ -94,6 +94,25 @@ fn judged<'c>(core: &'c Core, name: &str) -> Result<(&'c Service, Option<&'c Jud
     Ok((service, given.judged.as_ref()))
 }
 
+/// Clients that were decided under the weights in force, by version; `None` where some are not judged,
+/// for what a third version has or had.
+pub(super) fn decided_in_force(
+    core: &Core,
+    service: &Service,
+    judged: &Judged,
+) -> Option<BTreeMap<String, u64>> {
+    let slot = judged.slots.last().filter(|slot| slot.third_ppm == 0)?;
+    let ledger = u32::from(judged.ledger);
+    let versions = service.versions.iter();
+    let decided = versions.map(|version| {
+        let given = slot.weights.get(&version.name)?;
+        let [release, _] = core.plane.evidence(ledger, slot.slot, given.index);
+        let decided = release.counts[Event::Decided as usize];
+        Some((version.name.clone(), u64::from(decided)))
+    });
+    decided.collect()
+}
+
 impl Core {
     /// Begins the slices whose time has come.
     pub(super) fn advance_slices(&mut self) {

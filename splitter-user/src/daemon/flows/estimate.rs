@@ -257,13 +257,13 @@ fn cpu_time() -> Duration {
 
 /// The owners of all numbers, for as long as no commit changes them.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     of: Option<(u32, u64)>,
     filter: Arc<Filter>,
 }
 
 impl Known {
-    fn now(&mut self, core: &Core) -> Arc<Filter> {
+    pub(super) fn now(&mut self, core: &Core) -> Arc<Filter> {
         let of = Some((core.plane.generation(), core.changes));
         if self.of != of {
             let mut owners = Owners::default();

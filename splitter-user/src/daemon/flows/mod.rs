@@ -6,8 +6,10 @@
 
 pub(super) mod estimate;
 mod pick;
+pub(super) mod recent;
 pub(super) mod reset;
 mod sample;
+pub(super) mod shares;
 
 use std::{
     collections::HashMap,

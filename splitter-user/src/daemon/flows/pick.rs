@@ -146,6 +146,15 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// What was once a flow of an owner of today, over or not, and its protocol: who was here lately.
+    pub(super) fn met(&self, key: &FlowKey, element: &FlowEntry) -> Option<(Entry, Protocol)> {
+        let frontend = self.owners.frontends.get(&key.frontend)?;
+        let entry = Entry::unpack(element, key.tag())?;
+        let backend_born = self.owners.backends.get(&entry.backend)?;
+        let is_ours = entry.generation >= frontend.born.max(*backend_born);
+        (is_ours && entry.state & state::OWN == 0).then_some((entry, frontend.protocol))
+    }
+
     /// The element as a flow, if it is one that is meant.
     pub(super) fn pick(
         &self,

@@ -4,7 +4,7 @@ use super::{AT, BY, STAFF};
 use crate::api::types::{
     BackendHealth, BackendOverlay, BackendStatus, Counters, FlowEstimate, FlowRules, HttpTurns,
     InterfaceStatus, Limit, LossCount, Overlay, ReasonCount, SegmentStatus, SegmentVersion,
-    ServiceStatus, Status, Supervision, TableFill, Times, TimesOf, VersionStatus,
+    ServiceStatus, ShareOf, Shares, Status, Supervision, TableFill, Times, TimesOf, VersionStatus,
 };
 
 fn fares(healthy: bool) -> BackendHealth {
@@ -65,6 +65,24 @@ fn times() -> Times {
     }
 }
 
+fn shares(share: f64) -> Shares {
+    let of = |of: u64, off: f64, clients: f64| ShareOf {
+        share,
+        interval: Some([share - off, share + off]),
+        of,
+        as_clients: Some(clients),
+    };
+    Shares {
+        clients: Some(of(123_456, 0.000_625, 123_456.0)),
+        flows: Some(of(246_912, 0.003_125, 9_876.5)),
+        bytes: Some(ShareOf {
+            interval: None,
+            as_clients: None,
+            ..of(68_200_000_000, 0.0, 0.0)
+        }),
+    }
+}
+
 fn turns() -> HttpTurns {
     HttpTurns {
         http_2xx: 2_000_000,
@@ -103,6 +121,7 @@ pub(super) fn shop() -> ServiceStatus {
             weight_percent,
             file_weight_percent,
             share_flows: Some(weight_percent / 100.0),
+            shares: shares(weight_percent / 100.0),
             new_flows_since: 123_456,
             open_flows: Some(FlowEstimate {
                 flows: 1_234_567,
@@ -234,6 +253,7 @@ pub(super) fn mail() -> ServiceStatus {
             weight_percent: 100.0,
             file_weight_percent: 100.0,
             share_flows: None,
+            shares: Shares::default(),
             new_flows_since: 0,
             open_flows: None,
             counters: Counters::default(),

@@ -1,0 +1,182 @@
+//! Owns the database that the state is kept in: a row for each part of it, in a file of its own.
+//!
+//! Invariant: a change is one transaction, synced with its directory entries before it returns, so that
+//! a power cut or kill leaves the state before or the one after. Nothing is held open between changes:
+//! a file that was moved away or damaged meanwhile is written anew, whole, from what the daemon knows.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use serde_json::{Map, Value};
+
+use super::{State, StateError};
+
+/// Raised when the meaning of a part changes.
+const FORMAT: u32 = 1;
+/// How long somebody who looks into the file may hold it.
+const BUSY: Duration = Duration::from_secs(5);
+const TABLE: &str =
+    "CREATE TABLE state (part TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;";
+
+/// Reads the state; `None` where there is none.
+pub(super) fn load(path: &Path) -> Result<Option<State>, StateError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let db = open(path).map_err(told(path))?;
+    let parts = read(&db).map_err(told(path))?;
+    let Some(parts) = parts else { return Ok(None) };
+    let mut state = Map::new();
+    for (part, text) in parts {
+        let value: Value = serde_json::from_str(&text).map_err(|error| malformed(path, &error))?;
+        state.insert(part, value);
+    }
+    let state = serde_json::from_value(Value::Object(state));
+    state.map(Some).map_err(|error| malformed(path, &error))
+}
+
+/// Puts the state on disk. A damaged file is moved aside and written anew.
+pub(super) fn save(path: &Path, state: &State) -> Result<(), StateError> {
+    match save_into(path, state) {
+        Err(StateError::Malformed { why, .. }) => {
+            let aside = path.with_extension("db.damaged");
+            fs::rename(path, &aside).map_err(io_error("move aside", path))?;
+            forget_journal(path)?;
+            log::error!(
+                "{} was damaged while the daemon ran ({why}): it is written anew from memory, what \
+                 there was is in {}",
+                path.display(),
+                aside.display()
+            );
+            save_into(path, state)
+        }
+        saved => saved,
+    }
+}
+
+/// Takes the state off the disk.
+pub(super) fn remove(path: &Path) -> Result<(), StateError> {
+    forget_journal(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What a journal without its database says is of nothing that is there.
+fn forget_journal(path: &Path) -> Result<(), StateError> {
+    let journal = path.with_extension("db-journal");
+    match fs::remove_file(&journal) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", &journal)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn save_into(path: &Path, state: &State) -> Result<(), StateError> {
+    let value = serde_json::to_value(state).map_err(|error| malformed(path, &error))?;
+    let Value::Object(parts) = value else {
+        return Err(malformed(path, &"the state has no parts"));
+    };
+    // Who set which weight is not for every user of the host.
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    options.open(path).map_err(io_error("write", path))?;
+    let mut db = open(path).map_err(told(path))?;
+    write(&mut db, &parts).map_err(told(path))
+}
+
+/// The whole of the state in one transaction; parts that are as they were cost nothing.
+fn write(db: &mut Connection, parts: &Map<String, Value>) -> rusqlite::Result<()> {
+    let change = db.transaction()?;
+    if read(&change)?.is_none() {
+        change.execute_batch(TABLE)?;
+        change.pragma_update(None, "user_version", FORMAT)?;
+    }
+    for (part, value) in parts {
+        change
+            .prepare_cached(
+                "INSERT INTO state VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = \
+                 excluded.value WHERE value <> excluded.value",
+            )?
+            .execute(params![part, value.to_string()])?;
+    }
+    change.commit()
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(BUSY)?;
+    // One file when nobody writes, which a copy of it is a backup of.
+    db.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+    // As full, and the directory is synced too when the journal goes.
+    db.pragma_update(None, "synchronous", "extra")?;
+    Ok(db)
+}
+
+/// The parts as they stand; `None` in a new file. What is damaged or of another format is an error.
+fn read(db: &Connection) -> rusqlite::Result<Option<Vec<(String, String)>>> {
+    let format: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if format == 0 {
+        return Ok(None);
+    }
+    if format != FORMAT {
+        let why = format!("it has format {format}, not {FORMAT}");
+        return Err(damage(why));
+    }
+    let says: Option<String> = db
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .optional()?;
+    match says {
+        Some(says) if says != "ok" => return Err(damage(says)),
+        Some(_) | None => {}
+    }
+    let mut rows = db.prepare("SELECT part, value FROM state")?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect::<rusqlite::Result<_>>().map(Some)
+}
+
+fn damage(why: String) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some(why))
+}
+
+fn told(path: &Path) -> impl Fn(rusqlite::Error) -> StateError + '_ {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => malformed(path, &error),
+        // Codes are many; what is not damage is the system's to mend.
+        _ => StateError::Database {
+            path: path.to_owned(),
+            error,
+        },
+    }
+}
+
+fn malformed(path: &Path, why: &dyn std::fmt::Display) -> StateError {
+    StateError::Malformed {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+fn io_error(verb: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
+    let path: PathBuf = path.to_owned();
+    move |error| StateError::Io {
+        verb,
+        path: path.clone(),
+        error,
+    }
+}
+
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod tests;
