@@ -20,6 +20,7 @@ mod hops;
 mod host;
 mod interfaces;
 mod lease;
+mod lists;
 mod losses;
 mod notices;
 mod parts;
@@ -111,6 +112,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     loops.spawn("the watch over events", notices::watch(Arc::clone(&daemon)));
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
+    loops.spawn("the watch over lists", lists::watch(Arc::clone(&daemon)));
     loops.spawn(
         "the loop of SIGHUP",
         reload::at_hang_up(Arc::clone(&daemon), hang_up),
