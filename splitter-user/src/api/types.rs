@@ -19,6 +19,7 @@ mod service;
 mod status;
 mod times;
 mod weight;
+mod whois;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,7 @@ pub use service::{
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
+pub use whois::{Whois, WhoisDatabase, WhoisService};
 
 /// What every failed request answers with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

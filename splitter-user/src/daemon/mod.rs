@@ -38,6 +38,7 @@ mod turns;
 mod wall;
 mod warnings;
 mod weights;
+mod whois;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -350,5 +351,9 @@ impl Control for Daemon {
     ) -> Result<types::Explanation, Refusal> {
         let mut core = self.core.lock().await;
         explain::explain(&mut core, &service, client, port, vip)
+    }
+
+    async fn whois(&self, address: std::net::IpAddr) -> Result<types::Whois, Refusal> {
+        whois::whois(self, address).await
     }
 }

@@ -22,6 +22,7 @@ use super::types::{
     BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
     FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload, ReloadRequest,
     ServiceShown, ServiceSummary, Status, Supervise, Supervision, WeightChange, WeightSet, Weights,
+    Whois,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -289,6 +290,12 @@ impl Client {
         if let Some(vip) = vip {
             path += &format!("&vip={}", escape(&vip.to_string()));
         }
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Says who an address is.
+    pub async fn whois(&self, address: IpAddr) -> Result<Whois, ClientError> {
+        let path = format!("/v1/whois?address={}", escape(&address.to_string()));
         self.ask(Method::GET, &path, Bytes::new()).await
     }
 }

@@ -8,7 +8,7 @@ use super::super::types::{
     BackendChange, BackendLine, BackendSet, Evidence, EvidenceReset, Explanation, FlowCount,
     FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery, Reload,
     ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, VersionWeight,
-    WeightChange, WeightSet, Weights,
+    WeightChange, WeightSet, Weights, Whois,
 };
 use super::super::{Actor, Control, Refusal};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -251,6 +251,14 @@ impl Control for Straw {
             backend_note: None,
             live_flow: None,
             moves_at: None,
+        })
+    }
+
+    async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {
+        Ok(Whois {
+            address: address.to_string(),
+            databases: Vec::new(),
+            services: Vec::new(),
         })
     }
 }

@@ -4,6 +4,7 @@ mod events;
 mod evidence;
 mod history;
 mod status;
+mod whois;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::api::types::{
     PassiveSettings, Reload, ReloadRequest, SegmentTried, SegmentWeights, ServiceChange,
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise,
     Supervision, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce,
-    WeightSet, Weights,
+    WeightSet, Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal};
 use crate::events::EventLog;
@@ -309,6 +310,10 @@ impl Control for Fixed {
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
         let text = metrics::text(metrics::Export::default(), open_metrics);
         text.map_err(Refusal::internal)
+    }
+
+    async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {
+        Ok(whois::who(address.to_string()))
     }
 
     async fn explain(

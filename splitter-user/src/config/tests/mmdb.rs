@@ -10,8 +10,8 @@ use maxminddb_writer::{
 };
 use serde_json::Value;
 
-/// The content of a database that says of each network what stands beside it; a network may lie in one
-/// that comes behind it. Those of IPv4 lie at `::/96`.
+/// The content of a database that says of each network what stands beside it; where they overlap, of some.
+/// Those of IPv4 lie at `::/96`.
 pub(in crate::config) fn mmdb(networks: &[(IpNet, Value)]) -> Vec<u8> {
     let mut database = Database::default();
     database.metadata.ip_version = IpVersion::V6;
