@@ -11,6 +11,7 @@ pub mod demo;
 pub mod ethtool;
 pub mod flood;
 pub mod load;
+pub mod mmdb;
 pub mod model;
 pub mod netns;
 pub mod packet;

@@ -42,6 +42,8 @@ mod measured;
 mod metrics;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
+#[path = "daemon/regions.rs"]
+mod regions;
 #[path = "daemon/reload.rs"]
 mod reload;
 #[path = "daemon/scene.rs"]

@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod child;
+mod data;
 mod demo;
 mod ebpf;
 mod fuzz;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::libtest::{Reader, Report};
-use crate::{child, paths};
+use crate::{child, data, paths};
 
 /// Variables of the caller that tests may want, handed through sudo.
 const HANDED_ON: [&str; 6] = [
@@ -162,6 +162,7 @@ fn variables() -> Vec<(&'static str, OsString)> {
             "SPLITTER_BENCH_OBJECT",
             paths::target().join("ebpf/bench.o").into_os_string(),
         ),
+        (data::VARIABLE, data::countries().into_os_string()),
         (
             "SPLITTER_BIN",
             paths::release_binary("splitter").into_os_string(),

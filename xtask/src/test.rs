@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 
 use crate::libtest::Report;
 use crate::toolchain::Scope;
-use crate::{build, child, programs, vm};
+use crate::{build, child, data, programs, vm};
 
 /// Every crate with tests that cargo can build for the host.
 const PACKAGES: &[&str] = &[
@@ -38,6 +38,7 @@ fn run_all(filter: Option<&str>, report: &mut Report) -> Result<()> {
     // cargo may have left one at the same place that shares features with test dependencies.
     let programs = programs::build(PACKAGES)?;
     build::product(true)?;
+    data::ensure()?;
     let (as_root, as_user): (Vec<_>, Vec<_>) = programs.into_iter().partition(|p| p.needs_root);
     for program in &as_user {
         report.add(program.run(filter)?);

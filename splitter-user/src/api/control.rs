@@ -14,7 +14,7 @@ use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
     EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
     HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, TraceQuery, WeightChange, WeightSet, Weights,
+    Supervision, TraceQuery, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -140,6 +140,9 @@ pub trait Control: Send + Sync + 'static {
         port: Option<u16>,
         vip: Option<Vip>,
     ) -> impl Future<Output = Result<Explanation, Refusal>> + Send;
+
+    /// Says who an address is, by databases of regions and to every service.
+    fn whois(&self, address: IpAddr) -> impl Future<Output = Result<Whois, Refusal>> + Send;
 }
 
 /// Who is at the other end of the socket, as the kernel says (SO_PEERCRED).

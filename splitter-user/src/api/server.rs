@@ -28,7 +28,7 @@ use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
     EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
     HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, WeightChange, WeightSet, Weights,
+    Supervision, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::model::Vip;
 
@@ -78,6 +78,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         )
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .route("/v1/services/{name}/history", get(history::<C>))
+        .route("/v1/whois", get(whois::<C>))
         .route("/metrics", get(metrics::answer::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -350,6 +351,23 @@ async fn explain<C: Control>(
             .explain(name, query.client, query.port, query.vip)
             .await?,
     ))
+}
+
+/// What can stand behind the `?` of `whois`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhoisQuery {
+    address: IpAddr,
+}
+
+async fn whois<C: Control>(
+    State(control): State<Arc<C>>,
+    query: Result<Query<WhoisQuery>, QueryRejection>,
+) -> Result<Json<Whois>, Answer> {
+    let Query(query) = query.map_err(|error| {
+        Refusal::invalid(error.body_text()).with_hint("ask with ?address=ADDRESS")
+    })?;
+    Ok(Json(control.whois(query.address).await?))
 }
 
 /// The name that /etc/passwd has for a user. Other directories are not asked: the number is what

@@ -125,6 +125,8 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         (why.vip.as_str(), why.client.as_str()),
         ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
     );
+    let who = client.whois(address).await.expect("told");
+    assert_eq!(who.address, "2001:db8::9");
 }
 
 #[tokio::test]

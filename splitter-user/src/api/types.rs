@@ -22,6 +22,7 @@ mod status;
 mod times;
 mod trace;
 mod weight;
+mod whois;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,7 @@ pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
 pub use trace::{TraceLine, TraceQuery, TracedDecision, TracedPacket};
 pub use weight::{Move, Overlay, SetBy, WeightChange, WeightInForce, WeightSet, Weights};
+pub use whois::{Whois, WhoisDatabase, WhoisService};
 
 /// What every failed request answers with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -124,6 +124,14 @@ pub enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Say who an address is: by databases of regions, and to every service
+    Whois {
+        /// The address
+        address: IpAddr,
+        /// How to print it
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Take the XDP programs off the interfaces and forget every flow; the daemon must be stopped
     Detach {
         /// Where the programs are pinned

@@ -7,7 +7,7 @@ use splitter_common::capacity::shares;
 use super::text;
 use crate::{
     config,
-    model::{Config, Need, needs},
+    model::{Config, Need, compile, needs},
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -29,6 +29,7 @@ pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> 
         text::count(config.interfaces.len(), "interface"),
     );
     out += &room(&config);
+    out += &regions(&config);
     if let Some(cpus) = memory {
         out += &table(&config, cpus);
     }
@@ -48,6 +49,29 @@ fn room(config: &Config) -> String {
     let needs = needs(config.services.iter(), &config.limits);
     let rows = needs.iter().map(row).collect();
     text::table(&["needs", "", "room for", "[limits]"], &[0, 3], rows)
+}
+
+/// What regions were expanded to.
+fn regions(config: &Config) -> String {
+    let mut rows = Vec::new();
+    for service in &config.services {
+        // One that does not compile is no configuration.
+        let lists = compile(&service.segments).unwrap_or_default().asked;
+        for list in lists {
+            let row = |name: &str| {
+                vec![
+                    service.name.clone(),
+                    name.to_owned(),
+                    list.count().to_string(),
+                ]
+            };
+            rows.extend(list.name().map(row));
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    text::table(&["service", "region", "prefixes"], &[0, 1], rows)
 }
 
 /// The CPUs that this host can have, which is what per-CPU tables are made for.

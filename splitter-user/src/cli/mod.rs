@@ -20,6 +20,7 @@ mod text;
 pub mod top;
 pub mod trace;
 pub mod weight;
+mod whois;
 mod wire;
 
 use std::io::{self, Write as _};
@@ -151,6 +152,10 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
                 .explain(&service, client.address, client.port, vip)
                 .await?;
             answer(output.output, &why, show::explanation)
+        }),
+        Command::Whois { address, output } => ask(async {
+            let who = Client::new(&socket).whois(address).await?;
+            answer(output.output, &who, whois::whois)
         }),
     }
 }

@@ -1,7 +1,7 @@
-//! Owns which files a configuration is: the main one, the `*.toml` of `conf.d` beside it, and the
-//! files of prefixes that they name.
+//! Owns which files a configuration is: the main one and the `*.toml` of `conf.d` beside it. The lists
+//! that they name are [`Lists`].
 //!
-//! Invariant: what [`Texts::digest`] stands for is what [`Texts::config`] is read from.
+//! Invariant: what [`Texts::digest`] stands for is what [`Texts::config`] is read from, beside the lists.
 
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use splitter_common::hash::{HashKey, siphash13};
 
 use super::{
     error::{ConfigError, ConfigErrors, Place},
-    prefix_file::PrefixFiles,
+    lists::{Lists, Stamps},
     read,
     reader::Source,
 };
@@ -24,7 +24,6 @@ const CONF_D: &str = "conf.d";
 /// The texts of a configuration, as they stood when they were read.
 pub struct Texts {
     sources: Vec<Source>,
-    prefix_files: PrefixFiles,
     errors: Vec<ConfigError>,
 }
 
@@ -47,16 +46,22 @@ impl Texts {
         if let Some((directory, error)) = listing {
             errors.push(unreadable(&directory, u32::MAX, &error));
         }
-        Self {
-            prefix_files: PrefixFiles::read(&sources),
-            sources,
-            errors,
-        }
+        Self { sources, errors }
     }
 
-    /// What they ask for.
-    pub fn config(&self) -> Result<Config, ConfigErrors> {
-        read(&self.sources, &self.prefix_files, self.errors.clone())
+    /// Reads the lists that they name.
+    pub fn lists(&self) -> Lists {
+        Lists::read(&self.sources)
+    }
+
+    /// What the files of those lists are now.
+    pub fn stamps(&self) -> Stamps {
+        Stamps::read(&self.sources)
+    }
+
+    /// What they ask for, with these lists.
+    pub fn config(&self, lists: &Lists) -> Result<Config, ConfigErrors> {
+        read(&self.sources, lists, self.errors.clone())
     }
 
     /// Another number when any of them is another text, is called otherwise, or cannot be read.
@@ -69,10 +74,6 @@ impl Texts {
         for source in &self.sources {
             add(&source.place(0).file);
             add(&source.text);
-        }
-        for (path, text) in self.prefix_files.texts() {
-            add(&path.to_string_lossy());
-            add(text);
         }
         for error in &self.errors {
             add(&error.to_string());

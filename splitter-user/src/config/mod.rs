@@ -6,11 +6,13 @@
 mod address;
 mod backends;
 mod check;
+mod databases;
 mod draft;
 mod error;
 mod files;
 mod flows;
 mod health;
+mod lists;
 mod metrics;
 mod nearest;
 mod parse;
@@ -18,6 +20,7 @@ mod passive;
 mod prefix;
 mod prefix_file;
 mod reader;
+mod regions;
 mod runtime;
 mod segments;
 mod service;
@@ -29,36 +32,38 @@ use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use files::Texts;
+pub use lists::{Lists, Stamps};
 pub use nearest::{hint, nearest};
+pub use regions::{Database, Record};
 pub use runtime::{backend, check_again, prefix};
 pub use weights::{WeightsError, apply_segment_weights, apply_weights, check_weights};
 
 use crate::model::Config;
 use draft::Draft;
-use prefix_file::PrefixFiles;
 use reader::Source;
 
 /// Reads the file at `path` and `conf.d/*.toml` beside it, in the order of their names.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    Texts::read(path).config()
+    let texts = Texts::read(path);
+    texts.config(&texts.lists())
 }
 
 /// Reads one text as if it stood in a file called `name`, without any `conf.d`.
 pub fn parse_str(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     let sources = [Source::new(name, 0, text.to_owned())];
-    read(&sources, &PrefixFiles::read(&sources), Vec::new())
+    read(&sources, &Lists::read(&sources), Vec::new())
 }
 
 fn read(
     sources: &[Source],
-    files: &PrefixFiles,
+    lists: &Lists,
     mut errors: Vec<ConfigError>,
 ) -> Result<Config, ConfigErrors> {
     let mut draft = Draft::default();
     // A file that could not be read or parsed may hold what the others seem to lack.
     let mut whole = errors.is_empty();
     for source in sources {
-        let parsed = parse::file(source, files, &mut draft);
+        let parsed = parse::file(source, lists, &mut draft);
         whole &= parsed.complete;
         errors.extend(parsed.errors);
     }
@@ -76,6 +81,10 @@ fn read(
             metrics: draft
                 .metrics
                 .map(|(metrics, _)| metrics)
+                .unwrap_or_default(),
+            databases: draft
+                .databases
+                .map(|(databases, _)| databases)
                 .unwrap_or_default(),
             services: draft
                 .services

@@ -6,10 +6,11 @@
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::databases::databases;
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
+use super::lists::Lists;
 use super::metrics::metrics;
-use super::prefix_file::PrefixFiles;
 use super::reader::{Reader, Section, Source};
 use super::service::service;
 use crate::model::{Interface, Limits, NAME_MAX, XdpChoice, is_name};
@@ -22,8 +23,8 @@ pub(super) struct Parsed {
 }
 
 /// Reads one file into `draft`.
-pub(super) fn file(source: &Source, files: &PrefixFiles, draft: &mut Draft) -> Parsed {
-    let reader = Reader::new(source, files);
+pub(super) fn file(source: &Source, lists: &Lists, draft: &mut Draft) -> Parsed {
+    let reader = Reader::new(source, lists);
     let (tree, faults) = DeTable::parse_recoverable(&source.text);
     for fault in &faults {
         let span = fault.span().unwrap_or(0..0);
@@ -43,7 +44,7 @@ pub(super) fn file(source: &Source, files: &PrefixFiles, draft: &mut Draft) -> P
 }
 
 fn read(root: &Section<'_, '_, '_>, draft: &mut Draft) {
-    root.only(&["interface", "limits", "metrics", "service"]);
+    root.only(&["databases", "interface", "limits", "metrics", "service"]);
     for node in root
         .items("interface", "written [[interface]]")
         .unwrap_or_default()
@@ -68,6 +69,12 @@ fn read(root: &Section<'_, '_, '_>, draft: &mut Draft) {
         let section = root.table("metrics", node, node.span(), "metrics: ".to_owned());
         if let Some(section) = section {
             metrics(&section, draft);
+        }
+    }
+    if let Some(node) = root.get("databases") {
+        let section = root.table("databases", node, node.span(), "databases: ".to_owned());
+        if let Some(section) = section {
+            databases(&section, draft);
         }
     }
     for (name, section) in root.named("service", "service") {

@@ -1,20 +1,16 @@
 //! Owns files of prefixes: one a line, `#` begins a comment.
-//!
-//! Invariant: which files there are, and what is in them, is read once for all; what stands for the
-//! texts of a configuration stands for these too.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use ipnet::IpNet;
-use toml::de::{DeTable, DeValue};
-
 use super::error::{ConfigError, Place};
+use super::lists::beside;
 use super::prefix::prefix;
-use super::reader::{Section, Source};
+use super::reader::Section;
+use ipnet::IpNet;
 
 /// Errors of one file that are told.
 const TOLD: usize = 20;
@@ -24,57 +20,14 @@ const TOLD: usize = 20;
 pub(super) struct PrefixFiles(BTreeMap<PathBuf, Result<String, String>>);
 
 impl PrefixFiles {
-    /// Reads all files that the texts of a configuration name.
-    pub(super) fn read(sources: &[Source]) -> Self {
-        let mut files = Self::default();
-        for source in sources {
-            let (tree, _) = DeTable::parse_recoverable(&source.text);
-            for (_, value) in tree.get_ref() {
-                files.add(source, value.get_ref());
-            }
-        }
-        files
+    /// Reads files.
+    pub(super) fn read(paths: BTreeSet<PathBuf>) -> Self {
+        let read = |path: PathBuf| {
+            let text = fs::read_to_string(&path).map_err(|error| error.to_string());
+            (path, text)
+        };
+        Self(paths.into_iter().map(read).collect())
     }
-
-    /// Reads those that a value names, wherever in it.
-    fn add(&mut self, source: &Source, value: &DeValue<'_>) {
-        match value {
-            DeValue::Table(table) => {
-                for (key, value) in table {
-                    match value.get_ref() {
-                        DeValue::String(name) if key.get_ref() == "prefix_file" => {
-                            let path = beside(&source.place(0).file, name);
-                            let read = || fs::read_to_string(&path).map_err(|e| e.to_string());
-                            self.0.entry(path.clone()).or_insert_with(read);
-                        }
-                        below => self.add(source, below),
-                    }
-                }
-            }
-            DeValue::Array(values) => {
-                for value in values {
-                    self.add(source, value.get_ref());
-                }
-            }
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => {}
-        }
-    }
-
-    /// Paths and texts; what keeps one from being read counts as its text.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0.iter().map(|(path, text)| match text {
-            Ok(text) | Err(text) => (path.as_path(), text.as_str()),
-        })
-    }
-}
-
-/// A path as a configuration file names it: beside itself.
-fn beside(file: &str, name: &str) -> PathBuf {
-    Path::new(file).with_file_name("").join(name)
 }
 
 /// The prefixes of the file that `prefix_file` names; none where it is missing.
@@ -84,7 +37,7 @@ pub(super) fn from_file(section: &Section<'_, '_, '_>) -> Vec<IpNet> {
     };
     let reader = section.reader;
     let path = beside(&reader.place(&name.span()).file, name.get_ref());
-    match reader.files.0.get(&path) {
+    match reader.lists.prefix_files.0.get(&path) {
         Some(Ok(text)) => {
             let (prefixes, errors) = parse(&path, text);
             errors.into_iter().for_each(|error| reader.add(error));

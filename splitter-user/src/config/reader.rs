@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
+use super::lists::Lists;
 use super::nearest::nearest;
-use super::prefix_file::PrefixFiles;
 
 /// A value of the file and where it stands.
 pub(super) type Node<'i> = Spanned<DeValue<'i>>;
@@ -63,16 +63,16 @@ impl Source {
 /// Reads one file and gathers what is wrong with it.
 pub(super) struct Reader<'s> {
     source: &'s Source,
-    /// The files of prefixes that it may name.
-    pub(super) files: &'s PrefixFiles,
+    /// The lists that it may name.
+    pub(super) lists: &'s Lists,
     errors: RefCell<Vec<ConfigError>>,
 }
 
 impl<'s> Reader<'s> {
-    pub(super) fn new(source: &'s Source, files: &'s PrefixFiles) -> Self {
+    pub(super) fn new(source: &'s Source, lists: &'s Lists) -> Self {
         Self {
             source,
-            files,
+            lists,
             errors: RefCell::new(Vec::new()),
         }
     }

@@ -47,6 +47,7 @@ pub fn check_again(config: &Config) -> Result<(), ConfigErrors> {
         interfaces_missed: false,
         limits: Some((config.limits, here.clone())),
         metrics: Some((config.metrics, here.clone())),
+        databases: Some((config.databases.clone(), here.clone())),
         services: config
             .services
             .iter()

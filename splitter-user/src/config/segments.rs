@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use splitter_common::{capacity::MAX_SEGMENTS, weight::Weight};
 use toml::{Spanned, de::DeValue};
 
+use super::databases::in_regions;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::prefix_file::from_file;
 use super::reader::{Node, Section};
 use super::version::weight;
 use super::weights::apply_segment_weights;
-use crate::model::{Condition, PrefixSet, Segment, Service, compile};
+use crate::model::{Condition, PrefixSet, RegionKind, Segment, Service, compile};
 
 /// Reads the segments into a service whose versions have been read: `versions_whole` says whether all
 /// of them could be.
@@ -136,13 +137,25 @@ fn condition_of(section: &Section<'_, '_, '_>, key: &str, what: &str) -> Option<
 fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Option<Condition> {
     let context = format!("{}{key}: ", section.lead());
     let inner = section.table(key, node, node.span(), context)?;
-    inner.only(&["prefix", "prefix_file", "all", "any", "not"]);
+    inner.only(&[
+        "prefix",
+        "prefix_file",
+        "country",
+        "subdivision",
+        "city",
+        "asn",
+        "all",
+        "any",
+        "not",
+    ]);
     let mut parts = Vec::new();
     if inner.get("prefix").is_some() || inner.get("prefix_file").is_some() {
         let mut all = prefixes(&inner, "prefix");
         all.extend(from_file(&inner));
         parts.push(Condition::Prefix(PrefixSet::new(all)));
     }
+    let regions = RegionKind::ALL.into_iter();
+    parts.extend(regions.filter_map(|kind| in_regions(&inner, kind)));
     if let Some(all) = list(&inner, "all") {
         parts.push(Condition::All(all));
     }
@@ -156,7 +169,7 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         0 => {
             let message = format!(
                 "`{key}` says nothing: write `{key} = {{ prefix = [\"192.0.2.0/24\"] }}`, or \
-                 `prefix_file`, `all`, `any` or `not`"
+                 `prefix_file`, `country`, `subdivision`, `city`, `asn`, `all`, `any` or `not`"
             );
             section.error(&node.span(), message);
             None

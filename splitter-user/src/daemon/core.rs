@@ -19,7 +19,9 @@ use super::{
     flows::recent::Seen,
     flows::{estimate::Estimates, shares::Spreads},
     losses::Losses,
-    refusal, segments,
+    refusal,
+    reload::Drift,
+    segments,
     traces::Traces,
     wall::now_text,
 };
@@ -28,7 +30,7 @@ use crate::{
         Refusal,
         types::{self, SeenMoves},
     },
-    config::nearest,
+    config::{Stamps, Texts, nearest},
     dataplane::{DataPlane, PreparedCommit},
     events::EventLog,
     health::Book,
@@ -64,10 +66,15 @@ pub(super) struct Core {
     pub(super) config_path: PathBuf,
     /// What the file says.
     pub(super) file: Config,
-    /// The digest of its texts as they were when it was read.
-    pub(super) file_digest: u64,
+    /// Its texts as they were when it was read, and the files of the lists that they name.
+    pub(super) texts: Arc<Texts>,
+    pub(super) stamps: Stamps,
     /// Why the last reload was refused, until one is not.
     pub(super) refused_reload: Option<String>,
+    /// Why lists that have changed are not in force, while that is so.
+    pub(super) refused_lists: Option<String>,
+    /// What was last said of a file that has changed.
+    pub(super) drift: Drift,
     /// What is in force: the file with the overlays.
     pub(super) config: Config,
     /// What survives.

@@ -21,6 +21,7 @@ mod hops;
 mod host;
 mod interfaces;
 mod lease;
+mod lists;
 mod losses;
 mod notices;
 mod parts;
@@ -40,6 +41,7 @@ mod turns;
 mod wall;
 mod warnings;
 mod weights;
+mod whois;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -124,6 +126,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         traces::tell(Arc::clone(&daemon), trace_ring),
     );
     loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
+    loops.spawn("the watch over lists", lists::watch(Arc::clone(&daemon)));
     loops.spawn(
         "the loop of SIGHUP",
         reload::at_hang_up(Arc::clone(&daemon), hang_up),
@@ -384,5 +387,9 @@ impl Control for Daemon {
     ) -> Result<types::Explanation, Refusal> {
         let mut core = self.core.lock().await;
         explain::explain(&mut core, &service, client, port, vip)
+    }
+
+    async fn whois(&self, address: std::net::IpAddr) -> Result<types::Whois, Refusal> {
+        whois::whois(self, address).await
     }
 }

@@ -4,7 +4,7 @@
 //! Invariant: all that waits comes before the first change, so that a caller who goes away leaves
 //! nothing half done.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
@@ -23,25 +23,57 @@ use crate::{
         Refusal,
         types::{Reload, ServiceChange},
     },
-    config::{ConfigErrors, Texts},
+    config::{ConfigErrors, Stamps, Texts},
     events::{What, acts},
     model::Config,
     net::Net,
 };
 
+/// A file that was read with its lists.
+pub(super) struct FileRead {
+    pub(super) texts: Arc<Texts>,
+    /// Of its lists.
+    pub(super) stamps: Stamps,
+    /// What it asks for.
+    pub(super) file: Result<Config, ConfigErrors>,
+}
+
+impl FileRead {
+    /// Reads the lists that texts name.
+    pub(super) fn new(texts: Arc<Texts>) -> Self {
+        let lists = texts.lists();
+        Self {
+            stamps: lists.stamps().clone(),
+            file: texts.config(&lists),
+            texts,
+        }
+    }
+}
+
+/// What was last said of a file that has changed, and of which file; to say it again takes reading
+/// its lists.
+#[derive(Default)]
+pub(super) struct Drift(Mutex<Option<((u64, Stamps), Option<String>)>>);
+
 /// Reloads the file, or says what that would do. `by`: who asks, for the log.
 pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<Reload, Refusal> {
-    if dry_run {
-        let seen = recent::look(daemon, None).await?;
-        let mut core = daemon.core.lock().await;
-        return carry_out(&mut core, &daemon.net, Some(&seen)).await;
-    }
+    let seen = if dry_run {
+        Some(recent::look(daemon, None).await?)
+    } else {
+        None
+    };
     let mut core = daemon.core.lock().await;
-    let done = carry_out(&mut core, &daemon.net, None).await;
+    let texts = || FileRead::new(Texts::read(&core.config_path).into());
+    let read = tokio::task::block_in_place(texts);
+    let done = carry_out(&mut core, &daemon.net, read, seen.as_ref()).await;
+    if dry_run {
+        return done;
+    }
     let path = core.config_path.display().to_string();
     match &done {
         Ok(report) => {
             core.refused_reload = None;
+            core.refused_lists = None;
             log::info!("{path}: reloaded by {by}: {}", in_brief(report));
             core.events.tell(What::Reload(notice(report, by)));
             for line in &report.dropped {
@@ -80,10 +112,14 @@ pub(super) async fn at_hang_up(daemon: Arc<Daemon>, mut hang_up: Signal) -> anyh
     Ok(())
 }
 
-/// `seen`: of a dry run, who was seen lately.
-async fn carry_out(core: &mut Core, net: &Net, seen: Option<&Seen>) -> Result<Reload, Refusal> {
-    let texts = Texts::read(&core.config_path);
-    let file = texts.config().map_err(bad_file)?;
+/// Puts a file in force that was read, or says what that would do; `seen`: who was seen lately, for that.
+pub(super) async fn carry_out(
+    core: &mut Core,
+    net: &Net,
+    read: FileRead,
+    seen: Option<&Seen>,
+) -> Result<Reload, Refusal> {
+    let file = read.file.map_err(bad_file)?;
     same_limits(core, &file)?;
     let links = net.links().await.map_err(Refusal::internal)?;
     let waits = |name: &str| core.interfaces.iter().any(|known| known.name == name);
@@ -122,7 +158,8 @@ async fn carry_out(core: &mut Core, net: &Net, seen: Option<&Seen>) -> Result<Re
     let done = put_in_force(core, &survey, planned);
     if done.is_ok() || core.unfinished.is_some() {
         core.file = file;
-        core.file_digest = texts.digest();
+        core.texts = read.texts;
+        core.stamps = read.stamps;
         core.warnings.clone_from(&report.dropped);
         attach::detach_others(core);
     }
@@ -179,16 +216,28 @@ fn bad_file(errors: ConfigErrors) -> Refusal {
 }
 
 /// What differs between the file and what was loaded, and what came of the last reload.
-pub(super) fn warnings(core: &Core) -> Option<String> {
-    core.refused_reload.clone().or_else(|| drift(core))
+pub(super) fn warnings(core: &Core) -> impl Iterator<Item = String> {
+    let of_file = core.refused_reload.clone().or_else(|| drift(core));
+    of_file.into_iter().chain(core.refused_lists.clone())
 }
 
 fn drift(core: &Core) -> Option<String> {
     let texts = Texts::read(&core.config_path);
-    if texts.digest() == core.file_digest {
+    if texts.digest() == core.texts.digest() {
         return None;
     }
-    match texts.config() {
+    let about = (texts.digest(), texts.stamps());
+    let mut said = core.drift.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, says)) = said.as_ref().filter(|(of, _)| *of == about) {
+        return says.clone();
+    }
+    let says = tokio::task::block_in_place(|| says(core, &texts));
+    *said = Some((about, says.clone()));
+    says
+}
+
+fn says(core: &Core, texts: &Texts) -> Option<String> {
+    match texts.config(&texts.lists()) {
         // Another comment, say.
         Ok(file) if file == core.file => None,
         Ok(_) => Some(
@@ -205,11 +254,11 @@ fn drift(core: &Core) -> Option<String> {
 }
 
 /// Warnings are a line each.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.replace(":\n", ": ").replace('\n', "; ")
 }
 
-fn in_brief(report: &Reload) -> String {
+pub(super) fn in_brief(report: &Reload) -> String {
     let names: Vec<&str> = report
         .services
         .iter()
@@ -232,7 +281,7 @@ fn in_brief(report: &Reload) -> String {
 }
 
 /// What is told of it later.
-fn notice(report: &Reload, by: &str) -> acts::Reload {
+pub(super) fn notice(report: &Reload, by: &str) -> acts::Reload {
     let services = report.services.iter();
     acts::Reload {
         by: by.to_owned(),

@@ -39,6 +39,25 @@ pub(super) fn tried(service: &Service, given: &ServiceNumbers, place: usize) -> 
     service.segments.iter().enumerate().map(line).collect()
 }
 
+/// The segments whose condition holds of a client, by the terms in force.
+pub(super) fn holding(
+    core: &Core,
+    service: &Service,
+    client: IpAddr,
+) -> Result<Vec<String>, Refusal> {
+    let given = core.state.numbers.service(&service.name);
+    let given = given.map_err(Refusal::internal)?;
+    let row = core.plane.maps().service_in_force(u32::from(given.number));
+    let conditions = conditions(core, &row, client);
+    let terms = || row.segments.terms.iter().zip(&row.segments.places);
+    let holds = |segment: &&Segment| {
+        let place = given.segments.get(&segment.name);
+        terms().any(|(term, of)| Some(of) == place && term.holds(conditions) == 1)
+    };
+    let segments = service.segments.iter().filter(holds);
+    Ok(segments.map(|segment| segment.name.clone()).collect())
+}
+
 /// The segment at a place.
 pub(super) fn at<'s>(
     service: &'s Service,

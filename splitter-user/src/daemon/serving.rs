@@ -43,6 +43,7 @@ impl Core {
             interfaces: config.interfaces.clone(),
             limits: config.limits,
             metrics: config.metrics,
+            databases: config.databases.clone(),
         }
     }
 
@@ -85,6 +86,7 @@ impl Core {
             interfaces: self.config.interfaces.clone(),
             limits: self.config.limits,
             metrics: self.config.metrics,
+            databases: self.config.databases.clone(),
             services: self.config.services.iter().map(service).collect(),
         }
     }

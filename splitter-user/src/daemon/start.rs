@@ -13,7 +13,9 @@ use super::{
     attach::{self, Undo},
     core::Core,
     fate::Fate,
-    hops, host, notices, refusal, takeover,
+    hops, host, notices, refusal,
+    reload::FileRead,
+    takeover,
 };
 use crate::{
     api::Refusal,
@@ -31,8 +33,8 @@ type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 /// Brings the data plane up, or takes over the one that runs.
 pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
-    let texts = Texts::read(&options.config);
-    let file = texts.config()?;
+    let read = tokio::task::block_in_place(|| FileRead::new(Texts::read(&options.config).into()));
+    let file = read.file?;
     let secret = the_secret(options)?;
     let state_dir = StateDir::lock(&options.state_dir)?;
     let loaded = state_dir.load()?;
@@ -47,8 +49,11 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
     let mut core = Core {
         config_path: options.config.clone(),
         file: file.clone(),
-        file_digest: texts.digest(),
+        texts: read.texts,
+        stamps: read.stamps,
         refused_reload: None,
+        refused_lists: None,
+        drift: Default::default(),
         config: file.clone(),
         state: State::default(),
         state_dir,

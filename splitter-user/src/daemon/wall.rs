@@ -5,7 +5,7 @@
 //! count the kernel's ticks or the monotonic clock. History and events tell of times of day
 //! too; `cargo xtask tidy` knows all of these places and finds whoever reads it elsewhere.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,5 +24,14 @@ pub(super) fn monotonic_ns() -> u64 {
 pub(super) fn of_monotonic(at_ns: u64) -> String {
     let ago = Duration::from_nanos(monotonic_ns().saturating_sub(at_ns));
     let at = SystemTime::now().checked_sub(ago);
-    humantime::format_rfc3339_micros(at.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
+    humantime::format_rfc3339_micros(at.unwrap_or(UNIX_EPOCH)).to_string()
+}
+
+/// A time of day so many seconds after the beginning of 1970, RFC 3339 in UTC; the beginning itself for one
+/// that is beyond what can be told.
+pub(super) fn text_of(seconds: u64) -> String {
+    // The last second of the year 9999, behind which there is no such text.
+    let seconds = Some(seconds).filter(|seconds| *seconds < 253_402_300_800);
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or_default());
+    humantime::format_rfc3339_seconds(time).to_string()
 }

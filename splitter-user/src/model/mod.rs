@@ -12,6 +12,7 @@ mod history;
 mod limits;
 mod metrics;
 mod options;
+mod regions;
 mod segments;
 mod vip;
 
@@ -39,6 +40,7 @@ pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
 };
+pub use regions::{Databases, Region, RegionKind};
 pub use segments::{Compiled, Condition, PrefixSet, Segment, SegmentsError, compile};
 pub use vip::{Protocol, Vip, VipError};
 
@@ -51,6 +53,9 @@ pub struct Config {
     pub limits: Limits,
     /// Who may ask for metrics.
     pub metrics: Metrics,
+    /// Databases of regions.
+    #[serde(default)]
+    pub databases: Databases,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }

@@ -89,6 +89,9 @@ impl fmt::Display for Condition {
 /// Prefixes, sorted, each once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PrefixSet {
+    /// What they are in the file's words, `country DE FR`, where these are not the prefixes themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     digest: u64,
     count: usize,
     #[serde(skip, default = "no_prefixes")]
@@ -116,10 +119,30 @@ impl PrefixSet {
             bytes.extend([prefix.prefix_len(), u8::from(prefix.addr().is_ipv4())]);
         }
         Self {
+            name: None,
             digest: siphash13(HashKey::default(), &bytes),
             count: prefixes.len(),
             prefixes: prefixes.into(),
         }
+    }
+
+    /// The same, called by what the file names.
+    #[must_use]
+    pub fn called(self, name: String) -> Self {
+        Self {
+            name: Some(name),
+            ..self
+        }
+    }
+
+    /// What the file names, where that is not the prefixes themselves.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// The prefixes.
@@ -141,6 +164,11 @@ impl PartialEq for PrefixSet {
 
 impl fmt::Display for PrefixSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            let Self { count, digest, .. } = self;
+            let prefixes = if *count == 1 { "prefix" } else { "prefixes" };
+            return write!(f, "{name} in {count} {prefixes}, digest {digest:016x}");
+        }
         let first = self.prefixes.iter().take(Self::SHOWN);
         let first: Vec<String> = first.map(ToString::to_string).collect();
         match self.count.saturating_sub(first.len()) {

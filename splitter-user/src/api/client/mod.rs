@@ -22,7 +22,7 @@ use super::types::{
     BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
     Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery,
     Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, WeightChange, WeightSet, Weights,
+    TraceQuery, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -304,6 +304,12 @@ impl Client {
         if let Some(vip) = vip {
             path += &format!("&vip={}", escape(&vip.to_string()));
         }
+        self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Says who an address is.
+    pub async fn whois(&self, address: IpAddr) -> Result<Whois, ClientError> {
+        let path = format!("/v1/whois?address={}", escape(&address.to_string()));
         self.ask(Method::GET, &path, Bytes::new()).await
     }
 }

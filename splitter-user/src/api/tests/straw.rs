@@ -8,7 +8,7 @@ use super::super::types::{
     BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
     Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
     HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights,
+    Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights, Whois,
 };
 use super::super::{Actor, Control, Refusal, Trace};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -277,6 +277,14 @@ impl Control for Straw {
             backend_note: None,
             live_flow: None,
             moves_at: None,
+        })
+    }
+
+    async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {
+        Ok(Whois {
+            address: address.to_string(),
+            databases: Vec::new(),
+            services: Vec::new(),
         })
     }
 }

@@ -4,6 +4,7 @@ mod events;
 mod evidence;
 mod history;
 mod status;
+mod whois;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::api::types::{
     SeenMove, SeenMoves, SegmentTried, SegmentWeights, ServiceChange, ServiceSettings,
     ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, TraceLine,
     TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet,
-    Weights,
+    Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
@@ -348,6 +349,10 @@ impl Control for Fixed {
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
         let text = metrics::text(metrics::Export::default(), open_metrics);
         text.map_err(Refusal::internal)
+    }
+
+    async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {
+        Ok(whois::who(address.to_string()))
     }
 
     async fn explain(

@@ -1,9 +1,11 @@
 //! Tests of the configuration: a good file, `conf.d`, and the law of weights; bad files in [`bad`], VIPs of
-//! every port in [`every_port`].
+//! every port in [`every_port`], databases of regions in [`databases`].
 
 mod bad;
+mod databases;
 mod every_port;
 mod health;
+pub(super) mod mmdb;
 mod segments;
 
 use std::collections::BTreeMap;

@@ -66,7 +66,9 @@ fn what_is_wrong_is_told_where_it_stands() {
     );
     row(
         "name = \"staff\", match = {}, weight = { canary = \"1%\" }",
-        &["7:38 `match` says nothing | or `prefix_file`, `all`, `any` or `not`"],
+        &[
+            "7:38 `match` says nothing | or `prefix_file`, `country`, `subdivision`, `city`, `asn`, `all`, `any`",
+        ],
     );
     row(
         "name = \"staff\", match = { prefix = [\"10.0.0.5/8\"] }, weight = { canary = \"1%\" }",
@@ -126,13 +128,12 @@ fn a_file_of_prefixes_stands_beside_the_configuration_and_its_lines_are_named() 
     };
     let prefixes: Vec<String> = set.prefixes().iter().map(ToString::to_string).collect();
     assert_eq!(prefixes, ["10.9.0.0/16", "192.0.2.0/24"]);
-    let digest = super::Texts::read(&path).digest();
+    let stamps = super::Texts::read(&path).stamps();
+    assert_eq!(stamps, stamps.now());
     std::fs::write(&list, "192.0.2.0/24\n\n nowhere\n").expect("written");
-    assert_ne!(
-        super::Texts::read(&path).digest(),
-        digest,
-        "a change of the file shows"
-    );
+    let now = stamps.now();
+    let changed: Vec<_> = now.others(&stamps).collect();
+    assert_eq!(changed, [list.as_path()], "a change of the file shows");
     let told = load(&path).expect_err("bad").to_string();
     let place = format!("{}:3:2: \"nowhere\" is no prefix", list.display());
     assert!(told.contains(&place), "{told}");
