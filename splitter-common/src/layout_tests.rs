@@ -1,6 +1,7 @@
 extern crate std;
 use super::*;
 use crate::{
+    cohort::MemberRow,
     engine::Parsed,
     flow::{law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
@@ -91,9 +92,11 @@ fn fingerprint() -> u64 {
         terms,
         places,
         used,
-        list
+        list,
+        cohorts
     });
     row!(Term { mask, want });
+    row!(MemberRow { words });
     row!(Limit {
         interval_ns,
         burst_ns
@@ -188,7 +191,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (6, 3_232_071_582_476_227_451),
+        (7, 6_935_499_611_310_818_200),
         "record the fingerprint"
     );
 }

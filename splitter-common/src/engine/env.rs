@@ -3,6 +3,7 @@
 use super::Parsed;
 use crate::{
     address::Address,
+    capacity::COHORTS_ASKED,
     clock::Jiffies,
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{Cell, Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
@@ -107,6 +108,9 @@ pub trait Env {
     /// What a list says of the longest prefix that has an address, `otherwise` when none has it. List
     /// 0 has no prefixes.
     fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32;
+    /// The conditions of the cohorts in `asked` that hold of a client, see
+    /// [`crate::cohort::conditions`]; `otherwise` when it is in none of any service's.
+    fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32;
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
 }

@@ -5,6 +5,7 @@
 //! are RFC 3339 in UTC, durations carry their unit (`_s`).
 
 mod backend;
+mod cohort;
 mod counters;
 mod evidence;
 mod explain;
@@ -25,6 +26,10 @@ use serde::{Deserialize, Serialize};
 pub use backend::{
     BackendChange, BackendHealth, BackendLine, BackendOverlay, BackendSet, BackendStatus,
     BackendVerb,
+};
+pub use cohort::{
+    BadLine, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
+    CohortList, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
 };
 pub use counters::Counters;
 pub use evidence::{

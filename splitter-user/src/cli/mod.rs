@@ -6,6 +6,7 @@
 pub mod args;
 pub mod backend;
 mod check;
+pub mod cohort;
 pub mod events;
 pub mod evidence;
 pub mod exit;
@@ -133,6 +134,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         }),
         Command::Service(command) => service::run(&socket, command),
         Command::Backend(command) => backend::run(&socket, command),
+        Command::Cohort(command) => cohort::run(&socket, command),
         Command::Flows(command) => flows::run(&socket, command),
         Command::Evidence(command) => evidence::run(&socket, command),
         Command::History(args) => history::run(&socket, args),

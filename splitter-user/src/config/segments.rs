@@ -136,13 +136,14 @@ fn condition_of(section: &Section<'_, '_, '_>, key: &str, what: &str) -> Option<
 fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Option<Condition> {
     let context = format!("{}{key}: ", section.lead());
     let inner = section.table(key, node, node.span(), context)?;
-    inner.only(&["prefix", "prefix_file", "all", "any", "not"]);
+    inner.only(&["prefix", "prefix_file", "cohort", "all", "any", "not"]);
     let mut parts = Vec::new();
     if inner.get("prefix").is_some() || inner.get("prefix_file").is_some() {
         let mut all = prefixes(&inner, "prefix");
         all.extend(from_file(&inner));
         parts.push(Condition::Prefix(PrefixSet::new(all)));
     }
+    parts.extend(cohort(&inner));
     if let Some(all) = list(&inner, "all") {
         parts.push(Condition::All(all));
     }
@@ -156,7 +157,7 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         0 => {
             let message = format!(
                 "`{key}` says nothing: write `{key} = {{ prefix = [\"192.0.2.0/24\"] }}`, or \
-                 `prefix_file`, `all`, `any` or `not`"
+                 `prefix_file`, `cohort`, `all`, `any` or `not`"
             );
             section.error(&node.span(), message);
             None
@@ -164,6 +165,13 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         1 => parts.pop(),
         _ => Some(Condition::All(parts)),
     }
+}
+
+/// The cohort that a condition names.
+fn cohort(section: &Section<'_, '_, '_>) -> Option<Condition> {
+    let text = section.text("cohort")?;
+    check_name(section, &text, "a cohort's name");
+    Some(Condition::Cohort((*text.get_ref()).to_owned()))
 }
 
 /// The conditions of `all` or `any`.

@@ -13,8 +13,8 @@ use splitter_common::layout::Counter;
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::{
-    answers::Answers, fate::Fate, flows::estimate::Estimates, losses::Losses, refusal,
-    wall::now_text,
+    answers::Answers, cohorts::Cohorts, fate::Fate, flows::estimate::Estimates, losses::Losses,
+    refusal, wall::now_text,
 };
 use crate::{
     api::{Refusal, types},
@@ -80,6 +80,8 @@ pub(super) struct Core {
     pub(super) unfinished: Option<String>,
     /// Whom nothing comes back from.
     pub(super) answers: Answers,
+    /// Members of cohorts.
+    pub(super) cohorts: Arc<Cohorts>,
     /// Open flows and how full the tables are, as last looked at.
     pub(super) estimates: Estimates,
     /// Frames lost after the verdict.

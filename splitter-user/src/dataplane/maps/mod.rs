@@ -23,7 +23,9 @@ use splitter_common::{
 };
 
 use self::take::{counted, flows, mapped, typed};
-use super::{DataPlaneError, mapped::Mapped, pod::Raw, totals::Totals, walk::FlowTable};
+use super::{
+    DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals, walk::FlowTable,
+};
 
 /// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
 /// another that does not mean it.
@@ -62,6 +64,7 @@ pub struct Maps {
     /// Bits by ledger, scope and event.
     pub(in crate::dataplane) counted_once: Mapped<u64>,
     pub(in crate::dataplane) prefixes: Prefixes,
+    pub(in crate::dataplane) members: MemberTable,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
     /// The programs aside, for frames in one buffer.
@@ -84,7 +87,7 @@ pub struct Maps {
 }
 
 /// The names, as the object has them.
-pub(in crate::dataplane) const NAMES: [&str; 34] = [
+pub(in crate::dataplane) const NAMES: [&str; 35] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -101,6 +104,7 @@ pub(in crate::dataplane) const NAMES: [&str; 34] = [
     "EVIDENCE",
     "COUNTED_ONCE",
     "PREFIXES",
+    "MEMBERS",
     "FRAGMENTS",
     "ASIDE",
     "ASIDE_FRAGS",
@@ -151,6 +155,7 @@ impl Maps {
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
+            members: MemberTable::take(ebpf)?,
             fragments: typed(ebpf, "FRAGMENTS")?,
             pending,
             established,
