@@ -47,6 +47,18 @@ pub const JUDGED_CLIENTS: u32 = 1_048_576;
 pub const MAX_SEGMENTS: usize = 15;
 /// Conditions that the segments of one service ask about; bits of a word.
 pub const MAX_CONDITIONS: usize = 32;
+/// Cohorts that one address is in at once.
+pub const COHORTS_OF_MEMBER: usize = 4;
+/// Cohorts that the segments of one service ask about.
+pub const COHORTS_ASKED: usize = 8;
+/// Cohorts of a host.
+pub const MAX_COHORTS: usize = 1_024;
+/// Bytes of the reference that a member carries.
+pub const COHORT_REFERENCE_BYTES: usize = 256;
+/// Bytes of one import of members.
+pub const COHORT_IMPORT_BYTES: usize = 256 << 20;
+/// Default number of addresses in cohorts.
+pub const COHORT_MEMBERS: u32 = 262_144;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
@@ -84,6 +96,13 @@ const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
 /// What an element of a trie costs beside its key: `struct lpm_trie_node` with a value of four bytes
 /// (kernel/bpf/lpm_trie.c), and the node without a value that joins two branches.
 const PREFIX_BYTES: u64 = 2 * 64;
+
+/// What an address in cohorts costs: `struct htab_elem` with key and value, as the kernel's allocator
+/// gives it out (kernel/bpf/hashtab.c; 48 + 16 + 32 bytes are a size of its own).
+const MEMBER_BYTES: u64 = 96;
+/// What a bucket of that table costs, which has one for every address it has room for, rounded up to a
+/// power of two.
+const MEMBER_BUCKET_BYTES: u64 = 16;
 
 /// What one kind of tables takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,6 +142,8 @@ pub struct Sizes {
     pub pages: u32,
     /// Clients whose limits are remembered.
     pub limited_clients: u32,
+    /// Addresses in cohorts.
+    pub members: u32,
     /// Services that are judged.
     pub ledgers: u32,
     /// Bits of each array of counted clients; a power of two.
@@ -130,8 +151,8 @@ pub struct Sizes {
 }
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
-/// when they are listed: `prefixes` are.
-pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 14] {
+/// when they are listed, those of addresses in cohorts when they come: `prefixes` and `members` are.
+pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [Share; 15] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
@@ -178,6 +199,12 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 14] {
         share("evidence of judged services", sizes.ledgers as u64, ledger),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {
+            what: "addresses in cohorts",
+            entries: members as u64,
+            bytes: members as u64 * MEMBER_BYTES
+                + sizes.members.next_power_of_two() as u64 * MEMBER_BUCKET_BYTES,
+        },
+        Share {
             what: "counters of backends and reasons",
             entries: sizes.backends as u64 + REASON_CELLS as u64,
             bytes: sizes.backends as u64 * counters
@@ -207,10 +234,11 @@ mod tests {
             backends: MAX_BACKENDS,
             pages: TABLE_PAGES,
             limited_clients: LIMITED_CLIENTS,
+            members: COHORT_MEMBERS,
             ledgers: LEDGERS,
             judged_clients: JUDGED_CLIENTS,
         };
-        let shares = shares(&sizes, 0, 2);
+        let shares = shares(&sizes, 0, 0, 2);
         let bytes: u64 = shares.iter().map(|share| share.bytes).sum();
         assert!(bytes < 256 << 20, "{bytes}");
         assert!(bytes > 64 << 20, "the sum has lost a table: {bytes}");

@@ -1,6 +1,7 @@
 extern crate std;
 use super::*;
 use crate::{
+    cohort::MemberRow,
     engine::Parsed,
     flow::{law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
@@ -92,9 +93,11 @@ fn fingerprint() -> u64 {
         terms,
         places,
         used,
-        list
+        list,
+        cohorts
     });
     row!(Term { mask, want });
+    row!(MemberRow { words });
     row!(Limit {
         interval_ns,
         burst_ns

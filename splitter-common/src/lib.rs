@@ -17,6 +17,7 @@ pub mod address;
 pub mod capacity;
 pub mod checksum;
 pub mod clock;
+pub mod cohort;
 pub mod decide;
 pub mod directory;
 pub mod edit;

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     address::{is_zero, select},
-    capacity::{MAX_SEGMENTS, MAX_TERMS},
+    capacity::{COHORTS_ASKED, MAX_SEGMENTS, MAX_TERMS},
 };
 
 /// Places of a service's clients: none of its segments, or one of them.
@@ -59,6 +59,9 @@ pub struct Segments {
     /// The [`crate::layout::PrefixKey::list`] whose values are the conditions that hold of an
     /// address; 0: none.
     pub list: u32,
+    /// The cohorts whose members' [`crate::cohort::condition`]s hold, by [`crate::cohort::number`]; 0
+    /// behind the last.
+    pub cohorts: [u32; COHORTS_ASKED],
 }
 
 impl Segments {
@@ -69,6 +72,7 @@ impl Segments {
         places: [0; MAX_TERMS],
         used: 0,
         list: 0,
+        cohorts: [0; COHORTS_ASKED],
     };
 
     /// The place of a client of whom `conditions` hold; below [`PLACES`].

@@ -14,6 +14,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use splitter_common::{
     address::{Address, Family},
+    capacity::COHORTS_ASKED,
     clock::Jiffies,
     engine::{Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, Sample},
@@ -332,6 +333,12 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn count_untold(&self) {
         maps::count_untold();
+    }
+
+    #[inline(always)]
+    fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32 {
+        let [a, b] = client.0;
+        maps::cohorts(asked, a, b, self.jiffies().0, otherwise)
     }
 
     #[inline(always)]

@@ -3,8 +3,10 @@
 
 pub mod api;
 pub mod cli;
+pub mod cohorts;
 pub mod config;
 pub mod daemon;
+pub mod database;
 pub mod dataplane;
 pub mod events;
 pub mod health;

@@ -1,10 +1,15 @@
 //! Owns what tests do with a data plane in memory: open one, forget what it has learned, let time go
 //! by, and read what it has counted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::{Context as _, Result};
-use splitter_common::{flow::Table, reason::Reason};
+use splitter_common::{
+    address::Address,
+    cohort::{self, MemberRow, Membership},
+    flow::Table,
+    reason::Reason,
+};
 use splitter_user::{
     dataplane::{DataPlane, Options},
     model::{Config, FlowFate, Limits},
@@ -29,7 +34,7 @@ pub fn in_memory(flows: u32) -> Result<DataPlane> {
     })?)
 }
 
-/// Forgets flows and fragments, and what they are looked at for.
+/// Forgets flows, fragments and members of cohorts, and what flows are looked at for.
 ///
 /// # Errors
 ///
@@ -41,6 +46,9 @@ pub fn forget(plane: &mut DataPlane) -> Result<()> {
         }
     }
     plane.forget_rechecks();
+    let members = plane.members();
+    let addresses = members.rows()?.into_iter().map(|(address, _)| address);
+    members.remove(&addresses.collect::<Vec<_>>())?;
     forget_fragments(plane)
 }
 
@@ -75,11 +83,53 @@ pub fn age(plane: &mut DataPlane, seconds: u32) -> Result<()> {
             plane.maps_mut().put_flow(table, &key, &entry)?;
         }
     }
+    age_members(plane, u64::from(jiffies))?;
     for (key, mut row) in plane.maps().fragments() {
         row.seen = row.seen.wrapping_sub(jiffies);
         plane.maps_mut().put_fragment(&key, &row)?;
     }
     Ok(())
+}
+
+/// Brings the ends of memberships nearer.
+fn age_members(plane: &DataPlane, jiffies: u64) -> Result<()> {
+    let members = plane.members();
+    let older = members.rows()?.into_iter().map(|(address, row)| {
+        let all = row.memberships(address).map(|of| Membership {
+            // 0 would be for ever.
+            until: of
+                .until
+                .saturating_sub(jiffies)
+                .max(u64::from(of.until > 0)),
+            ..of
+        });
+        (address, MemberRow::new(address, &all.collect::<Vec<_>>()))
+    });
+    Ok(members.put(&older.collect::<Vec<_>>())?)
+}
+
+/// Puts an address into a cohort, for so many seconds or for ever.
+///
+/// # Errors
+///
+/// When the kernel has no room.
+pub fn enrol(
+    plane: &mut DataPlane,
+    address: IpAddr,
+    cohort: &str,
+    seconds: Option<u32>,
+) -> Result<()> {
+    let hz = u64::from(plane.hz());
+    let now = plane.jiffies()?;
+    let (members, address) = (plane.members(), Address::from(address));
+    let row = members.row(address)?;
+    let before = row.iter().flat_map(|row| row.memberships(address));
+    let mut all: Vec<Membership> = before.collect();
+    all.push(Membership {
+        cohort: cohort::number(cohort),
+        until: seconds.map_or(0, |seconds| now + u64::from(seconds) * hz),
+    });
+    Ok(members.put(&[(address, MemberRow::new(address, &all))])?)
 }
 
 /// How often packets ended for a reason.

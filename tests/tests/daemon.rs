@@ -6,6 +6,8 @@ mod answers;
 mod backends;
 #[path = "daemon/changes.rs"]
 mod changes;
+#[path = "daemon/cohorts.rs"]
+mod cohorts;
 #[path = "daemon/events.rs"]
 mod events;
 #[path = "daemon/evidence.rs"]

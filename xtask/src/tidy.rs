@@ -40,6 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("health", &["model", "config"]),
     ("plan", &["model", "secret"]),
     ("dataplane", &["model", "plan"]),
+    ("cohorts", &["model"]),
     ("state", &["model", "config", "plan", "health"]),
     ("api", &["model"]),
     // Of plan and state the errors alone, for exit codes.
@@ -56,6 +57,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "health",
             "plan",
             "dataplane",
+            "cohorts",
             "state",
             "api",
             "secret",

@@ -148,7 +148,13 @@ fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
 pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
     // A zero of which the verifier does not know that it is one: it walks what follows once, not once
     // more for clients of whom nothing holds.
-    env.listed(row.segments.list, client, row.options & options::UNUSED)
+    let none = row.options & options::UNUSED;
+    let segments = &row.segments;
+    let of_prefixes = env.listed(segments.list, client, none);
+    if segments.cohorts[0] == 0 {
+        return of_prefixes;
+    }
+    of_prefixes | env.cohorts(&segments.cohorts, client, none)
 }
 
 /// Looks at an open flow once more and marks it.

@@ -3,6 +3,7 @@
 use super::Parsed;
 use crate::{
     address::Address,
+    capacity::COHORTS_ASKED,
     clock::Jiffies,
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{Cell, Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
@@ -118,6 +119,9 @@ pub trait Env {
     fn trace(&self, traced: &Traced) -> bool;
     /// Counts a packet that was asked for and is not told.
     fn count_untold(&self);
+    /// The conditions of the cohorts in `asked` that hold of a client, see
+    /// [`crate::cohort::conditions`]; `otherwise` when it is in none of any service's.
+    fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32;
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
 }

@@ -136,8 +136,12 @@ fn conclude<P: Packet, E: Env>(
 /// Answers what [`process`] or [`decide`] left aside.
 #[inline(always)]
 pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
-    let read = packet::network(packet).zip(Directory::in_force(env));
-    let Some(((network, directory), left)) = read.zip(env.left()) else {
+    // One behind the other: joined, what is there of the one would be carried on without the other, and
+    // the verifier knows no such half.
+    let Some(network) = packet::network(packet) else {
+        return Outcome::pass(Reason::NotConfigured);
+    };
+    let Some((directory, left)) = Directory::in_force(env).zip(env.left()) else {
         return Outcome::pass(Reason::NotConfigured);
     };
     // Who left anything but ICMP has kept what it read; an error is read here alone.

@@ -92,11 +92,12 @@ pub(crate) fn count_pair(backend: u32, first: usize, amounts: (u64, u64)) {
 /// Adds 1 to a counter of a backend.
 #[inline(always)]
 pub(crate) fn count(backend: u32, counter: usize) {
-    // SAFETY: `counter` is a constant of `Counter`; the row is valid.
+    // Not by an index: where the counter is no constant the compiler may doubt that it is in range.
+    // SAFETY: `counter` is one of `Counter`, of which a row has as many cells; the row is valid.
     bump(
         COUNTERS
             .get_ptr_mut(backend)
-            .map(|row| unsafe { &raw mut (*row).cells[counter] }),
+            .map(|row| unsafe { (&raw mut (*row).cells).cast::<u64>().add(counter) }),
         1,
     );
 }

@@ -11,15 +11,18 @@ mod scratch;
 mod trace;
 
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, LruHashMap, ProgramArray, lpm_trie},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, ProgramArray, lpm_trie},
     macros::btf_map,
 };
 use splitter_common::{
     address::Address,
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, TABLE_PAGES,
+        COHORT_MEMBERS, COHORTS_ASKED, CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS,
+        LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS,
+        TABLE_PAGES,
     },
+    clock::Jiffies,
+    cohort::{self, MemberRow},
     flow::recheck::RecheckRow,
     layout::{
         BackendRow, Bucket, ClientKey, Control, DirectoryRow, FrontendRow, NextHop, PROGRAMS, Page,
@@ -31,6 +34,8 @@ pub(crate) use self::{counted::*, flows::*, scratch::*, trace::*};
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
 pub(crate) const MMAPABLE: usize = 1 << 10;
+/// `BPF_F_NO_PREALLOC`: elements take memory when they come.
+const NO_PREALLOC: usize = 1;
 
 #[btf_map]
 static CONTROL: Array<u64, { CONTROL_WORDS as usize }, MMAPABLE> = Array::new();
@@ -54,6 +59,9 @@ static PAGES: Array<Page, { TABLE_PAGES as usize }, MMAPABLE> = Array::new();
 static NEXT_HOPS: Array<NextHop, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static PREFIXES: LpmTrie<PrefixKey, u32, { MAX_PREFIXES as usize }> = LpmTrie::new();
+#[btf_map]
+static MEMBERS: HashMap<Address, MemberRow, { COHORT_MEMBERS as usize }, NO_PREALLOC> =
+    HashMap::new();
 /// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
 #[btf_map]
 pub(crate) static ASIDE: ProgramArray<PROGRAMS> = ProgramArray::new();
@@ -222,4 +230,24 @@ pub(crate) fn listed(list: u32, a: u64, b: u64, otherwise: u32) -> u32 {
         .get(&lpm_trie::Key::new(PrefixKey::BITS, key))
         .copied()
         .unwrap_or(otherwise)
+}
+/// The conditions of the cohorts in `asked` that hold of an address at `now`, jiffies; `otherwise` when it
+/// is in no cohort. A function of its own, for its key's room on the stack, and so that it is walked once.
+#[inline(never)]
+pub(crate) fn cohorts(
+    asked: &[u32; COHORTS_ASKED],
+    a: u64,
+    b: u64,
+    now: u64,
+    otherwise: u32,
+) -> u32 {
+    let address = Address([a, b]);
+    let Some(row) = MEMBERS.get_ptr(address) else {
+        return otherwise;
+    };
+    // SAFETY: the element stays mapped for the program run and is aligned for its words, each of which
+    // is read once; the index is in range.
+    let word = |at: usize| unsafe { (&raw const (*row).words[at]).read_volatile() };
+    let words = [word(0), word(1), word(2), word(3)];
+    cohort::conditions(asked, words, address, Jiffies(now))
 }

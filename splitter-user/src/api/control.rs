@@ -11,10 +11,12 @@ use thiserror::Error;
 
 use super::trace::Trace;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
+    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, CohortCreate,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence,
     EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
-    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, TraceQuery, WeightChange, WeightSet, Weights, Whois,
+    HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload, ReloadRequest,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceQuery, WeightChange,
+    WeightSet, Weights, Whois,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -86,6 +88,55 @@ pub trait Control: Send + Sync + 'static {
         service: String,
         wanted: ClientQuery,
     ) -> impl Future<Output = Result<ClientList, Refusal>> + Send;
+
+    /// Every cohort.
+    fn cohorts(&self) -> impl Future<Output = Result<CohortList, Refusal>> + Send;
+
+    /// Makes a cohort.
+    fn create_cohort(
+        &self,
+        wanted: CohortCreate,
+        actor: Actor,
+    ) -> impl Future<Output = Result<CohortLine, Refusal>> + Send;
+
+    /// Deletes a cohort and its members.
+    fn delete_cohort(
+        &self,
+        name: String,
+        wanted: CohortDelete,
+        actor: Actor,
+    ) -> impl Future<Output = Result<CohortDeleted, Refusal>> + Send;
+
+    /// Puts an address into a cohort, or renews it.
+    fn add_member(
+        &self,
+        name: String,
+        wanted: MemberAdd,
+        actor: Actor,
+    ) -> impl Future<Output = Result<MemberChange, Refusal>> + Send;
+
+    /// Takes an address out of a cohort.
+    fn remove_member(
+        &self,
+        name: String,
+        wanted: MemberRemove,
+        actor: Actor,
+    ) -> impl Future<Output = Result<MemberChange, Refusal>> + Send;
+
+    /// Puts the addresses of a text into a cohort, a line each.
+    fn import_members(
+        &self,
+        name: String,
+        wanted: CohortImport,
+        text: Vec<u8>,
+        actor: Actor,
+    ) -> impl Future<Output = Result<CohortImported, Refusal>> + Send;
+
+    /// The cohorts that an address is in.
+    fn memberships(
+        &self,
+        address: String,
+    ) -> impl Future<Output = Result<Memberships, Refusal>> + Send;
 
     /// What was counted of the clients of a service that are judged.
     fn evidence(&self, service: String) -> impl Future<Output = Result<Evidence, Refusal>> + Send;

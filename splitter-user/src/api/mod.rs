@@ -4,6 +4,7 @@
 //! nothing of the daemon but [`Control`].
 
 pub mod client;
+mod cohorts;
 mod control;
 mod events;
 pub mod metrics;

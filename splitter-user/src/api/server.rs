@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
+use super::cohorts;
 use super::control::{Actor, Control, Refusal};
 use super::events;
 use super::metrics;
@@ -79,6 +80,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .route("/v1/services/{name}/history", get(history::<C>))
         .route("/v1/whois", get(whois::<C>))
+        .merge(cohorts::routes::<C>())
         .route("/metrics", get(metrics::answer::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -158,40 +160,40 @@ async fn weights<C: Control>(
 
 async fn set_weights<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     name: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<WeightChange>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
     let example = "send {\"weights\": {\"canary\": \"5%\"}}";
     let change: WeightSet = read(body, "weight change", example)?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.set_weights(name, change, actor).await?))
 }
 
 async fn reload<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Reload>, Answer> {
     let wanted: ReloadRequest = read(body, "reload", "send {} or {\"dry_run\": true}")?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.reload(wanted, actor).await?))
 }
 
 async fn supervise<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<Supervision>>, Answer> {
     let example = "send {\"on\": true} or {\"on\": true, \"service\": \"shop\"}";
     let wanted: Supervise = read(body, "supervision", example)?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.supervise(wanted, actor).await?))
 }
 
 /// The body as what it should be.
-fn read<T: DeserializeOwned>(
+pub(super) fn read<T: DeserializeOwned>(
     body: Result<Bytes, BytesRejection>,
     what: &str,
     example: &str,
@@ -206,7 +208,7 @@ fn read<T: DeserializeOwned>(
 }
 
 /// Who asks, with the login name; nobody changes anything unnamed.
-async fn known(actor: Option<Actor>) -> Result<Actor, Refusal> {
+pub(super) async fn known(Peer(actor): Peer) -> Result<Actor, Refusal> {
     let mut actor =
         actor.ok_or_else(|| Refusal::forbidden("the kernel does not say who is asking"))?;
     actor.name = login_name(actor.uid).await;
@@ -223,14 +225,14 @@ async fn backends<C: Control>(
 
 async fn change_backend<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     name: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BackendChange>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
     let example = "send {\"verb\": \"drain\", \"backend\": \"10.0.1.11:8443\"}";
     let change: BackendSet = read(body, "change of a backend", example)?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.change_backend(name, change, actor).await?))
 }
 
@@ -254,14 +256,14 @@ async fn count_flows<C: Control>(
 
 async fn reset_flows<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     name: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<FlowsReset>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
     let example = r#"send {"version": "canary", "dry_run": true}"#;
     let wanted: FlowsToReset = read(body, "reset of flows", example)?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.reset_flows(name, wanted, actor).await?))
 }
 
@@ -288,14 +290,14 @@ async fn evidence<C: Control>(
 
 async fn reset_evidence<C: Control>(
     State(control): State<Arc<C>>,
-    ConnectInfo(Peer(actor)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     name: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Evidence>, Answer> {
     let Path(name) = name.map_err(|error| Refusal::invalid(error.body_text()))?;
     let example = r#"send {} or {"reason": "a new build"}"#;
     let wanted: EvidenceReset = read(body, "reset of evidence", example)?;
-    let actor = known(actor).await?;
+    let actor = known(peer).await?;
     Ok(Json(control.reset_evidence(name, wanted, actor).await?))
 }
 

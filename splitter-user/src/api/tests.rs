@@ -10,11 +10,12 @@ use std::sync::Arc;
 mod straw;
 mod trace;
 
+use axum::body::Bytes;
 use straw::Straw;
 
 use super::types::{
-    BackendSet, BackendVerb, ClientQuery, EvidenceReset, FlowQuery, FlowsToReset, HistoryQuery,
-    ReloadRequest, WeightSet,
+    BackendSet, BackendVerb, ClientQuery, CohortCreate, CohortDelete, CohortImport, EvidenceReset,
+    FlowQuery, FlowsToReset, HistoryQuery, MemberAdd, MemberRemove, ReloadRequest, WeightSet,
 };
 use super::{BindError, Client, ClientError, Refusal, bind, serve};
 use crate::events::{EventLine, EventQuery};
@@ -143,6 +144,65 @@ async fn evidence_is_told_and_begun_anew() {
         Some("because"),
         "the reason arrives"
     );
+}
+
+#[tokio::test]
+async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
+    let (_directory, _, client) = daemon();
+    let wanted = CohortCreate {
+        name: "be ta".into(),
+        reason: Some("why".into()),
+    };
+    let made = client.create_cohort(&wanted).await.expect("made");
+    assert_eq!((made.name.as_str(), made.reason), ("be ta", wanted.reason));
+    let wanted = MemberAdd {
+        address: "2001:db8::7".into(),
+        ttl: Some("30m".into()),
+        reference: Some("user".into()),
+    };
+    let added = client.add_member("be ta", &wanted).await.expect("added");
+    assert_eq!(
+        (added.cohort, added.address, added.until, Some(added.change)),
+        (
+            "be ta".into(),
+            wanted.address.clone(),
+            wanted.ttl,
+            wanted.reference
+        )
+    );
+    let address = wanted.address;
+    let gone = MemberRemove {
+        address: address.clone(),
+    };
+    let refused = client.remove_member("be ta", &gone).await;
+    let refused = refused.expect_err("refused").to_string();
+    assert_eq!(refused, "2001:db8::7 of be ta");
+    let told = client.memberships(&address).await.expect("told");
+    assert_eq!(told.address, address);
+    let wanted = CohortImport {
+        ttl: Some("1h & more".into()),
+        skip_bad: true,
+        reason: None,
+    };
+    // More than any other body may have.
+    let part = Bytes::from(vec![b'x'; 100_000]);
+    let parts = futures_util::stream::iter((0..30).map(move |_| Ok(part.clone())));
+    let done = client
+        .import_members("be ta", &wanted, parts)
+        .await
+        .expect("arrives");
+    assert_eq!((done.added, done.renewed), (3_000_000, 9));
+    let broken = futures_util::stream::iter([Err(std::io::ErrorKind::InvalidData.into())]);
+    let broken = client.import_members("be ta", &wanted, broken).await;
+    assert!(
+        broken.is_err(),
+        "what cannot be read is never taken for its end"
+    );
+    let deleted = client
+        .delete_cohort("be ta", &CohortDelete::default())
+        .await;
+    assert_eq!(deleted.expect("deleted").members, 5);
+    assert_eq!(client.cohorts().await.expect("listed").room, 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod backend;
 mod clients;
+mod cohort;
 mod counters;
 mod evidence;
 mod explain;
@@ -31,6 +32,10 @@ pub use backend::{
     BackendVerb,
 };
 pub use clients::{ClientLine, ClientList, ClientQuery, OnBackend, SeenMove, SeenMoves};
+pub use cohort::{
+    BadLine, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
+    CohortList, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
+};
 pub use counters::Counters;
 pub use evidence::{
     ClientCounts, Evidence, EvidenceReset, LedgerInUse, SplitCheck, UnderWeights, VersionEvidence,

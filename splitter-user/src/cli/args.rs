@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backend::BackendCommand;
 use super::clients::ClientsArgs;
+use super::cohort::CohortCommand;
 use super::events::EventsArgs;
 use super::evidence::EvidenceCommand;
 use super::exit;
@@ -95,6 +96,9 @@ pub enum Command {
     /// The backends of versions
     #[command(subcommand)]
     Backend(BackendCommand),
+    /// Cohorts: addresses that an application names, each for a while
+    #[command(subcommand)]
+    Cohort(CohortCommand),
     /// The open flows of a service
     #[command(subcommand)]
     Flows(FlowsCommand),

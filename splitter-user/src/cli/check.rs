@@ -89,7 +89,8 @@ fn table(config: &Config, cpus: u32) -> String {
     let listed = needs.iter().find(|need| need.key == Some("prefixes"));
     let prefixes = listed.map_or(0, |need| need.count);
     let prefixes = u32::try_from(prefixes).unwrap_or(u32::MAX);
-    let shares = shares(&config.limits.sizes(), prefixes, cpus);
+    let limits = &config.limits;
+    let shares = shares(&limits.sizes(), prefixes, limits.cohort_members, cpus);
     let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
     let rows = shares
         .iter()

@@ -7,6 +7,7 @@ pub mod args;
 pub mod backend;
 mod check;
 pub mod clients;
+pub mod cohort;
 pub mod events;
 pub mod evidence;
 pub mod exit;
@@ -137,6 +138,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
         }),
         Command::Service(command) => service::run(&socket, command),
         Command::Backend(command) => backend::run(&socket, command),
+        Command::Cohort(command) => cohort::run(&socket, command),
         Command::Flows(command) => flows::run(&socket, command),
         Command::Clients(args) => clients::run(&socket, args),
         Command::Evidence(command) => evidence::run(&socket, command),

@@ -1,7 +1,8 @@
 //! Owns what the smaller commands print.
 
+use super::cohort;
 use super::text::{percent, table};
-use crate::api::types::{Cut, Explanation, Move, SegmentTried, Supervision};
+use crate::api::types::{Cut, Explanation, Membership, Move, SegmentTried, Supervision};
 
 /// What becomes of open flows, in a sentence.
 pub(super) fn fate(flows: &str) -> String {
@@ -52,6 +53,7 @@ pub(super) fn explanation(why: &Explanation) -> String {
         );
     }
     out += "why\n";
+    out += &cohorts(&why.cohorts);
     out += &segments(&why.segments);
     out += &format!(
         "  key {}: hash of {} is {}, {} of the way through the hash space\n",
@@ -65,6 +67,15 @@ pub(super) fn explanation(why: &Explanation) -> String {
         out += &format!("  {moves_at}\n");
     }
     out
+}
+
+/// The cohorts that segments ask for and the client is in.
+fn cohorts(held: &[Membership]) -> String {
+    let line = |of: &Membership| {
+        let end = cohort::end(of.left_s, of.until.as_deref());
+        format!("  in cohort {} {end}\n", of.cohort)
+    };
+    held.iter().map(line).collect()
 }
 
 /// The segments that a client came to, and what came of it.

@@ -144,6 +144,7 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         "subdivision",
         "city",
         "asn",
+        "cohort",
         "all",
         "any",
         "not",
@@ -156,6 +157,7 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
     }
     let regions = RegionKind::ALL.into_iter();
     parts.extend(regions.filter_map(|kind| in_regions(&inner, kind)));
+    parts.extend(cohort(&inner));
     if let Some(all) = list(&inner, "all") {
         parts.push(Condition::All(all));
     }
@@ -169,7 +171,7 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         0 => {
             let message = format!(
                 "`{key}` says nothing: write `{key} = {{ prefix = [\"192.0.2.0/24\"] }}`, or \
-                 `prefix_file`, `country`, `subdivision`, `city`, `asn`, `all`, `any` or `not`"
+                 `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `all`, `any` or `not`"
             );
             section.error(&node.span(), message);
             None
@@ -177,6 +179,13 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         1 => parts.pop(),
         _ => Some(Condition::All(parts)),
     }
+}
+
+/// The cohort that a condition names.
+fn cohort(section: &Section<'_, '_, '_>) -> Option<Condition> {
+    let text = section.text("cohort")?;
+    check_name(section, &text, "a cohort's name");
+    Some(Condition::Cohort((*text.get_ref()).to_owned()))
 }
 
 /// The conditions of `all` or `any`.

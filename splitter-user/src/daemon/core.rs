@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use super::{
     answers::Answers,
     clients,
+    cohorts::Cohorts,
     fate::Fate,
     flows::recent::Seen,
     flows::{estimate::Estimates, shares::Spreads},
@@ -99,6 +100,8 @@ pub(super) struct Core {
     pub(super) unfinished: Option<String>,
     /// Whom nothing comes back from.
     pub(super) answers: Answers,
+    /// Members of cohorts.
+    pub(super) cohorts: Arc<Cohorts>,
     /// Open flows and how full the tables are, as last looked at.
     pub(super) estimates: Estimates,
     /// How flows and bytes lie on clients, as last looked at.

@@ -15,7 +15,7 @@ use splitter_common::{
     weight::{WHOLE_PPM, Weight},
 };
 
-use super::{core::Core, flows::FlowState, segments, weights::intervals};
+use super::{cohorts, core::Core, flows::FlowState, segments, weights::intervals};
 use crate::{
     api::{
         Refusal,
@@ -54,8 +54,10 @@ pub(super) fn explain(
         port: dialled,
         protocol: vip.protocol.number(),
     };
-    let conditions = segments::conditions(core, &row, client);
+    let conditions = core.plane.conditions(&row, question.client);
+    let conditions = conditions.map_err(Refusal::internal)?;
     let decision = decide(&row, &question, conditions);
+    let cohorts = cohorts::of_client(core, &service, question.client)?;
     let segment = segments::at(&service, &given, decision.place);
     let (backend, backend_note) = backend(core, &service, &given, &vip, port, &decision);
     let live_flow = match port {
@@ -79,6 +81,7 @@ pub(super) fn explain(
         hash_fraction: f64::from(decision.u) / (1u64 << 32) as f64,
         cuts: cuts(&row.cuts[decision.place], &given),
         segments: segments::tried(&service, &given, decision.place),
+        cohorts,
         segment: segment.map(|segment| segment.name.clone()),
         version: version_name(&given, decision.version),
         backend,

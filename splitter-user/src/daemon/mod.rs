@@ -7,6 +7,7 @@ mod answers;
 mod attach;
 mod backends;
 mod clients;
+mod cohorts;
 mod core;
 mod difference;
 mod evidence;
@@ -105,6 +106,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the watch over answers",
         answers::watch(Arc::clone(&daemon)),
     );
+    loops.spawn("the cohorts' loop", cohorts::keep(Arc::clone(&daemon)));
     loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
     loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
     loops.spawn(
@@ -324,6 +326,59 @@ impl Control for Daemon {
         wanted: types::ClientQuery,
     ) -> Result<types::ClientList, Refusal> {
         clients::list(self, service, wanted).await
+    }
+
+    async fn cohorts(&self) -> Result<types::CohortList, Refusal> {
+        cohorts::list(self).await
+    }
+
+    async fn create_cohort(
+        &self,
+        wanted: types::CohortCreate,
+        actor: api::Actor,
+    ) -> Result<types::CohortLine, Refusal> {
+        cohorts::create(self, wanted, &actor).await
+    }
+
+    async fn delete_cohort(
+        &self,
+        name: String,
+        wanted: types::CohortDelete,
+        actor: api::Actor,
+    ) -> Result<types::CohortDeleted, Refusal> {
+        cohorts::delete(self, name, wanted, &actor).await
+    }
+
+    async fn add_member(
+        &self,
+        name: String,
+        wanted: types::MemberAdd,
+        _: api::Actor,
+    ) -> Result<types::MemberChange, Refusal> {
+        cohorts::add(self, name, wanted).await
+    }
+
+    async fn remove_member(
+        &self,
+        name: String,
+        wanted: types::MemberRemove,
+        _: api::Actor,
+    ) -> Result<types::MemberChange, Refusal> {
+        cohorts::remove(self, name, wanted).await
+    }
+
+    async fn import_members(
+        &self,
+        name: String,
+        wanted: types::CohortImport,
+        text: Vec<u8>,
+        actor: api::Actor,
+    ) -> Result<types::CohortImported, Refusal> {
+        cohorts::import(self, name, wanted, text, &actor).await
+    }
+
+    async fn memberships(&self, address: String) -> Result<types::Memberships, Refusal> {
+        cohorts::test(self, address).await
     }
 
     async fn evidence(&self, service: String) -> Result<types::Evidence, Refusal> {

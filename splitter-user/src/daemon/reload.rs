@@ -11,6 +11,7 @@ use tokio::signal::unix::Signal;
 
 use super::{
     attach::{self, Survey},
+    cohorts,
     core::{Core, Daemon, Planned},
     difference,
     fate::Fate,
@@ -121,6 +122,9 @@ pub(super) async fn carry_out(
 ) -> Result<Reload, Refusal> {
     let file = read.file.map_err(bad_file)?;
     same_limits(core, &file)?;
+    if let Some(told) = cohorts::same_number(core, &file) {
+        return Err(Refusal::conflict(format!("{told}; nothing was changed")));
+    }
     let links = net.links().await.map_err(Refusal::internal)?;
     let waits = |name: &str| core.interfaces.iter().any(|known| known.name == name);
     let survey = attach::survey(core, &links, &file, waits)?;

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use splitter_common::layout::BackendCounters;
 
 use super::{
+    cohorts,
     core::{Core, Daemon},
     fares,
     interfaces::{NATIVE, NO_MODE},
@@ -175,6 +176,7 @@ fn host(core: &Core) -> Host {
         generation: core.plane.generation(),
         interfaces: interfaces.collect(),
         tables: tables.collect(),
+        cohorts: cohorts::counted(core),
     }
 }
 

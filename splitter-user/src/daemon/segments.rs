@@ -1,9 +1,5 @@
 //! Owns what is told of segments: by the row and the list that are in force in the kernel.
 
-use std::net::IpAddr;
-
-use splitter_common::{address::Address, layout::ServiceRow};
-
 use super::{core::Core, explain, shown, status::overlay};
 use crate::{
     api::{
@@ -14,11 +10,6 @@ use crate::{
     plan::numbers::ServiceNumbers,
     state::OverlayRecord,
 };
-
-/// The conditions of a service's segments that hold of a client, as the kernel finds them.
-pub(super) fn conditions(core: &Core, row: &ServiceRow, client: IpAddr) -> u32 {
-    core.plane.listed(row.segments.list, Address::from(client))
-}
 
 /// The segments that a client comes to, in their order; the one at `place` takes it.
 pub(super) fn tried(service: &Service, given: &ServiceNumbers, place: usize) -> Vec<SegmentTried> {

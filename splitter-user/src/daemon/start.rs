@@ -7,10 +7,12 @@ use std::{
 };
 
 use aya_log::EbpfLogger;
+use splitter_common::clock::Jiffies;
 
 use super::{
     LEASE_S,
     attach::{self, Undo},
+    cohorts::Cohorts,
     core::Core,
     fate::Fate,
     hops, host, notices, refusal,
@@ -46,6 +48,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         tokio::task::block_in_place(|| DataPlane::open_over(&opening, options.accept_flow_loss))
             .map_err(|error| other_layout(error, loaded.as_ref()))?;
     let adopted = plane.adopted();
+    let cohorts = Cohorts::new(&options.state_dir, plane.members(), plane.hz());
     let mut core = Core {
         config_path: options.config.clone(),
         file: file.clone(),
@@ -66,6 +69,7 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         own_addresses: Default::default(),
         unfinished: None,
         answers: Default::default(),
+        cohorts,
         estimates: Default::default(),
         spreads: Default::default(),
         losses: Default::default(),
@@ -141,6 +145,8 @@ async fn bring_up(
     core.warnings = told;
     core.book = Book::restored(&state.health, &config, core.began.elapsed());
     let planned = core.plan(config, state, Fate::OfServices)?;
+    let now = Jiffies(core.plane.jiffies().map_err(refusal)?);
+    tokio::task::block_in_place(|| core.cohorts.begin(now));
     if core.plane.adopted() {
         let attached = core.plane.take_over().map_err(refusal);
         let attached = attached.and_then(|()| attach::attach_all(core, &survey, undo));

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use splitter_common::layout::Counter;
 
-use super::{core::Core, evidence, fares, host, interfaces, reload};
+use super::{cohorts, core::Core, evidence, fares, host, interfaces, reload};
 use crate::{api::types::InterfaceStatus, model::Backend, net::hops::HopState};
 
 /// What is wrong now, then what the start or the last reload had to tell.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
     let mut warnings: Vec<String> = core.unfinished.iter().cloned().collect();
     warnings.extend(versions(core));
+    warnings.extend(cohorts::warnings(core));
     warnings.extend(evidence::warnings(core));
     warnings.extend(interfaces::warnings(core));
     warnings.extend(core.losses.warnings(core));

@@ -18,10 +18,12 @@ use bytemuck::Pod;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
@@ -89,7 +91,7 @@ struct NextKey {
     next_key: u64,
 }
 
-/// The arguments of `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM`.
+/// The arguments of `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM` and `BPF_MAP_DELETE_ELEM`.
 #[repr(C)]
 struct Element {
     map_fd: u32,
@@ -99,7 +101,7 @@ struct Element {
     flags: u64,
 }
 
-/// The arguments of `BPF_MAP_LOOKUP_BATCH`.
+/// The arguments of `BPF_MAP_LOOKUP_BATCH` and `BPF_MAP_UPDATE_BATCH`.
 #[repr(C)]
 struct Batch {
     in_batch: u64,
@@ -212,6 +214,45 @@ impl<K: Pod, V: Pod> Typed<K, V> {
         #[allow(unsafe_code, reason = "bpf(2); see the module")]
         let told = unsafe { command(BPF_MAP_LOOKUP_ELEM, &ask) };
         found(told).map(|there| there.then_some(value))
+    }
+
+    /// Enters or replaces elements, as many as there are keys and values; those before one that the
+    /// kernel refuses are in. Source: `generic_map_update_batch` in kernel/bpf/syscall.c, of hash maps
+    /// since 5.6.
+    pub(super) fn put_batch(&self, keys: &[K], values: &[V]) -> io::Result<()> {
+        let count = keys.len().min(values.len());
+        if count == 0 {
+            return Ok(());
+        }
+        let mut batch = Batch {
+            in_batch: 0,
+            out_batch: 0,
+            keys: keys.as_ptr() as u64,
+            values: values.as_ptr() as u64,
+            count: count as u32,
+            map_fd: self.fd.as_raw_fd() as u32,
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads `count` keys and values of the map's sizes, which are those of `K`
+        // and `V`, and writes how many it took into `batch`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        unsafe { command_mut(BPF_MAP_UPDATE_BATCH, &mut batch) }.map(drop)
+    }
+
+    /// Removes a key; `false` when it was not there.
+    pub(super) fn remove(&self, key: &K) -> io::Result<bool> {
+        let ask = Element {
+            map_fd: self.fd.as_raw_fd() as u32,
+            padding: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value: 0,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads one key, of the size of `K`.
+        #[allow(unsafe_code, reason = "bpf(2); see the module")]
+        let told = unsafe { command(BPF_MAP_DELETE_ELEM, &ask) };
+        found(told)
     }
 
     /// Gives a key that is there another value; `false` when it is not.

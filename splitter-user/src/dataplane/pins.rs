@@ -16,10 +16,12 @@ use rustix::{
     mount::{MountFlags, mount},
 };
 use splitter_common::{
+    address::Address,
     capacity::{
         CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, REASON_CELLS,
         TABLE_EVENT_CELLS,
     },
+    cohort::MemberRow,
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
@@ -212,6 +214,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         backends: of("BACKENDS").saturating_sub(1),
         table_pages: of("PAGES"),
         prefixes: of("PREFIXES"),
+        cohort_members: of("MEMBERS"),
         limited_clients: of("CLIENT_LIMITS"),
         judged_services: of("LEDGER_ROWS"),
         judged_clients: 64
@@ -236,6 +239,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "BACKENDS" | "NEXT_HOPS" | "COUNTERS" | "BACKEND_TIMES" => Some(sizes.backends),
         "PAGES" => Some(sizes.pages),
         "PREFIXES" => Some(limits.prefixes),
+        "MEMBERS" => Some(sizes.members),
         "CLIENT_LIMITS" => Some(sizes.limited_clients),
         "LEDGER_ROWS" => Some(sizes.ledgers),
         "EVIDENCE" => Some(sizes.ledgers * EVIDENCE_ROWS),
@@ -276,6 +280,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "LOSS_PLACES" => (bytes::<u32, LossPlaces>(), 1),
         "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),
         "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
+        "MEMBERS" => (bytes::<Address, MemberRow>(), 0),
         // The length of the prefix stands before the key.
         "PREFIXES" => (bytes::<[u32; 1 + size_of::<PrefixKey>() / 4], u32>(), 0),
         "COUNTERS" => (bytes::<u32, BackendCounters>(), 0),

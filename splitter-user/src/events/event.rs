@@ -10,6 +10,7 @@ use super::acts::{
     BackendSet, EvidenceReset, FlowsReset, Reload, ReloadRefused, Started, Stopped, Supervision,
     WeightsSet,
 };
+use super::cohorts::{CohortCreated, CohortDeleted, CohortImported};
 use super::noticed::{Commit, Drops, Health, Interface, LeaseRanOut, TableFull, VersionState};
 
 /// Something that changed, with its number and time.
@@ -42,6 +43,12 @@ pub enum What {
     FlowsReset(FlowsReset),
     /// The evidence of a service began anew.
     EvidenceReset(EvidenceReset),
+    /// A cohort was made.
+    CohortCreated(CohortCreated),
+    /// A cohort was deleted.
+    CohortDeleted(CohortDeleted),
+    /// Members were imported.
+    CohortImported(CohortImported),
     /// The file was applied.
     Reload(Reload),
     /// The file was refused; nothing was changed.
@@ -80,6 +87,9 @@ impl What {
             Self::LeaseRanOut(it) => it.services.iter().any(|each| each == name),
             Self::Started(_)
             | Self::Stopped(_)
+            | Self::CohortCreated(_)
+            | Self::CohortDeleted(_)
+            | Self::CohortImported(_)
             | Self::ReloadRefused(_)
             | Self::Interface(_)
             | Self::Table(_)
@@ -98,6 +108,9 @@ impl fmt::Display for What {
             Self::Backend(it) => it.fmt(f),
             Self::FlowsReset(it) => it.fmt(f),
             Self::EvidenceReset(it) => it.fmt(f),
+            Self::CohortCreated(it) => it.fmt(f),
+            Self::CohortDeleted(it) => it.fmt(f),
+            Self::CohortImported(it) => it.fmt(f),
             Self::Reload(it) => it.fmt(f),
             Self::ReloadRefused(it) => it.fmt(f),
             Self::Supervision(it) => it.fmt(f),

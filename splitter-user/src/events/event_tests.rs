@@ -104,3 +104,44 @@ fn sentences_name_who_and_what_and_why() {
         "the lease had run out for 3 s; new flows of shop went to the baseline meanwhile"
     );
 }
+
+#[test]
+fn cohorts_are_told_with_their_members() {
+    let imported = CohortImported {
+        cohort: "beta".into(),
+        added: 5,
+        renewed: 2,
+        left_out: 1,
+        by: "root".into(),
+        reason: Some("new list".into()),
+    };
+    let created = CohortCreated {
+        cohort: "beta".into(),
+        by: "root".into(),
+        reason: None,
+    };
+    let deleted = CohortDeleted {
+        cohort: "beta".into(),
+        members: 7,
+        by: "root".into(),
+        reason: None,
+    };
+    assert_eq!(
+        [
+            created.to_string(),
+            imported.to_string(),
+            deleted.to_string()
+        ],
+        [
+            "cohort beta created by root",
+            "cohort beta: 5 members added and 2 renewed by root, 1 bad lines left out: new list",
+            "cohort beta deleted with its 7 members by root",
+        ]
+    );
+    let event = event(What::CohortImported(imported));
+    let json = serde_json::to_value(&event).expect("JSON");
+    assert_eq!(
+        (&json["kind"], &json["added"]),
+        (&json!("cohort_imported"), &json!(5))
+    );
+}

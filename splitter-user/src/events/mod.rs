@@ -4,6 +4,7 @@
 //! bounded in memory and on disk, and no two events of one log have the same number.
 
 pub mod acts;
+pub mod cohorts;
 mod disk;
 mod event;
 mod log;

@@ -13,9 +13,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::capacity::{
-    self, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, JUDGED_CLIENTS, LEDGERS, LIMITED_CLIENTS,
-    MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PENDING_FLOWS,
-    TABLE_PAGES,
+    self, COHORT_MEMBERS, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, JUDGED_CLIENTS, LEDGERS,
+    LIMITED_CLIENTS, MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
+    PENDING_FLOWS, TABLE_PAGES,
 };
 
 use super::Service;
@@ -40,6 +40,8 @@ pub struct Limits {
     pub table_pages: u32,
     /// Prefixes in the lists of all services, those of a commit beside those in force.
     pub prefixes: u32,
+    /// Addresses in cohorts.
+    pub cohort_members: u32,
     /// Clients whose new flows are limited, remembered at once.
     pub limited_clients: u32,
     /// Services whose clients are judged at once.
@@ -61,6 +63,7 @@ impl Default for Limits {
             backends: MAX_BACKENDS - 1,
             table_pages: TABLE_PAGES,
             prefixes: MAX_PREFIXES,
+            cohort_members: COHORT_MEMBERS,
             limited_clients: LIMITED_CLIENTS,
             judged_services: LEDGERS,
             judged_clients: JUDGED_CLIENTS,
@@ -82,7 +85,7 @@ pub struct Limit {
 
 impl Limits {
     /// Every key.
-    pub const ALL: [Limit; 11] = [
+    pub const ALL: [Limit; 12] = [
         limit("flows", 1_024..=16_777_216, |limits| &mut limits.flows),
         limit("pending", 1_024..=16_777_216, |limits| &mut limits.pending),
         limit("fragments", 1_024..=1_048_576, |limits| {
@@ -95,6 +98,9 @@ impl Limits {
             &mut limits.table_pages
         }),
         limit("prefixes", 1..=16_777_216, |limits| &mut limits.prefixes),
+        limit("cohort_members", 1..=4_194_304, |limits| {
+            &mut limits.cohort_members
+        }),
         limit("limited_clients", 1_024..=16_777_216, |limits| {
             &mut limits.limited_clients
         }),
@@ -130,6 +136,7 @@ impl Limits {
             frontends: self.vips,
             backends: self.backends + 1,
             pages: self.table_pages,
+            members: self.cohort_members,
             limited_clients: self.limited_clients,
             ledgers: self.judged_services,
             judged_clients: self.judged_clients,
@@ -286,7 +293,7 @@ mod tests {
             .map(|limit| *(limit.of)(&mut limits))
             .collect();
         seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         let mut other = limits;
         other.vips = 99;
         assert_eq!(

@@ -14,7 +14,8 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::{
-    capacity::{MAX_CONDITIONS, MAX_TERMS},
+    capacity::{COHORTS_ASKED, MAX_CONDITIONS, MAX_TERMS},
+    cohort,
     hash::{HashKey, siphash13},
     segment::Term,
     weight::Weight,
@@ -41,6 +42,8 @@ pub struct Segment {
 pub enum Condition {
     /// Its address lies in one of these.
     Prefix(PrefixSet),
+    /// It is in the cohort of this name.
+    Cohort(String),
     /// All of these hold.
     All(Vec<Condition>),
     /// One of these does.
@@ -50,13 +53,24 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it holds of a client, by the plain meaning of its words.
-    pub fn holds(&self, client: IpAddr) -> bool {
+    /// Whether it holds of a client that is in these cohorts, by the plain meaning of its words.
+    pub fn holds(&self, client: IpAddr, cohorts: &[&str]) -> bool {
         match self {
             Self::Prefix(set) => set.contains(client),
-            Self::All(all) => all.iter().all(|each| each.holds(client)),
-            Self::Any(any) => any.iter().any(|each| each.holds(client)),
-            Self::Not(not) => !not.holds(client),
+            Self::Cohort(name) => cohorts.contains(&name.as_str()),
+            Self::All(all) => all.iter().all(|each| each.holds(client, cohorts)),
+            Self::Any(any) => any.iter().any(|each| each.holds(client, cohorts)),
+            Self::Not(not) => !not.holds(client, cohorts),
+        }
+    }
+
+    /// The cohorts that it names.
+    pub fn cohorts(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Prefix(_) => BTreeSet::new(),
+            Self::Cohort(name) => BTreeSet::from([name.as_str()]),
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::cohorts).collect(),
+            Self::Not(not) => not.cohorts(),
         }
     }
 
@@ -64,6 +78,7 @@ impl Condition {
     pub fn prefixes(&self) -> usize {
         match self {
             Self::Prefix(set) => set.count,
+            Self::Cohort(_) => 0,
             Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::prefixes).sum(),
             Self::Not(not) => not.prefixes(),
         }
@@ -79,6 +94,7 @@ impl fmt::Display for Condition {
         };
         match self {
             Self::Prefix(set) => set.fmt(f),
+            Self::Cohort(name) => write!(f, "cohort {name}"),
             Self::All(parts) => list(f, "all of", parts),
             Self::Any(parts) => list(f, "any of", parts),
             Self::Not(not) => write!(f, "not {not}"),
@@ -190,6 +206,8 @@ impl fmt::Display for PrefixSet {
 pub struct Compiled<'s> {
     /// What each bit says, from bit 0 on.
     pub asked: Vec<&'s PrefixSet>,
+    /// Whose members each bit is of, from the last one down: see [`cohort::condition`].
+    pub cohorts: Vec<&'s str>,
     /// Terms with the position of their segment, in the order of the segments.
     pub terms: Vec<(usize, Term)>,
 }
@@ -203,6 +221,12 @@ pub enum SegmentsError {
          prefixes that mean the same into one list"
     )]
     Conditions,
+    /// Too many cohorts.
+    #[error(
+        "the segments of a service ask about at most {COHORTS_ASKED} cohorts; put users of several \
+         into one cohort more"
+    )]
+    Cohorts,
     /// Too many terms.
     #[error(
         "the segments of a service come to more than {MAX_TERMS} combinations of conditions; use \
@@ -215,7 +239,7 @@ pub enum SegmentsError {
 pub fn compile(segments: &[Segment]) -> Result<Compiled<'_>, SegmentsError> {
     let mut compiled = Compiled::default();
     for (position, segment) in segments.iter().enumerate() {
-        let terms = terms(&segment.condition, true, &mut compiled.asked)?;
+        let terms = terms(&segment.condition, true, &mut compiled)?;
         let placed = terms.into_iter().map(|term| (position, term));
         compiled.terms.extend(placed);
         if compiled.terms.len() > MAX_TERMS {
@@ -229,15 +253,12 @@ pub fn compile(segments: &[Segment]) -> Result<Compiled<'_>, SegmentsError> {
 fn terms<'s>(
     condition: &'s Condition,
     holds: bool,
-    asked: &mut Vec<&'s PrefixSet>,
+    asked: &mut Compiled<'s>,
 ) -> Result<Vec<Term>, SegmentsError> {
     let mut all = match (condition, holds) {
         (Condition::Not(not), _) => terms(not, !holds, asked)?,
-        (Condition::Prefix(set), _) => {
-            let mask = 1 << bit_of(set, asked)?;
-            let want = if holds { mask } else { 0 };
-            vec![Term { mask, want }]
-        }
+        (Condition::Prefix(set), _) => vec![alone(asked.bit_of(set)?, holds)],
+        (Condition::Cohort(name), _) => vec![alone(asked.bit_of_cohort(name)?, holds)],
         (Condition::All(parts), true) | (Condition::Any(parts), false) => {
             let mut products = vec![Term::ALWAYS];
             for part in parts {
@@ -265,16 +286,44 @@ fn terms<'s>(
     Ok(all)
 }
 
-/// The bit of a condition, the same for equal ones.
-fn bit_of<'s>(set: &'s PrefixSet, asked: &mut Vec<&'s PrefixSet>) -> Result<usize, SegmentsError> {
-    if let Some(bit) = asked.iter().position(|known| *known == set) {
-        return Ok(bit);
+/// The term of one condition, given by its bit.
+const fn alone(bit: u32, holds: bool) -> Term {
+    Term {
+        mask: bit,
+        want: if holds { bit } else { 0 },
     }
-    if asked.len() == MAX_CONDITIONS {
-        return Err(SegmentsError::Conditions);
+}
+
+impl<'s> Compiled<'s> {
+    /// The bit of a condition, the same for equal ones.
+    fn bit_of(&mut self, set: &'s PrefixSet) -> Result<u32, SegmentsError> {
+        if let Some(at) = self.asked.iter().position(|known| *known == set) {
+            return Ok(1 << at);
+        }
+        self.has_room()?;
+        self.asked.push(set);
+        Ok(1 << (self.asked.len() - 1))
     }
-    asked.push(set);
-    Ok(asked.len() - 1)
+
+    /// The same for one of cohorts.
+    fn bit_of_cohort(&mut self, name: &'s str) -> Result<u32, SegmentsError> {
+        if let Some(at) = self.cohorts.iter().position(|known| *known == name) {
+            return Ok(cohort::condition(at));
+        }
+        self.has_room()?;
+        if self.cohorts.len() == COHORTS_ASKED {
+            return Err(SegmentsError::Cohorts);
+        }
+        self.cohorts.push(name);
+        Ok(cohort::condition(self.cohorts.len() - 1))
+    }
+
+    const fn has_room(&self) -> Result<(), SegmentsError> {
+        if self.asked.len() + self.cohorts.len() == MAX_CONDITIONS {
+            return Err(SegmentsError::Conditions);
+        }
+        Ok(())
+    }
 }
 
 /// What two terms say together; `None` when they contradict each other.

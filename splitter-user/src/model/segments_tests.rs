@@ -14,10 +14,17 @@ fn segment(condition: Condition) -> Segment {
     }
 }
 
-/// Conditions over four prefixes that lie in each other and beside.
+fn cohort_of(name: &str) -> Condition {
+    Condition::Cohort(name.to_owned())
+}
+
+/// Conditions over four prefixes that lie in each other and beside, and two cohorts.
 fn condition() -> impl Strategy<Value = Condition> {
-    let leaf = (0..4usize)
-        .prop_map(|nth| set(&[["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16"][nth]]));
+    let leaf = (0..6usize).prop_map(|nth| match nth {
+        4 => cohort_of("beta"),
+        5 => cohort_of("alpha"),
+        nth => set(&[["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16"][nth]]),
+    });
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3).prop_map(Condition::All),
@@ -35,11 +42,20 @@ proptest! {
         for client in ["10.1.2.3", "10.1.7.3", "10.7.7.3", "10.9.7.3", "192.0.2.1"] {
             let client: IpAddr = client.parse().expect("an address");
             let bits = compiled.asked.iter().enumerate();
-            let conditions = bits.fold(0, |bits, (bit, set)| {
+            let of_prefixes = bits.fold(0, |bits, (bit, set)| {
                 bits | u32::from(set.contains(client)) << bit
             });
-            let holds = compiled.terms.iter().any(|(_, term)| term.holds(conditions) == 1);
-            prop_assert_eq!(holds, condition.holds(client), "{}: {}", client, &condition);
+            for cohorts in [&[][..], &["beta"], &["alpha", "beta"]] {
+                let mut conditions = of_prefixes;
+                for (at, name) in compiled.cohorts.iter().enumerate() {
+                    if cohorts.contains(name) {
+                        conditions |= cohort::condition(at);
+                    }
+                }
+                let holds = compiled.terms.iter().any(|(_, term)| term.holds(conditions) == 1);
+                let wanted = condition.holds(client, cohorts);
+                prop_assert_eq!(holds, wanted, "{} {:?}: {}", client, cohorts, &condition);
+            }
         }
     }
 }
@@ -50,6 +66,16 @@ fn what_is_too_much_is_told() {
     let many: Vec<Segment> = (0..33).map(|nth| segment(prefix(nth))).collect();
     assert_eq!(compile(&many[..32]).map(|all| all.terms.len()), Ok(32));
     assert_eq!(compile(&many), Err(SegmentsError::Conditions));
+    let cohorts: Vec<Segment> = (0..9)
+        .map(|nth| segment(cohort_of(&format!("c{nth}"))))
+        .collect();
+    let some = compile(&cohorts[..8]).expect("eight");
+    assert_eq!(some.terms[0].1.mask, 1 << 31, "from the last bit down");
+    assert_eq!(compile(&cohorts), Err(SegmentsError::Cohorts));
+    // Both take of the same bits.
+    let mut both = many[..25].to_vec();
+    both.extend_from_slice(&cohorts[..8]);
+    assert_eq!(compile(&both), Err(SegmentsError::Conditions));
     // Four times three of them: 81 combinations.
     let any = |from: usize| Condition::Any((from..from + 3).map(prefix).collect());
     let all = Condition::All((0..4).map(|nth| any(3 * nth)).collect());

@@ -75,6 +75,8 @@ pub struct Host {
     pub interfaces: Vec<InterfaceEntry>,
     /// The tables of flows; empty until they were first looked at.
     pub tables: Vec<TableEntry>,
+    /// The cohorts that segments of the configuration ask for, and how many members they have.
+    pub cohorts: Vec<(String, u64)>,
 }
 
 /// An interface.

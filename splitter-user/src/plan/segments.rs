@@ -1,6 +1,7 @@
 //! Owns what segments become: terms, cut points by place, and the list of conditions.
 
 use splitter_common::{
+    cohort,
     hash::{HashKey, siphash13},
     segment::{PLACES, Segments},
     split::Cuts,
@@ -54,6 +55,9 @@ pub(super) fn segments_image(
         terms[at] = *term;
         places[at] = given.place(&service.segments[*position].name)?;
         *used += 1;
+    }
+    for (at, name) in compiled.cohorts.iter().enumerate() {
+        image.segments.cohorts[at] = cohort::number(name);
     }
     let asked = compiled.asked.iter();
     image.conditions = prefixes::list(asked.map(|set| set.prefixes()));

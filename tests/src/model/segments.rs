@@ -33,6 +33,8 @@ fn holds(condition: &Condition, client: IpAddr) -> bool {
             let mut prefixes = set.prefixes().iter();
             prefixes.any(|prefix| prefix.contains(&client))
         }
+        // Nobody is a member where packets are compared.
+        Condition::Cohort(_) => false,
         Condition::All(parts) => !parts.iter().any(|part| !holds(part, client)),
         Condition::Any(parts) => parts.iter().any(|part| holds(part, client)),
         Condition::Not(part) => !holds(part, client),

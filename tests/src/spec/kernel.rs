@@ -4,8 +4,11 @@
 //! The calling thread enters the namespace for good: `bpf_fib_lookup` sees the namespace of the
 //! thread that runs the program.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use splitter_common::{
+    address::Address,
     evidence::SCOPES,
     flow::{Hop, turns::Kind},
     hash::HashKey,
@@ -161,6 +164,14 @@ impl Executor for Kernel {
             // bpf_redirect keeps it where BPF_PROG_TEST_RUN does not look.
             ifindex: None,
         })
+    }
+
+    fn enrol(&mut self, address: IpAddr, cohort: &str, seconds: Option<u32>) -> Result<()> {
+        plane::enrol(&mut self.plane, address, cohort, seconds)
+    }
+
+    fn expel(&mut self, address: IpAddr) -> Result<()> {
+        Ok(self.plane.members().remove(&[Address::from(address)])?)
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {

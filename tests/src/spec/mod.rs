@@ -12,6 +12,8 @@
 //! age SECONDS                 all flows grow older
 //! weights VERSION=WEIGHT ...  a commit
 //! segment NAME VERSION=WEIGHT ... the same for the weights of a segment
+//! member COHORT ADDRESS [S]   an address goes into a cohort, for so many seconds or for ever
+//! no-member ADDRESS           an address leaves all cohorts
 //! config NAME                 a commit of another configuration
 //! reuse NAME                  the same, and freed backend numbers are given to new backends
 //! count VERSION COUNTER N     what the version has counted since the row began

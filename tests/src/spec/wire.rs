@@ -9,6 +9,7 @@
 //! the bytes that the row wants.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -185,6 +186,14 @@ impl Executor for Wire {
             frame: left,
             ifindex,
         })
+    }
+
+    fn enrol(&mut self, address: IpAddr, cohort: &str, seconds: Option<u32>) -> Result<()> {
+        self.kernel.enrol(address, cohort, seconds)
+    }
+
+    fn expel(&mut self, address: IpAddr) -> Result<()> {
+        self.kernel.expel(address)
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Invariant: every failure is one sentence that says what to do; a daemon that hangs is given up
 //! after [`TIMEOUT`].
 
+mod cohorts;
 mod paths;
 mod talk;
 
@@ -16,6 +17,7 @@ use axum::body::Bytes;
 use axum::http::Method;
 use thiserror::Error;
 
+pub use self::cohorts::IMPORT_TIMEOUT;
 use self::paths::{clients_path, escape, events_path, flows_path, trace_path};
 use super::control::Refusal;
 use super::types::{

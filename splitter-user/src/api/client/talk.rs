@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use super::{Client, ClientError, TIMEOUT};
 use crate::api::control::Refusal;
 use crate::api::types::ApiError;
 
-type Sender = http1::SendRequest<Full<Bytes>>;
+type Sender = http1::SendRequest<Body>;
 
 impl Client {
     pub(super) async fn ask<T: DeserializeOwned>(
@@ -36,6 +36,17 @@ impl Client {
         method: Method,
         path: &str,
         body: Bytes,
+    ) -> Result<T, ClientError> {
+        self.send_within(limit, method, path, body.into()).await
+    }
+
+    /// The same with a body that is read as it is sent.
+    pub(super) async fn send_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Body,
     ) -> Result<T, ClientError> {
         let answer = tokio::time::timeout(limit, self.exchange(method, path, body)).await;
         let (status, body) =
@@ -59,7 +70,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
+        body: Body,
     ) -> Result<(u16, Bytes), ClientError> {
         let talk = async |mut sender: Sender, request| {
             let response = sender.send_request(request).await?;
@@ -103,7 +114,8 @@ impl Client {
             }
             Ok(Ok(()))
         };
-        self.converse(Method::GET, path, Bytes::new(), talk).await?
+        self.converse(Method::GET, path, Body::empty(), talk)
+            .await?
     }
 
     /// The same, of lines of JSON.
@@ -132,8 +144,8 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
-        talk: impl AsyncFnOnce(Sender, Request<Full<Bytes>>) -> Result<T, hyper::Error>,
+        body: Body,
+        talk: impl AsyncFnOnce(Sender, Request<Body>) -> Result<T, hyper::Error>,
     ) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await
@@ -146,7 +158,7 @@ impl Client {
             .uri(path)
             .header(header::HOST, "splitter")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| self.nonsense(error))?;
         // The connection is driven by whoever waits for the answer; its own end is no news.
         let drive = async {

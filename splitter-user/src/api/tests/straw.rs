@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::types::{
-    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
+    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, CohortCreate, CohortDelete,
+    CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence, EvidenceReset,
     Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
-    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
-    Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights, Whois,
+    HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload, ReloadRequest,
+    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
+    VersionWeight, WeightChange, WeightSet, Weights, Whois,
 };
 use super::super::{Actor, Control, Refusal, Trace};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -87,6 +89,87 @@ impl Control for Straw {
             on: wanted.on,
             ..Supervision::default()
         }])
+    }
+
+    async fn cohorts(&self) -> Result<CohortList, Refusal> {
+        Ok(CohortList::default())
+    }
+
+    async fn create_cohort(
+        &self,
+        wanted: CohortCreate,
+        actor: Actor,
+    ) -> Result<CohortLine, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(CohortLine {
+            name: wanted.name,
+            reason: wanted.reason,
+            ..CohortLine::default()
+        })
+    }
+
+    async fn delete_cohort(
+        &self,
+        name: String,
+        _: CohortDelete,
+        actor: Actor,
+    ) -> Result<CohortDeleted, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(CohortDeleted {
+            cohort: name,
+            members: 5,
+        })
+    }
+
+    async fn add_member(
+        &self,
+        name: String,
+        wanted: MemberAdd,
+        actor: Actor,
+    ) -> Result<MemberChange, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Ok(MemberChange {
+            cohort: name,
+            address: wanted.address,
+            change: wanted.reference.unwrap_or_default(),
+            left_s: None,
+            until: wanted.ttl,
+        })
+    }
+
+    async fn remove_member(
+        &self,
+        name: String,
+        wanted: MemberRemove,
+        actor: Actor,
+    ) -> Result<MemberChange, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        Err(Refusal::not_found(format!("{} of {name}", wanted.address)))
+    }
+
+    async fn import_members(
+        &self,
+        name: String,
+        wanted: CohortImport,
+        text: Vec<u8>,
+        actor: Actor,
+    ) -> Result<CohortImported, Refusal> {
+        assert_eq!(actor.pid, Some(std::process::id()));
+        assert!(wanted.skip_bad, "as it was asked");
+        Ok(CohortImported {
+            cohort: name,
+            added: text.len() as u64,
+            renewed: wanted.ttl.map_or(0, |ttl| ttl.len() as u64),
+            left_out: 0,
+            bad: Vec::new(),
+        })
+    }
+
+    async fn memberships(&self, address: String) -> Result<Memberships, Refusal> {
+        Ok(Memberships {
+            address,
+            cohorts: Vec::new(),
+        })
     }
 
     async fn evidence(&self, service: String) -> Result<Evidence, Refusal> {
@@ -271,6 +354,7 @@ impl Control for Straw {
             hash_fraction: 0.0,
             cuts: Vec::new(),
             segments: Vec::new(),
+            cohorts: Vec::new(),
             segment: None,
             version: "v".into(),
             backend: None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SegmentTried;
+use super::{Membership, SegmentTried};
 
 /// Why a client is where it is: `GET /v1/services/{name}/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Explanation {
     /// The segments that were asked, in their order; empty where the service has none.
     #[serde(default)]
     pub segments: Vec<SegmentTried>,
+    /// The cohorts that segments ask for and the client is in, as the kernel has it.
+    #[serde(default)]
+    pub cohorts: Vec<Membership>,
     /// The segment that takes the client, whose weights are those that the hash space is cut by.
     #[serde(default)]
     pub segment: Option<String>,

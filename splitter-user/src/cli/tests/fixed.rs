@@ -1,5 +1,6 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
+mod cohorts;
 mod events;
 mod evidence;
 mod history;
@@ -14,13 +15,14 @@ use self::history::history;
 use self::status::{mail, shop};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, ClientLine, ClientList,
-    ClientQuery, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount, FlowLine,
-    FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
-    HistoryQuery, HttpSettings, LiveFlow, Move, OnBackend, PassiveSettings, Reload, ReloadRequest,
-    SeenMove, SeenMoves, SegmentTried, SegmentWeights, ServiceChange, ServiceSettings,
-    ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet,
-    Weights, Whois,
+    ClientQuery, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported,
+    CohortLine, CohortList, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount,
+    FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
+    HistoryQuery, HttpSettings, LiveFlow, MemberAdd, MemberChange, MemberRemove, Memberships, Move,
+    OnBackend, PassiveSettings, Reload, ReloadRequest, SeenMove, SeenMoves, SegmentTried,
+    SegmentWeights, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
+    SetBy, Status, Supervise, Supervision, TraceLine, TraceQuery, VersionFlows, VersionStatus,
+    VersionWeight, WeightChange, WeightInForce, WeightSet, Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
@@ -131,6 +133,70 @@ impl Control for Fixed {
         let told = TraceLine::Untold { untold: 1 };
         lines.try_send(told).map_err(Refusal::internal)?;
         Ok(Trace(reader))
+    }
+
+    async fn cohorts(&self) -> Result<CohortList, Refusal> {
+        Ok(cohorts::list())
+    }
+
+    async fn create_cohort(&self, wanted: CohortCreate, _: Actor) -> Result<CohortLine, Refusal> {
+        cohorts::create(wanted)
+    }
+
+    async fn delete_cohort(
+        &self,
+        name: String,
+        _: CohortDelete,
+        _: Actor,
+    ) -> Result<CohortDeleted, Refusal> {
+        cohorts::known(&name)?;
+        Ok(CohortDeleted {
+            cohort: name,
+            members: 12_345,
+        })
+    }
+
+    async fn add_member(
+        &self,
+        name: String,
+        wanted: MemberAdd,
+        _: Actor,
+    ) -> Result<MemberChange, Refusal> {
+        cohorts::add(name, wanted)
+    }
+
+    async fn remove_member(
+        &self,
+        name: String,
+        wanted: MemberRemove,
+        _: Actor,
+    ) -> Result<MemberChange, Refusal> {
+        cohorts::known(&name)?;
+        Ok(MemberChange {
+            cohort: name,
+            address: wanted.address,
+            change: "removed".into(),
+            left_s: None,
+            until: None,
+        })
+    }
+
+    async fn import_members(
+        &self,
+        name: String,
+        wanted: CohortImport,
+        text: Vec<u8>,
+        _: Actor,
+    ) -> Result<CohortImported, Refusal> {
+        cohorts::import(name, &wanted, &text)
+    }
+
+    async fn memberships(&self, address: String) -> Result<Memberships, Refusal> {
+        let of = address.parse().map_err(Refusal::invalid)?;
+        Ok(Memberships {
+            address,
+            cohorts: cohorts::held(of),
+        })
     }
 
     fn events(&self) -> Arc<EventLog> {
@@ -376,6 +442,7 @@ impl Control for Fixed {
                 tried("partners", "prefix 192.0.2.0/24", false),
                 tried("staff", STAFF, false),
             ],
+            cohorts: cohorts::held(client),
             segment: None,
             service,
             vip: vip.map_or("203.0.113.10:443/tcp".into(), |vip| vip.to_string()),

@@ -36,6 +36,14 @@ fn segments_are_read_in_their_order_and_the_baseline_takes_the_rest() {
     );
     let told = segments[1].condition.to_string();
     assert_eq!(told, "not any of (prefix 10.0.0.0/8, prefix ::/0)");
+    let segments = good(
+        "segment = [{ name = \"testers\", match = { cohort = \"beta\", not = { cohort = \"banned\" } }, \
+         weight = { canary = \"100%\" } }]\n",
+    );
+    let told = segments[0].condition.to_string();
+    assert_eq!(told, "all of (cohort beta, not cohort banned)");
+    let names: Vec<&str> = segments[0].condition.cohorts().into_iter().collect();
+    assert_eq!(names, ["banned", "beta"]);
 }
 
 #[test]
@@ -67,8 +75,12 @@ fn what_is_wrong_is_told_where_it_stands() {
     row(
         "name = \"staff\", match = {}, weight = { canary = \"1%\" }",
         &[
-            "7:38 `match` says nothing | or `prefix_file`, `country`, `subdivision`, `city`, `asn`, `all`, `any`",
+            "7:38 `match` says nothing | or `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `all`",
         ],
+    );
+    row(
+        "name = \"staff\", match = { cohort = \"Beta 1\" }, weight = { canary = \"1%\" }",
+        &["7:49 \"Beta 1\" cannot be a cohort's name: write 1 to 63 of a-z"],
     );
     row(
         "name = \"staff\", match = { prefix = [\"10.0.0.5/8\"] }, weight = { canary = \"1%\" }",

@@ -25,7 +25,8 @@ use splitter_common::{
 
 use self::take::{counted, flows, mapped, typed};
 use super::{
-    DataPlaneError, mapped::Mapped, pod::Raw, totals::Totals, traces::TraceRing, walk::FlowTable,
+    DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
+    traces::TraceRing, walk::FlowTable,
 };
 
 /// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
@@ -65,6 +66,7 @@ pub struct Maps {
     /// Bits by ledger, scope and event.
     pub(in crate::dataplane) counted_once: Mapped<u64>,
     pub(in crate::dataplane) prefixes: Prefixes,
+    pub(in crate::dataplane) members: MemberTable,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
     /// The programs aside, for frames in one buffer.
@@ -91,7 +93,7 @@ pub struct Maps {
 
 /// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
 /// told.
-pub(in crate::dataplane) const NAMES: [&str; 34] = [
+pub(in crate::dataplane) const NAMES: [&str; 35] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -108,6 +110,7 @@ pub(in crate::dataplane) const NAMES: [&str; 34] = [
     "EVIDENCE",
     "COUNTED_ONCE",
     "PREFIXES",
+    "MEMBERS",
     "FRAGMENTS",
     "ASIDE",
     "ASIDE_FRAGS",
@@ -158,6 +161,7 @@ impl Maps {
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
+            members: MemberTable::take(ebpf)?,
             fragments: typed(ebpf, "FRAGMENTS")?,
             pending,
             established,

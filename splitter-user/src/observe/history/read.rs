@@ -52,10 +52,7 @@ pub fn read(dir: &Path, wanted: &Wanted) -> Result<Told, HistoryError> {
     let Some(db) = schema::open_to_read(&path)? else {
         return Ok(Told::default());
     };
-    let sql = |error| HistoryError::Sql {
-        path: path.clone(),
-        error,
-    };
+    let sql = HistoryError::sql(&path);
     // All of it as of one moment.
     db.execute_batch("BEGIN").map_err(sql)?;
     let (kept_from_s, runs, names) = frame(&db, wanted).map_err(sql)?;

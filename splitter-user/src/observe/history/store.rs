@@ -110,10 +110,7 @@ impl History {
 
     fn open_at(path: &Path, bounds: Bounds) -> Result<Self, HistoryError> {
         let db = schema::open(path)?;
-        let failed = |error| HistoryError::Sql {
-            path: path.to_owned(),
-            error,
-        };
+        let failed = HistoryError::sql(path);
         let run = db
             .query_row(
                 "SELECT began_s, ended_s FROM runs ORDER BY ended_s DESC LIMIT 1",
@@ -157,10 +154,7 @@ impl History {
             }
         };
         let path = self.path.clone();
-        let failed = |error| HistoryError::Sql {
-            path: path.clone(),
-            error,
-        };
+        let failed = HistoryError::sql(&path);
         let booked = self.write(when, now_s, run, sample).map_err(failed)?;
         self.known.extend(booked);
         self.run = Some(run);
@@ -227,10 +221,7 @@ impl History {
     /// Makes minutes out of the seconds of every minute that is over.
     fn roll_up(&mut self, now_s: u64) -> Result<(), HistoryError> {
         let path = self.path.clone();
-        let sql = |error| HistoryError::Sql {
-            path: path.clone(),
-            error,
-        };
+        let sql = HistoryError::sql(&path);
         let cell = |error| HistoryError::Cell {
             path: path.clone(),
             error,
@@ -311,10 +302,7 @@ impl History {
 
 /// The totals at the last sample.
 fn known(db: &Connection, path: &Path) -> Result<HashMap<(String, String), Known>, HistoryError> {
-    let sql = |error| HistoryError::Sql {
-        path: path.to_owned(),
-        error,
-    };
+    let sql = HistoryError::sql(path);
     let mut rows = db
         .prepare(
             "SELECT service, version, subject, born, figures FROM known \

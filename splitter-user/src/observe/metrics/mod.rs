@@ -1,7 +1,7 @@
 //! Owns the form of a sample for Prometheus: OpenMetrics 1.0, and the older text format for whoever
 //! asks for it.
 //!
-//! Invariant: labels are service, version, backend, reason and interface and nothing else, so that
+//! Invariant: labels are service, version, backend, reason, interface and cohort and nothing else, so that
 //! there are as many series as the configuration says and no client adds one. Units are base units:
 //! seconds, bytes. What a forward method cannot see is left out, never 0. `docs/METRICS.md` names
 //! every metric, and a test holds it to that.
@@ -73,6 +73,7 @@ impl Collector for Export {
         self.packets(&mut encoder)?;
         self.tables(&mut encoder)?;
         self.interfaces(&mut encoder)?;
+        self.cohorts(&mut encoder)?;
         let of_host = [
             (
                 "start_time",
@@ -238,6 +239,20 @@ impl Export {
             let help = "Entries for which the flow table has room";
             let mut metric = encoder.encode_descriptor(limit, help, None, MetricType::Gauge)?;
             metric.encode_gauge(&f64::from(table.capacity))?;
+        }
+        Ok(())
+    }
+
+    /// Those that the configuration names.
+    fn cohorts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.host.cohorts.is_empty() {
+            return Ok(());
+        }
+        let help = "Members of a cohort that segments ask for";
+        let mut metric =
+            encoder.encode_descriptor("cohort_members", help, None, MetricType::Gauge)?;
+        for (cohort, members) in &self.host.cohorts {
+            gauge(&mut metric, &[("cohort", cohort)], *members as f64)?;
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ fn export() -> Export {
             up: true,
         }],
         tables: vec![table(true), table(false)],
+        cohorts: vec![("beta".into(), 9)],
     };
     Export {
         sample: Arc::new(sample),
@@ -126,7 +127,15 @@ fn labels_are_few_and_no_client_adds_a_series() {
         .flat_map(|line| line.split(['{', ',']).skip(1))
         .filter_map(|label| Some(label.split_once('=')?.0))
         .collect();
-    let known = ["backend", "interface", "le", "reason", "service", "version"];
+    let known = [
+        "backend",
+        "cohort",
+        "interface",
+        "le",
+        "reason",
+        "service",
+        "version",
+    ];
     assert_eq!(labels.into_iter().collect::<Vec<_>>(), known);
 }
 

@@ -13,8 +13,9 @@ use std::{
 use anyhow::{Result, ensure};
 use splitter_common::{
     address::Address,
-    capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
+    capacity::{COHORTS_ASKED, DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
+    cohort::{self, MemberRow, Membership},
     engine::{self, Aside, Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, SCOPES, Sample},
     flow::{
@@ -64,6 +65,7 @@ pub struct Host {
     assigned: RefCell<HashMap<(u32, usize, usize), u64>>,
     evidence: RefCell<Ledgers>,
     trace: Trace,
+    members: HashMap<Address, Vec<Membership>>,
 }
 
 impl Env for Host {
@@ -319,6 +321,14 @@ impl Env for Host {
         self.trace.refuse();
     }
 
+    fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32 {
+        let Some(members) = self.members.get(&client) else {
+            return otherwise;
+        };
+        let words = MemberRow::new(client, members).words;
+        cohort::conditions(asked, words, client, self.jiffies())
+    }
+
     fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {
         let inside = LAB_PREFIXES.iter().any(|(prefix, v4, v6)| {
             let prefix = Address::from(prefix.parse::<IpAddr>().expect("an address"));
@@ -392,7 +402,7 @@ impl Executor for Host {
 
     fn begin(&mut self, _committed: bool) -> Result<u32> {
         *self = Self {
-            jiffies: 1 << 40,
+            jiffies: 1 << 39,
             ..Self::default()
         };
         Ok(0)
@@ -464,6 +474,23 @@ impl Executor for Host {
             frame: packet.0,
             ifindex: Some(number),
         })
+    }
+
+    fn enrol(&mut self, address: IpAddr, cohort: &str, seconds: Option<u32>) -> Result<()> {
+        let of = Membership {
+            cohort: cohort::number(cohort),
+            until: seconds.map_or(0, |seconds| self.jiffies + u64::from(seconds) * HZ),
+        };
+        self.members
+            .entry(Address::from(address))
+            .or_default()
+            .push(of);
+        Ok(())
+    }
+
+    fn expel(&mut self, address: IpAddr) -> Result<()> {
+        self.members.remove(&Address::from(address));
+        Ok(())
     }
 
     fn age(&mut self, seconds: u32) -> Result<()> {

@@ -73,7 +73,11 @@ pub trait Executor {
     fn set_hop(&mut self, backend: u32, hop: Option<Hop>);
     /// Runs the program on a frame.
     fn packet(&mut self, frame: &[u8]) -> Result<Ran>;
-    /// Makes all flows older.
+    /// Puts an address into a cohort, for so many seconds or for ever.
+    fn enrol(&mut self, address: IpAddr, cohort: &str, seconds: Option<u32>) -> Result<()>;
+    /// Takes an address out of all cohorts.
+    fn expel(&mut self, address: IpAddr) -> Result<()>;
+    /// Makes all flows older, and brings the ends of memberships nearer.
     fn age(&mut self, seconds: u32) -> Result<()>;
     /// What a backend number has counted.
     fn counters(&self, backend: u32) -> BackendCounters;
@@ -179,6 +183,15 @@ impl<E: Executor> Stage<'_, E> {
                 let (name, fate) = with_fate(rest)?;
                 self.commit_with(config(name)?, fate).map(drop)
             }
+            "member" => {
+                let words: Vec<&str> = rest.split_whitespace().collect();
+                let [cohort, address, ref seconds @ ..] = words[..] else {
+                    bail!("COHORT ADDRESS [SECONDS]")
+                };
+                let seconds = seconds.first().map(|text| text.parse()).transpose()?;
+                self.executor.enrol(address.parse()?, cohort, seconds)
+            }
+            "no-member" => self.executor.expel(rest.parse()?),
             "leave" => self.leave(rest),
             "reuse" => self.reuse(rest),
             "count" => self.check_count(rest),

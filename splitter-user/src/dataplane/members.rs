@@ -1,0 +1,146 @@
+//! Owns the table of cohort members in the kernel, by address.
+//!
+//! Invariant: this process alone writes it; the program reads it and compares times with its own clock.
+
+use std::{io, os::fd::AsFd as _, sync::Arc};
+
+use aya::{Ebpf, maps::MapData};
+use splitter_common::{
+    address::Address,
+    clock::Jiffies,
+    cohort::{self, MemberRow},
+    layout::ServiceRow,
+};
+
+use super::{DataPlane, DataPlaneError, bpf::Typed};
+
+const NAME: &str = "MEMBERS";
+
+/// The table, by a file descriptor of its own: it is written without the daemon's lock.
+#[derive(Clone, Debug)]
+pub struct MemberTable {
+    map: Arc<Typed<Address, MemberRow>>,
+    /// Programs that are not loaded yet name it by this file descriptor.
+    _loaded: Arc<MapData>,
+    capacity: u32,
+}
+
+impl MemberTable {
+    /// Elements that are read at once; more than any bucket has.
+    const BATCH: usize = 4_096;
+
+    /// Takes it out of the loaded object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
+        let failed = |why: String| DataPlaneError::Map { map: NAME, why };
+        let map = ebpf.take_map(NAME);
+        let Some(aya::maps::Map::HashMap(data)) = map else {
+            return Err(failed("not a hash map of the object".to_owned()));
+        };
+        Self::of(data).map_err(failed)
+    }
+
+    fn of(data: MapData) -> Result<Self, String> {
+        let info = data.info().map_err(|error| error.to_string())?;
+        let fd = data.fd().as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| error.to_string())?;
+        let sizes = (info.key_size(), info.value_size());
+        let map = Typed::new(fd, &info)
+            .ok_or_else(|| format!("its keys and values have {sizes:?} bytes"))?;
+        Ok(Self {
+            map: Arc::new(map),
+            capacity: info.max_entries(),
+            _loaded: Arc::new(data),
+        })
+    }
+
+    /// Addresses for which there is room.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// What stands there of an address.
+    pub fn row(&self, address: Address) -> io::Result<Option<MemberRow>> {
+        self.map.look_up(&address)
+    }
+
+    /// Everything that stands there.
+    pub fn rows(&self) -> io::Result<Vec<(Address, MemberRow)>> {
+        let mut all = Vec::new();
+        self.each(|rows| {
+            all.extend_from_slice(rows);
+            io::Result::Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// How many addresses stand there.
+    pub fn count(&self) -> io::Result<u64> {
+        let mut count = 0;
+        self.each(|rows| {
+            count += rows.len() as u64;
+            io::Result::Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Hands on everything that stands there, some at a time.
+    pub fn each<E: From<io::Error>>(
+        &self,
+        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut keys = vec![Address::default(); Self::BATCH];
+        let mut rows = vec![MemberRow::default(); Self::BATCH];
+        let mut bucket = Some(0);
+        while let Some(from) = bucket {
+            let batched = self.map.batch(from, &mut keys, &mut rows)?;
+            let found = keys.iter().copied().zip(rows.iter().copied());
+            let found: Vec<_> = found.take(batched.count).collect();
+            each(&found)?;
+            bucket = batched.next;
+        }
+        Ok(())
+    }
+
+    /// Writes elements, each as a whole.
+    pub fn put(&self, rows: &[(Address, MemberRow)]) -> io::Result<()> {
+        for rows in rows.chunks(Self::BATCH) {
+            let (keys, rows): (Vec<_>, Vec<_>) = rows.iter().copied().unzip();
+            self.map.put_batch(&keys, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// Removes elements; one that is not there is no error.
+    pub fn remove(&self, addresses: &[Address]) -> io::Result<()> {
+        for address in addresses {
+            self.map.remove(address)?;
+        }
+        Ok(())
+    }
+}
+
+impl DataPlane {
+    /// The table of members.
+    pub fn members(&self) -> MemberTable {
+        self.maps.members.clone()
+    }
+
+    /// The conditions of a service's segments that hold of a client, as the program finds them.
+    pub fn conditions(&mut self, row: &ServiceRow, client: Address) -> Result<u32, DataPlaneError> {
+        let of_prefixes = self.listed(row.segments.list, client);
+        if row.segments.cohorts[0] == 0 {
+            return Ok(of_prefixes);
+        }
+        let found = self.maps.members.row(client);
+        let found = found.map_err(|error| DataPlaneError::Map {
+            map: NAME,
+            why: error.to_string(),
+        })?;
+        let Some(MemberRow { words }) = found else {
+            return Ok(of_prefixes);
+        };
+        let now = Jiffies(self.jiffies()?);
+        let asked = &row.segments.cohorts;
+        Ok(of_prefixes | cohort::conditions(asked, words, client, now))
+    }
+}
