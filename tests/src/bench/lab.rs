@@ -23,7 +23,9 @@ use splitter_user::{
 use super::{
     cases::{Case, frame_bytes, templates},
     flows::{PORT, backends, config, flow, target, vips},
-    layout::{Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, Run, Target},
+    layout::{
+        Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, RUN_VARY, Run, Target,
+    },
 };
 use crate::{
     netns::Netns,
@@ -108,11 +110,23 @@ pub(super) struct Lab {
     pub(super) templates: u32,
     pub(super) send_to: Array<MapData, u32>,
     pub(super) netns: Netns,
+    /// Of the data plane.
+    limits: Limits,
+    pub(super) numbers: Numbers,
+    /// How clients vary, see `layout::RUN_VARY`.
+    pub(super) vary: u32,
 }
 
 impl Lab {
     /// Loads all programs in a namespace of its own, which the calling thread enters.
     pub(super) fn new(object: &[u8]) -> Result<Self> {
+        let mut lab = Self::with_limits(object, Limits::default())?;
+        lab.begin(Family::V4)?;
+        Ok(lab)
+    }
+
+    /// The same with such limits, and without a service.
+    pub(super) fn with_limits(object: &[u8], limits: Limits) -> Result<Self> {
         let netns = network("bench")?;
         netns.enter();
         let mut bench = EbpfLoader::new()
@@ -122,7 +136,7 @@ impl Lab {
             let program: &mut Xdp = program.try_into()?;
             program.load().with_context(|| name.to_owned())?;
         }
-        let mut lab = Self {
+        Ok(Self {
             runs: Array::try_from(take(&mut bench, "RUNS")?)?,
             frames: Array::try_from(take(&mut bench, "FRAMES")?)?,
             flows: Array::try_from(take(&mut bench, "FLOWS")?)?,
@@ -131,21 +145,27 @@ impl Lab {
             send_to: Array::try_from(take(&mut bench, "SEND_TO")?)?,
             programs: ProgramArray::try_from(take(&mut bench, "PROGRAMS")?)?,
             bench,
-            plane: open()?,
+            plane: open(limits)?,
             family: Family::V4,
             begun: [0; 2],
             backends: Vec::new(),
             templates: 0,
             netns,
-        };
-        lab.begin(Family::V4)?;
-        Ok(lab)
+            limits,
+            numbers: Numbers::default(),
+            vary: 0,
+        })
     }
 
     /// Empty tables, and the templates and flows of a family.
     pub(super) fn begin(&mut self, family: Family) -> Result<()> {
+        self.begin_with(family, MAX_FLOWS)
+    }
+
+    /// The same with the first flows alone.
+    pub(super) fn begin_with(&mut self, family: Family, flows: u32) -> Result<()> {
         self.family = family;
-        self.plane = open()?;
+        self.plane = open(self.limits)?;
         let config = config()?;
         let secret = fixed_secret()?;
         let numbers = Numbers::default().next(&config, &secret, &self.plane)?;
@@ -169,7 +189,8 @@ impl Lab {
         for (row, (address, port)) in [(0, (backend, 8_080)), (1, (vip, PORT))] {
             self.targets.set(row, target(address, port), 0)?;
         }
-        for index in 0..MAX_FLOWS {
+        self.numbers = numbers;
+        for index in 0..flows {
             self.flows.set(index, flow(family, index, &image)?, 0)?;
         }
         Ok(())
@@ -233,6 +254,7 @@ impl Lab {
         run[RUN_FLOW] = self.begun[cpu];
         run[RUN_MASK] = u64::from(drive.flows) - 1;
         run[RUN_STEPS] = steps.len() as u64;
+        run[RUN_VARY] = u64::from(self.vary);
         run[RUN_FRAMES..RUN_FRAMES + steps.len()].copy_from_slice(&steps);
         self.begun[cpu] += u64::from(drive.packets) / steps.len() as u64;
         Ok(self.runs.set(cpu as u32, run, 0)?)
@@ -323,10 +345,10 @@ pub(super) fn bind(cpu: usize) -> Result<()> {
     sched_setaffinity(None, &cpus).with_context(|| format!("no CPU {cpu}"))
 }
 
-fn open() -> Result<DataPlane> {
+fn open(limits: Limits) -> Result<DataPlane> {
     let mut plane = DataPlane::open(&Options {
         pin_dir: None,
-        limits: Limits::default(),
+        limits,
     })?;
     plane.renew_lease(3_600)?;
     Ok(plane)
