@@ -5,6 +5,7 @@
 
 mod cases;
 mod commits;
+pub mod crowd;
 mod flows;
 mod lab;
 #[path = "../bench-ebpf/src/layout.rs"]

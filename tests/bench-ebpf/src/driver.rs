@@ -16,8 +16,8 @@ use crate::{
     frame::{self, Places, V4, V6},
     layout::{
         FLOW_BACKEND, FLOW_CLIENT, FLOW_PORTS, FRAME_SENDER, Flow, Frame, MAX_CPUS, MAX_FLOWS,
-        MAX_FRAMES, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEP, RUN_STEPS, Run, V4_HALFWORDS,
-        V6_HALFWORDS,
+        MAX_FRAMES, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEP, RUN_STEPS, RUN_VARY, Run,
+        V4_HALFWORDS, V6_HALFWORDS,
     },
 };
 
@@ -76,7 +76,8 @@ fn next<const N: usize>(ctx: &XdpContext, places: &Places) -> Option<()> {
         packet.set(index, template[index]);
         index += 1;
     }
-    let client = [flow[FLOW_CLIENT], flow[FLOW_CLIENT + 1]];
+    let varied = (begun as u32 & run[RUN_VARY] as u32).swap_bytes();
+    let client = [flow[FLOW_CLIENT] ^ varied as u64, flow[FLOW_CLIENT + 1]];
     let (client_port, backend_port) = (flow[FLOW_PORTS] as u16, (flow[FLOW_PORTS] >> 16) as u16);
     // The checksums must stay right: a host's stack, in whose place programs are put, looks.
     let (mut addresses, mut rest) = (0, 0);

@@ -13,7 +13,7 @@ pub(crate) const V4_HALFWORDS: usize = 32;
 pub(crate) const V6_HALFWORDS: usize = 40;
 
 /// What one CPU drives. Its words: the counter of flows begun, the step inside one, the mask of
-/// flow numbers, the steps of a flow, and the frame of each of up to four steps.
+/// flow numbers, the steps of a flow, the frame of each of up to four steps, and how clients vary.
 pub(crate) type Run = [u64; 16];
 /// The counter of flows begun; its low bits are also the TCP sequence number of the client.
 pub(crate) const RUN_FLOW: usize = 0;
@@ -25,6 +25,9 @@ pub(crate) const RUN_MASK: usize = 2;
 pub(crate) const RUN_STEPS: usize = 3;
 /// The frame of the first step; those of the others follow.
 pub(crate) const RUN_FRAMES: usize = 4;
+/// The bits of the counter of flows that are turned over in the client's address, the lowest in its last
+/// byte (IPv4): so many clients more than there are flows.
+pub(crate) const RUN_VARY: usize = 8;
 
 /// One flow. Addresses are as in the frame, IPv4 in the low half of the first word; the ports
 /// stand in one word, as in the frame: the client's, then the backend's.

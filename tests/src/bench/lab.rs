@@ -23,7 +23,9 @@ use splitter_user::{
 use super::{
     cases::{Case, frame_bytes, templates},
     flows::{PORT, backends, config, flow, target, vips},
-    layout::{Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, Run, Target},
+    layout::{
+        Flow, Frame, MAX_FLOWS, RUN_FLOW, RUN_FRAMES, RUN_MASK, RUN_STEPS, RUN_VARY, Run, Target,
+    },
 };
 use crate::{
     netns::Netns,
@@ -107,9 +109,9 @@ pub(super) struct Lab {
     pub(super) programs: ProgramArray<MapData>,
     pub(super) plane: DataPlane,
     /// The one without telemetry.
-    bare: DataPlane,
+    bare: Option<DataPlane>,
     /// Its object.
-    bare_object: Vec<u8>,
+    bare_object: Option<Vec<u8>>,
     pub(super) family: Family,
     /// Flows begun on each of two CPUs, so that no run repeats the last one's sequence numbers.
     begun: [u64; 2],
@@ -119,11 +121,29 @@ pub(super) struct Lab {
     pub(super) templates: u32,
     pub(super) send_to: Array<MapData, u32>,
     pub(super) netns: Netns,
+    /// Of the data plane.
+    limits: Limits,
+    pub(super) numbers: Numbers,
+    /// How clients vary, see `layout::RUN_VARY`.
+    pub(super) vary: u32,
 }
 
 impl Lab {
     /// Loads all programs in a namespace of its own, which the calling thread enters.
     pub(super) fn new(object: &[u8], bare_object: Vec<u8>) -> Result<Self> {
+        let mut lab = Self::with_limits(object, Some(bare_object), Limits::default())?;
+        lab.begin(Family::V4)?;
+        Ok(lab)
+    }
+
+    /// The same with such limits, without a service, and without [`Program::Bare`] unless its object is
+    /// there.
+    pub(super) fn with_limits(
+        object: &[u8],
+        bare_object: Option<Vec<u8>>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let of_bare = |object: &Vec<u8>| open(Some(object), limits);
         let netns = network("bench")?;
         netns.enter();
         let mut bench = EbpfLoader::new()
@@ -133,7 +153,7 @@ impl Lab {
             let program: &mut Xdp = program.try_into()?;
             program.load().with_context(|| name.to_owned())?;
         }
-        let mut lab = Self {
+        Ok(Self {
             runs: Array::try_from(take(&mut bench, "RUNS")?)?,
             frames: Array::try_from(take(&mut bench, "FRAMES")?)?,
             flows: Array::try_from(take(&mut bench, "FLOWS")?)?,
@@ -142,30 +162,40 @@ impl Lab {
             send_to: Array::try_from(take(&mut bench, "SEND_TO")?)?,
             programs: ProgramArray::try_from(take(&mut bench, "PROGRAMS")?)?,
             bench,
-            plane: open(None)?,
-            bare: open(Some(&bare_object))?,
+            plane: open(None, limits)?,
+            bare: bare_object.as_ref().map(of_bare).transpose()?,
             bare_object,
             family: Family::V4,
             begun: [0; 2],
             backends: Vec::new(),
             templates: 0,
             netns,
-        };
-        lab.begin(Family::V4)?;
-        Ok(lab)
+            limits,
+            numbers: Numbers::default(),
+            vary: 0,
+        })
     }
 
     /// Empty tables, and the templates and flows of a family.
     pub(super) fn begin(&mut self, family: Family) -> Result<()> {
+        self.begin_with(family, MAX_FLOWS)
+    }
+
+    /// The same with the first flows alone.
+    pub(super) fn begin_with(&mut self, family: Family, flows: u32) -> Result<()> {
         self.family = family;
-        self.plane = open(None)?;
-        self.bare = open(Some(&self.bare_object))?;
+        self.plane = open(None, self.limits)?;
+        if let Some(object) = &self.bare_object {
+            self.bare = Some(open(Some(object), self.limits)?);
+        }
         let config = config()?;
         let secret = fixed_secret()?;
         let numbers = Numbers::default().next(&config, &secret, &self.plane)?;
         let image = Image::build(&config, &numbers, &secret)?;
         self.plane.commit(&image, SEED)?;
-        self.bare.commit(&image, SEED)?;
+        if let Some(bare) = &mut self.bare {
+            bare.commit(&image, SEED)?;
+        }
         let hop = Hop {
             destination: Hop::mac_word([2, 0, 0, 0, 0, 0xbb]),
             source: Hop::mac_word([2, 0, 0, 0, 0, 0xaa]),
@@ -184,7 +214,8 @@ impl Lab {
         for (row, (address, port)) in [(0, (backend, 8_080)), (1, (vip, PORT))] {
             self.targets.set(row, target(address, port), 0)?;
         }
-        for index in 0..MAX_FLOWS {
+        self.numbers = numbers;
+        for index in 0..flows {
             self.flows.set(index, flow(family, index, &image)?, 0)?;
         }
         Ok(())
@@ -194,7 +225,9 @@ impl Lab {
     pub(super) fn set_hops(&mut self, hop: Hop) {
         for number in &self.backends {
             self.plane.set_next_hop(*number, Some(hop));
-            self.bare.set_next_hop(*number, Some(hop));
+            if let Some(bare) = &mut self.bare {
+                bare.set_next_hop(*number, Some(hop));
+            }
         }
     }
 
@@ -237,7 +270,7 @@ impl Lab {
     fn choose(&mut self, program: Program) -> Result<()> {
         let plane = match program {
             Program::Splitter => Some(&mut self.plane),
-            Program::Bare => Some(&mut self.bare),
+            Program::Bare => Some(self.bare.as_mut().context("no object without telemetry")?),
             Program::Tx | Program::FloorStateless | Program::FloorLru => None,
         };
         if let Some(plane) = plane {
@@ -254,6 +287,7 @@ impl Lab {
         run[RUN_FLOW] = self.begun[cpu];
         run[RUN_MASK] = u64::from(drive.flows) - 1;
         run[RUN_STEPS] = steps.len() as u64;
+        run[RUN_VARY] = u64::from(self.vary);
         run[RUN_FRAMES..RUN_FRAMES + steps.len()].copy_from_slice(&steps);
         self.begun[cpu] += u64::from(drive.packets) / steps.len() as u64;
         Ok(self.runs.set(cpu as u32, run, 0)?)
@@ -275,8 +309,8 @@ impl Lab {
                 Ok(vec![(None, self.counted_by_bench()?)])
             }
             Program::Splitter | Program::Bare => {
-                let bare = program == Program::Bare;
-                let plane = if bare { &self.bare } else { &self.plane };
+                let bare = self.bare.as_ref().filter(|_| program == Program::Bare);
+                let plane = bare.unwrap_or(&self.plane);
                 let reasons = plane.maps().reasons();
                 // What is handed to the host's stack is forwarded by nobody here.
                 let sent = reasons
@@ -347,10 +381,10 @@ pub(super) fn bind(cpu: usize) -> Result<()> {
 }
 
 /// Fresh tables under the product's object, or another one of the same layout.
-fn open(object: Option<&[u8]>) -> Result<DataPlane> {
+fn open(object: Option<&[u8]>, limits: Limits) -> Result<DataPlane> {
     let options = Options {
         pin_dir: None,
-        limits: Limits::default(),
+        limits,
     };
     let mut plane = match object {
         None => DataPlane::open(&options)?,

@@ -1,5 +1,6 @@
 //! A daemon that always answers the same, for what the command line makes of it.
 
+mod clients;
 mod cohorts;
 mod events;
 mod evidence;
@@ -71,23 +72,7 @@ impl Control for Fixed {
 
     async fn clients(&self, service: String, wanted: ClientQuery) -> Result<ClientList, Refusal> {
         known(&service)?;
-        let line = |client: &str, idle_s, segment: Option<&str>| ClientLine {
-            client: client.into(),
-            idle_s,
-            version: "canary".into(),
-            segment: segment.map(str::to_owned),
-            open_flows: 1,
-            flows: 12,
-        };
-        Ok(ClientList {
-            service,
-            clients: vec![
-                line("198.51.100.7", 0.4, Some("staff")),
-                line("2001:db8:9:1::/64", 3_725.2, None),
-            ],
-            more: if wanted.limit < 100 { 12_345 } else { 0 },
-            sampled_percent: if wanted.limit < 100 { 25.0 } else { 100.0 },
-        })
+        Ok(clients::list(service, wanted.limit))
     }
 
     async fn reset_flows(
@@ -288,7 +273,7 @@ impl Control for Fixed {
                 to: "canary".into(),
                 percent_of_clients: 5.0,
             }],
-            seen: change.dry_run.then(seen),
+            seen: change.dry_run.then(clients::moves),
         })
     }
 
@@ -328,11 +313,7 @@ impl Control for Fixed {
             before: "active".into(),
             after: "draining".into(),
             dry_run: change.dry_run,
-            on_it: change.dry_run.then(|| OnBackend {
-                open_flows: 1_234,
-                clients: 901,
-                sampled_percent: 100.0,
-            }),
+            on_it: change.dry_run.then(clients::on_backend),
             consequences: vec!["stable has 1 backend left".into()],
         })
     }
@@ -364,7 +345,7 @@ impl Control for Fixed {
                     to: "canary".into(),
                     percent_of_clients: 25.0,
                 }],
-                seen: Some(seen()),
+                seen: Some(clients::moves()),
             }],
             interfaces: vec![difference("eth2", None, Some("auto"))],
             metrics: Vec::new(),
@@ -473,20 +454,6 @@ fn tried(name: &str, matches: &str, holds: bool) -> SegmentTried {
         name: name.into(),
         matches: matches.into(),
         holds: Some(holds),
-    }
-}
-
-fn seen() -> SeenMoves {
-    SeenMoves {
-        clients: 12_345,
-        sampled_percent: 100.0,
-        moves: vec![SeenMove {
-            from: "stable".into(),
-            to: "canary".into(),
-            clients: 617,
-            open_flows: 1_203,
-            bytes_estimate: Some(34_000_000),
-        }],
     }
 }
 

@@ -250,7 +250,7 @@ fn in_use(found: &Found, now: law::Now) -> bool {
 }
 
 /// What this thread has computed so far.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
