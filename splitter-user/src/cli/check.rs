@@ -143,7 +143,7 @@ mod tests {
     fn regions_are_told_with_the_number_of_their_prefixes() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("splitter.toml");
-        let database = crate::config::database_of_countries(&[
+        let database = config::database_of_countries(&[
             ("192.0.2.0/24", "DE"),
             ("198.51.100.0/24", "FR"),
             ("2001:db8::/32", "FR"),
