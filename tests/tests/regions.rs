@@ -62,7 +62,7 @@ fn a_country_of_a_real_database_has_whom_it_says() {
         };
         assert!(plausible.contains(&addresses), "{code}: {addresses}");
         let counts = [prefixes.len(), IpNet::aggregate(&prefixes.to_vec()).len()];
-        assert!((1_000..100_000).contains(&counts[0]), "{code}: {counts:?}");
+        assert!((1_000..200_000).contains(&counts[0]), "{code}: {counts:?}");
         assert_eq!(counts[0], counts[1], "merged as far as can be");
     }
     let database = fs::read(&path).expect("read");
@@ -79,7 +79,7 @@ fn a_country_of_a_real_database_has_whom_it_says() {
             let near = &lists["DE"];
             let start = near.iter().position(|prefix| prefix.addr().is_ipv6());
             let start = start.expect("IPv6 prefixes of DE");
-            match (near[random.usize(start..)], random.bool()) {
+            match (near[random.usize(start..near.len())], random.bool()) {
                 (IpNet::V6(v6), true) => {
                     let size = v6.hostmask().to_bits();
                     let low = random.u128(..) & (size << 1 | 1);

@@ -11,12 +11,13 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::machine::Machine;
 use crate::toolchain::{self, Lack, Remedy, Road, Scope};
-use crate::{child, paths};
+use crate::{child, data, paths};
 
 /// The command itself.
 pub(crate) fn run(check: bool) -> Result<ExitCode> {
     if !check {
         say_road(ensure(Scope::Tests)?);
+        data::ensure()?;
         return Ok(ExitCode::SUCCESS);
     }
     let machine = Machine::probe();

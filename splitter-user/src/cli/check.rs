@@ -139,4 +139,29 @@ mod tests {
         let brief = check(&path, None).expect("a valid file");
         assert!(!brief.contains("MiB"), "{brief}");
     }
+
+    #[test]
+    fn regions_are_told_with_the_number_of_their_prefixes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("splitter.toml");
+        let database = config::database_of_countries(&[
+            ("192.0.2.0/24", "DE"),
+            ("198.51.100.0/24", "FR"),
+            ("2001:db8::/32", "FR"),
+        ]);
+        std::fs::write(dir.path().join("country.mmdb"), database).expect("written");
+        let file = "databases = { country = \"country.mmdb\" }\n[[interface]]\nname = \"eth0\"\n\
+                    [service.shop]\nvips = [\"203.0.113.10:80/tcp\"]\n\
+                    version.stable = { baseline = true, backends = [\"10.0.0.1:80\"] }\n\
+                    version.canary = { weight = \"0%\", backends = [\"10.0.0.2:80\"] }\n\
+                    segment = [{ name = \"a\", match = { country = [\"DE\", \"FR\"] }, \
+                    weight = { canary = \"100%\" } }]\n";
+        std::fs::write(&path, file).expect("written");
+        let told = check(&path, None).expect("a valid file");
+        let row = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words == ["shop", "country", "DE", "FR", "3"]
+        };
+        assert!(told.lines().any(row), "{told}");
+    }
 }

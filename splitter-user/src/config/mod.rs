@@ -98,4 +98,7 @@ fn read(
 }
 
 #[cfg(test)]
+pub(crate) use tests::mmdb::database_of_countries;
+
+#[cfg(test)]
 mod tests;

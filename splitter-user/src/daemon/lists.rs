@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     api::Refusal,
+    config::Stamps,
     events::{What, acts},
 };
 
@@ -46,19 +47,29 @@ pub(super) async fn watch(daemon: Arc<Daemon>) -> anyhow::Result<()> {
 
 async fn read_again(daemon: &Daemon) -> anyhow::Result<()> {
     let texts = Arc::clone(&daemon.core.lock().await.texts);
-    let read = spawn_blocking(move || FileRead::new(texts)).await?;
+    let read = spawn_blocking(move || FileRead::new(texts)).await;
     let mut core = daemon.core.lock().await;
+    let read = match read {
+        Ok(read) => read,
+        Err(died) => {
+            // Whoever wrote the file may have done worse than what is looked for.
+            let were = core.stamps.clone();
+            core.stamps = core.texts.stamps();
+            let names = names(&core.stamps, &were);
+            let by = format!("the change of {names}");
+            refused(&mut core, &names, by, &Refusal::internal(died));
+            return Ok(());
+        }
+    };
     if !Arc::ptr_eq(&core.texts, &read.texts) {
         // A reload came first, and has read them.
         return Ok(());
     }
     let stamps = read.stamps.clone();
-    let others = stamps.others(&core.stamps);
-    let names: Vec<String> = others.map(|path| path.display().to_string()).collect();
+    let names = names(&stamps, &core.stamps);
     if names.is_empty() {
         return Ok(());
     }
-    let names = names.join(", ");
     let by = format!("the change of {names}");
     let done = reload::carry_out(&mut core, &daemon.net, read, None).await;
     core.stamps = stamps;
@@ -72,6 +83,13 @@ async fn read_again(daemon: &Daemon) -> anyhow::Result<()> {
         Err(refusal) => refused(&mut core, &names, by, &refusal),
     }
     Ok(())
+}
+
+/// The files that are others than they were.
+fn names(now: &Stamps, were: &Stamps) -> String {
+    let others = now.others(were);
+    let names: Vec<String> = others.map(|path| path.display().to_string()).collect();
+    names.join(", ")
 }
 
 fn refused(core: &mut Core, names: &str, by: String, refusal: &Refusal) {

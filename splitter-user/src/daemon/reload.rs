@@ -54,7 +54,10 @@ impl FileRead {
 /// What was last said of a file that has changed, and of which file; to say it again takes reading
 /// its lists.
 #[derive(Default)]
-pub(super) struct Drift(Mutex<Option<((u64, Stamps), Option<String>)>>);
+pub(super) struct Drift(Mutex<Option<Said>>);
+
+/// By the digest of the texts and the files of the lists, what was said.
+type Said = ((u64, Stamps), Option<String>);
 
 /// Reloads the file, or says what that would do. `by`: who asks, for the log.
 pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<Reload, Refusal> {

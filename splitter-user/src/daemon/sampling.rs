@@ -174,6 +174,7 @@ fn host(core: &Core) -> Host {
         // Whole seconds: the same figure at every look.
         began_s: began.unwrap_or_default().as_secs_f64().round(),
         generation: core.plane.generation(),
+        lists_stale: core.refused_lists.is_some(),
         interfaces: interfaces.collect(),
         tables: tables.collect(),
         cohorts: cohorts::counted(core),

@@ -71,6 +71,8 @@ pub struct Host {
     pub began_s: f64,
     /// The newest commit in the kernel.
     pub generation: u32,
+    /// Lists that have changed and are not in force.
+    pub lists_stale: bool,
     /// The interfaces of the configuration.
     pub interfaces: Vec<InterfaceEntry>,
     /// The tables of flows; empty until they were first looked at.

@@ -47,3 +47,12 @@ pub(in crate::config) fn from_texts(networks: &[(&str, Value)]) -> Vec<u8> {
         .collect();
     mmdb(&networks)
 }
+
+/// A database of countries.
+pub(crate) fn database_of_countries(networks: &[(&str, &str)]) -> Vec<u8> {
+    let record = |code: &str| serde_json::json!({"country_code": code});
+    let networks = networks
+        .iter()
+        .map(|(network, code)| (*network, record(code)));
+    from_texts(&networks.collect::<Vec<_>>())
+}

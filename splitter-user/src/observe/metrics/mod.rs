@@ -87,6 +87,12 @@ impl Collector for Export {
                 "Number of the newest committed configuration",
                 f64::from(self.host.generation),
             ),
+            (
+                "lists_stale",
+                None,
+                "Whether a list or database has changed and is not in force",
+                families::flag(self.host.lists_stale),
+            ),
         ];
         for (name, unit, help, value) in of_host {
             let mut metric =

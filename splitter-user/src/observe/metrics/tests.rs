@@ -39,6 +39,7 @@ fn export() -> Export {
     let host = Host {
         began_s: 1.5e9,
         generation: 3,
+        lists_stale: true,
         interfaces: vec![InterfaceEntry {
             name: "eth0".into(),
             attached: true,
@@ -115,6 +116,10 @@ fn the_text_says_what_was_counted() {
             "{bucket}"
         );
     }
+    assert_eq!(
+        line(&text, "splitter_lists_stale "),
+        "splitter_lists_stale 1.0"
+    );
     assert!(text.ends_with("# EOF\n"));
 }
 
