@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 use splitter_common::{
     address::Address,
     capacity::{COHORTS_OF_MEMBER, MAX_COHORTS},
@@ -78,6 +78,15 @@ pub struct Store {
 
 /// What stands on disk of one address: cohort and end.
 type Standing = Vec<(i64, Option<u64>)>;
+const STANDING: &str = "SELECT cohort, until_ms FROM members WHERE address = ?1";
+const ENTER: &str = "INSERT INTO members VALUES (?1, ?2, ?3, ?4)";
+const RENEW: &str =
+    "UPDATE members SET until_ms = ?3, reference = ?4 WHERE address = ?1 AND cohort = ?2";
+
+fn standing(one: &mut Statement<'_>, address: [u8; 16]) -> rusqlite::Result<Standing> {
+    let one = one.query_map([address], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    one.collect()
+}
 
 impl Store {
     /// Opens the database in a directory. A damaged one is moved aside, and where to is told.
@@ -239,6 +248,9 @@ impl Store {
         let failed = DatabaseError::sql(&self.path);
         let transaction = self.db.transaction().map_err(failed)?;
         let mut change = Change::new(&transaction, self.time, now, &numbers);
+        let prepare = |sql| transaction.prepare_cached(sql).map_err(failed);
+        let mut one = prepare(STANDING)?;
+        let (mut enter, mut renew) = (prepare(ENTER)?, prepare(RENEW)?);
         let Lines {
             good,
             bad,
@@ -255,7 +267,7 @@ impl Store {
         let mut new = 0;
         for line in in_order(good) {
             let (number, bytes) = (line.number, line.address.bytes());
-            let mut standing = change.standing(bytes).map_err(failed)?;
+            let mut standing = standing(&mut one, bytes).map_err(failed)?;
             let others = standing
                 .iter()
                 .filter(|(id, end)| *id != own && change.holds(*end));
@@ -277,17 +289,20 @@ impl Store {
             let end_ms = line
                 .ttl_ms
                 .map(|ttl_ms| change.now_ms.saturating_add(ttl_ms));
-            match standing.iter_mut().find(|(id, _)| *id == own) {
+            let write = match standing.iter_mut().find(|(id, _)| *id == own) {
                 Some((_, end)) => {
                     *end = end_ms;
                     put.renewed += 1;
+                    &mut renew
                 }
                 None => {
                     standing.push((own, end_ms));
                     put.added += 1;
+                    &mut enter
                 }
-            }
-            change.enter(own, &line, end_ms).map_err(failed)?;
+            };
+            let row = params![bytes, own, end_ms, line.reference.as_deref()];
+            write.execute(row).map_err(failed)?;
             change.tell_of(line.address, &standing);
         }
         if put.left_out.bad_count > 0 && !skip {
@@ -297,6 +312,7 @@ impl Store {
             });
         }
         put.changes = change.finish().map_err(failed)?;
+        drop((one, enter, renew));
         transaction.commit().map_err(failed)?;
         put.done = true;
         self.addresses += new;
@@ -449,24 +465,9 @@ impl<'s> Change<'s> {
         Membership { cohort: 0, until }.holds(self.now)
     }
 
-    fn standing(&self, address: [u8; 16]) -> rusqlite::Result<Standing> {
-        let one = "SELECT cohort, until_ms FROM members WHERE address = ?1";
-        let mut one = self.db.prepare_cached(one)?;
-        let one = one.query_map([address], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        one.collect()
-    }
-
-    fn enter(&self, cohort: i64, line: &Line, end_ms: Option<u64>) -> rusqlite::Result<()> {
-        let enter = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4)";
-        let mut enter = self.db.prepare_cached(enter)?;
-        let reference = line.reference.as_deref();
-        enter.execute(params![line.address.bytes(), cohort, end_ms, reference])?;
-        Ok(())
-    }
-
     /// Notes what is to stand in the kernel of an address, by what stands on disk.
     fn tell(&mut self, address: [u8; 16]) -> rusqlite::Result<()> {
-        let standing = self.standing(address)?;
+        let standing = standing(&mut *self.db.prepare_cached(STANDING)?, address)?;
         if standing.is_empty() {
             self.changes.gone.push(from_bytes(address));
         } else {
