@@ -14,11 +14,12 @@ use splitter_common::{
     address::Address,
     capacity::{COHORTS_OF_MEMBER, MAX_COHORTS},
     clock::Jiffies,
-    cohort::{self, MemberRow, Membership},
+    cohort::{self, MemberRow},
 };
 
 use super::{
-    CohortError, Line, Lines,
+    Changes, CohortError, Line, Lines,
+    change::{Change, STANDING, Standing, from_bytes, standing},
     clock::{Now, Time},
     schema::{FILE, FORM},
 };
@@ -41,15 +42,6 @@ pub struct Cohort {
     pub by: String,
     /// Why, if they said so.
     pub reason: Option<String>,
-}
-
-/// What the kernel's table must be told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Addresses and what is to stand there of them.
-    pub put: Vec<(Address, MemberRow)>,
-    /// Addresses that are in no cohort any more.
-    pub gone: Vec<Address>,
 }
 
 /// What became of members that were to be entered.
@@ -76,8 +68,9 @@ pub struct Store {
     addresses: u64,
 }
 
-/// What stands on disk of one address: cohort and end.
-type Standing = Vec<(i64, Option<u64>)>;
+const ENTER: &str = "INSERT INTO members VALUES (?1, ?2, ?3, ?4)";
+const RENEW: &str =
+    "UPDATE members SET until_ms = ?3, reference = ?4 WHERE address = ?1 AND cohort = ?2";
 
 impl Store {
     /// Opens the database in a directory. A damaged one is moved aside, and where to is told.
@@ -239,6 +232,9 @@ impl Store {
         let failed = DatabaseError::sql(&self.path);
         let transaction = self.db.transaction().map_err(failed)?;
         let mut change = Change::new(&transaction, self.time, now, &numbers);
+        let prepare = |sql| transaction.prepare_cached(sql).map_err(failed);
+        let mut one = prepare(STANDING)?;
+        let (mut enter, mut renew) = (prepare(ENTER)?, prepare(RENEW)?);
         let Lines {
             good,
             bad,
@@ -255,7 +251,7 @@ impl Store {
         let mut new = 0;
         for line in in_order(good) {
             let (number, bytes) = (line.number, line.address.bytes());
-            let mut standing = change.standing(bytes).map_err(failed)?;
+            let mut standing = standing(&mut one, bytes).map_err(failed)?;
             let others = standing
                 .iter()
                 .filter(|(id, end)| *id != own && change.holds(*end));
@@ -277,17 +273,20 @@ impl Store {
             let end_ms = line
                 .ttl_ms
                 .map(|ttl_ms| change.now_ms.saturating_add(ttl_ms));
-            match standing.iter_mut().find(|(id, _)| *id == own) {
+            let write = match standing.iter_mut().find(|(id, _)| *id == own) {
                 Some((_, end)) => {
                     *end = end_ms;
                     put.renewed += 1;
+                    &mut renew
                 }
                 None => {
                     standing.push((own, end_ms));
                     put.added += 1;
+                    &mut enter
                 }
-            }
-            change.enter(own, &line, end_ms).map_err(failed)?;
+            };
+            let row = params![bytes, own, end_ms, line.reference.as_deref()];
+            write.execute(row).map_err(failed)?;
             change.tell_of(line.address, &standing);
         }
         if put.left_out.bad_count > 0 && !skip {
@@ -297,6 +296,7 @@ impl Store {
             });
         }
         put.changes = change.finish().map_err(failed)?;
+        drop((one, enter, renew));
         transaction.commit().map_err(failed)?;
         put.done = true;
         self.addresses += new;
@@ -420,84 +420,6 @@ impl Store {
     }
 }
 
-/// A change under way, and what it makes of the kernel's table.
-struct Change<'s> {
-    db: &'s Connection,
-    time: Time,
-    now: Jiffies,
-    now_ms: u64,
-    /// Of cohorts by their row.
-    numbers: &'s HashMap<i64, u32>,
-    changes: Changes,
-}
-
-impl<'s> Change<'s> {
-    fn new(db: &'s Connection, time: Time, now: Jiffies, numbers: &'s HashMap<i64, u32>) -> Self {
-        Self {
-            db,
-            time,
-            now,
-            now_ms: time.ms(now),
-            numbers,
-            changes: Changes::default(),
-        }
-    }
-
-    /// Whether a membership of that end holds, as the kernel sees it.
-    fn holds(&self, end_ms: Option<u64>) -> bool {
-        let until = self.time.until(end_ms);
-        Membership { cohort: 0, until }.holds(self.now)
-    }
-
-    fn standing(&self, address: [u8; 16]) -> rusqlite::Result<Standing> {
-        let one = "SELECT cohort, until_ms FROM members WHERE address = ?1";
-        let mut one = self.db.prepare_cached(one)?;
-        let one = one.query_map([address], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        one.collect()
-    }
-
-    fn enter(&self, cohort: i64, line: &Line, end_ms: Option<u64>) -> rusqlite::Result<()> {
-        let enter = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4)";
-        let mut enter = self.db.prepare_cached(enter)?;
-        let reference = line.reference.as_deref();
-        enter.execute(params![line.address.bytes(), cohort, end_ms, reference])?;
-        Ok(())
-    }
-
-    /// Notes what is to stand in the kernel of an address, by what stands on disk.
-    fn tell(&mut self, address: [u8; 16]) -> rusqlite::Result<()> {
-        let standing = self.standing(address)?;
-        if standing.is_empty() {
-            self.changes.gone.push(from_bytes(address));
-        } else {
-            self.tell_of(from_bytes(address), &standing);
-        }
-        Ok(())
-    }
-
-    fn tell_of(&mut self, address: Address, standing: &Standing) {
-        let live = standing.iter().filter(|(_, end)| self.holds(*end));
-        let live = live.filter_map(|(id, end)| {
-            Some(Membership {
-                cohort: *self.numbers.get(id)?,
-                until: self.time.until(*end),
-            })
-        });
-        let live: Vec<Membership> = live.collect();
-        self.changes
-            .put
-            .push((address, MemberRow::new(address, &live)));
-    }
-
-    /// What it came to; notes where time stands.
-    fn finish(self) -> rusqlite::Result<Changes> {
-        self.db
-            .prepare_cached("UPDATE clock SET seen_ms = max(seen_ms, ?1)")?
-            .execute([self.now_ms])?;
-        Ok(self.changes)
-    }
-}
-
 /// Lines in the order in which they are written; of each address the last.
 fn in_order(mut lines: Vec<Line>) -> Vec<Line> {
     lines.sort_by_key(|line| line.address.bytes());
@@ -509,10 +431,6 @@ fn in_order(mut lines: Vec<Line>) -> Vec<Line> {
         same
     });
     lines
-}
-
-fn from_bytes(address: [u8; 16]) -> Address {
-    Address::from(IpAddr::from(address))
 }
 
 fn numbers(cohorts: &BTreeMap<String, Cohort>) -> HashMap<i64, u32> {

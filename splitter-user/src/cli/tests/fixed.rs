@@ -4,6 +4,7 @@ mod clients;
 mod cohorts;
 mod events;
 mod evidence;
+mod explain;
 mod history;
 mod status;
 mod whois;
@@ -156,14 +157,7 @@ impl Control for Fixed {
         wanted: MemberRemove,
         _: Actor,
     ) -> Result<MemberChange, Refusal> {
-        cohorts::known(&name)?;
-        Ok(MemberChange {
-            cohort: name,
-            address: wanted.address,
-            change: "removed".into(),
-            left_s: None,
-            until: None,
-        })
+        cohorts::remove(name, wanted)
     }
 
     async fn import_members(
@@ -410,52 +404,12 @@ impl Control for Fixed {
         vip: Option<Vip>,
     ) -> Result<Explanation, Refusal> {
         known(&service)?;
-        let flow = LiveFlow {
-            state: "established".into(),
-            version: "stable".into(),
-            backend: "10.0.1.11:8443".into(),
-            generation: 11,
-            idle_s: 1.5,
-        };
-        Ok(Explanation {
-            denied: None,
-            segments: vec![
-                tried("partners", "prefix 192.0.2.0/24", false),
-                tried("staff", STAFF, false),
-            ],
-            cohorts: cohorts::held(client),
-            segment: None,
-            service,
-            vip: vip.map_or("203.0.113.10:443/tcp".into(), |vip| vip.to_string()),
-            client: port.map_or(client.to_string(), |port| format!("{client}:{port}")),
-            key: "client".into(),
-            assignment: format!("{client}/32"),
-            hash_hex: "0x051eb851".into(),
-            hash_fraction: 0.02,
-            cuts: cuts(),
-            version: "canary".into(),
-            backend: port.map(|_| "10.0.2.11:8443".into()),
-            backend_note: port
-                .is_none()
-                .then(|| "each flow draws its own backend: give CLIENT:PORT to see one".into()),
-            live_flow: port.map(|_| flow),
-            moves_at: Some(
-                "now in canary; in canary from 2.0001% on (other weights as they are)".into(),
-            ),
-        })
+        explain::explain(service, client, port, vip)
     }
 }
 
 /// Who is in the segment of the service.
 const STAFF: &str = "all of (prefix 198.51.100.0/24 and 41 more, not prefix 198.51.100.9/32)";
-
-fn tried(name: &str, matches: &str, holds: bool) -> SegmentTried {
-    SegmentTried {
-        name: name.into(),
-        matches: matches.into(),
-        holds: Some(holds),
-    }
-}
 
 fn cut(version: &str, from_percent: f64, to_percent: f64) -> Cut {
     Cut {

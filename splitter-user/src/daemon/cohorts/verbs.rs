@@ -15,7 +15,7 @@ use crate::{
     },
     cohorts::{self, Bad, CohortError, Line, Lines, Put, Store},
     config::nearest,
-    daemon::{core::Daemon, wall::now_text},
+    daemon::{core::Daemon, heap, wall::now_text},
     events::{
         What,
         cohorts::{CohortCreated, CohortDeleted as Deleted, CohortImported as Imported},
@@ -160,7 +160,9 @@ pub(in crate::daemon) async fn import(
         let lines = cohorts::parse(&text, ttl);
         // Millions of them; what they became is as large.
         drop(text);
-        enter(cohorts, kept, &cohort, lines, skip, now)
+        let put = enter(cohorts, kept, &cohort, lines, skip, now);
+        heap::give_back();
+        put
     })
     .await?;
     let Put {

@@ -6,7 +6,7 @@ use super::{AT, BY};
 use crate::api::Refusal;
 use crate::api::types::{
     BadLine, CohortCreate, CohortImport, CohortImported, CohortLine, CohortList, MemberAdd,
-    MemberChange, Membership,
+    MemberChange, MemberRemove, Membership,
 };
 
 pub(super) fn list() -> CohortList {
@@ -74,6 +74,17 @@ pub(super) fn add(name: String, wanted: MemberAdd) -> Result<MemberChange, Refus
         .into(),
         left_s: ends.then_some(1_800.0),
         until: ends.then(|| AT.into()),
+    })
+}
+
+pub(super) fn remove(name: String, wanted: MemberRemove) -> Result<MemberChange, Refusal> {
+    known(&name)?;
+    Ok(MemberChange {
+        cohort: name,
+        address: wanted.address,
+        change: "removed".into(),
+        left_s: None,
+        until: None,
     })
 }
 
