@@ -115,6 +115,20 @@ fn a_dry_run_says_who_of_those_seen_lately_would_move() {
     let file = crate::scene::config(&scene.topology, "60%");
     scene.daemon.write_config(&file).expect("written");
     let reload = json(&["reload", "--dry-run"]);
+    // A segment that takes one of them, by a prefix list that is not in force.
+    let mut stable = clients.iter().zip(&before);
+    let one = stable.find(|(source, version)| source.is_ipv4() && *version == "stable");
+    let (one, _) = one.expect("a client of stable");
+    let file = crate::scene::config(&scene.topology, "10%")
+        + &format!(
+            "[[service.shop.segment]]\nname = \"staff\"\nmatch = {{ prefix = [\"{one}/32\"] }}\n\
+             weight = {{ canary = \"100%\" }}\n"
+        );
+    scene.daemon.write_config(&file).expect("written");
+    let staff = json(&["reload", "--dry-run"]);
+    let moved = vec![("stable".to_owned(), "canary".to_owned(), 1)];
+    let told = would_move(&staff["services"][0]["seen"]);
+    assert_eq!(told, moved, "{staff}");
     let backend = scene.topology.backends_of("stable").next();
     let backend = format!("{}:{PORT}", backend.expect("a backend").v4);
     let drained = json(&["backend", "drain", "shop", &backend, "--dry-run"]);

@@ -194,7 +194,8 @@ impl Look {
             if !more || stop() {
                 break;
             }
-            if met >= MOST {
+            // Walked key by key nobody knows which part it is: all of it is met then.
+            if met >= MOST && walk.tells_buckets() {
                 whole = walk.bucket().is_none();
                 break;
             }
