@@ -92,7 +92,7 @@ pub(super) async fn list(
 /// The place of the segment that a client is in.
 fn place(core: &Core, row: &ServiceRow, recent: &Recent) -> usize {
     let question = recent.question();
-    let conditions = core.plane.listed(row.segments.list, question.client);
+    let conditions = core.conditions(row, question.client);
     decide(row, &question, conditions).place
 }
 
@@ -128,7 +128,7 @@ pub(super) fn would_move(
     let row = prepared.row(u32::from(after.number)).unwrap_or(&in_force);
     let version = |row: &ServiceRow, given: &ServiceNumbers, recent: &Recent| {
         let question = recent.question();
-        let conditions = core.plane.listed(row.segments.list, question.client);
+        let conditions = core.conditions(row, question.client);
         let version = decide(row, &question, conditions).assigned;
         given
             .version_name(version as u8)

@@ -1,5 +1,9 @@
 //! Owns what is told of segments: by the row and the list that are in force in the kernel.
 
+use std::net::IpAddr;
+
+use splitter_common::{address::Address, layout::ServiceRow};
+
 use super::{core::Core, explain, shown, status::overlay};
 use crate::{
     api::{
@@ -10,6 +14,17 @@ use crate::{
     plan::numbers::ServiceNumbers,
     state::OverlayRecord,
 };
+
+impl Core {
+    /// The conditions of a service's segments that hold of a client, as the kernel finds them.
+    pub(super) fn conditions(&self, row: &ServiceRow, client: Address) -> u32 {
+        let found = self.plane.conditions_lately(row, client);
+        found.unwrap_or_else(|error| {
+            log::error!("the cohorts of a client cannot be read: {error}");
+            self.plane.listed(row.segments.list, client)
+        })
+    }
+}
 
 /// The segments that a client comes to, in their order; the one at `place` takes it.
 pub(super) fn tried(service: &Service, given: &ServiceNumbers, place: usize) -> Vec<SegmentTried> {
@@ -39,7 +54,7 @@ pub(super) fn holding(
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let row = core.plane.maps().service_in_force(u32::from(given.number));
-    let conditions = conditions(core, &row, client);
+    let conditions = core.conditions(&row, Address::from(client));
     let terms = || row.segments.terms.iter().zip(&row.segments.places);
     let holds = |segment: &&Segment| {
         let place = given.segments.get(&segment.name);

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use splitter_common::{layout::Counter, weight::Weight};
+use splitter_common::{
+    layout::{COUNTERS, Counter},
+    weight::Weight,
+};
 
 use super::{core::bytes, wall::now_text};
 use crate::{

@@ -9,7 +9,7 @@ use splitter_common::{
     address::Address,
     clock::Jiffies,
     cohort::{self, MemberRow},
-    layout::ServiceRow,
+    layout::{Control, ServiceRow},
 };
 
 use super::{DataPlane, DataPlaneError, bpf::Typed};
@@ -127,6 +127,16 @@ impl DataPlane {
 
     /// The conditions of a service's segments that hold of a client, as the program finds them.
     pub fn conditions(&mut self, row: &ServiceRow, client: Address) -> Result<u32, DataPlaneError> {
+        self.jiffies()?;
+        self.conditions_lately(row, client)
+    }
+
+    /// The same at the time when the clock was last read, which is once a second while a daemon runs.
+    pub fn conditions_lately(
+        &self,
+        row: &ServiceRow,
+        client: Address,
+    ) -> Result<u32, DataPlaneError> {
         let of_prefixes = self.listed(row.segments.list, client);
         if row.segments.cohorts[0] == 0 {
             return Ok(of_prefixes);
@@ -139,7 +149,7 @@ impl DataPlane {
         let Some(MemberRow { words }) = found else {
             return Ok(of_prefixes);
         };
-        let now = Jiffies(self.jiffies()?);
+        let now = Jiffies(self.maps.control.load_word(Control::Jiffies as u32));
         let asked = &row.segments.cohorts;
         Ok(of_prefixes | cohort::conditions(asked, words, client, now))
     }

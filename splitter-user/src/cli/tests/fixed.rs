@@ -16,15 +16,15 @@ use self::evidence::evidence;
 use self::history::history;
 use self::status::{mail, shop};
 use crate::api::types::{
-    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, ClientLine, ClientList,
-    ClientQuery, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported,
-    CohortLine, CohortList, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount,
-    FlowLine, FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
-    HistoryQuery, HttpSettings, LiveFlow, MemberAdd, MemberChange, MemberRemove, Memberships, Move,
-    OnBackend, PassiveSettings, Reload, ReloadRequest, SeenMove, SeenMoves, SegmentTried,
-    SegmentWeights, ServiceChange, ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary,
-    SetBy, Status, Supervise, Supervision, TraceLine, TraceQuery, VersionFlows, VersionStatus,
-    VersionWeight, WeightChange, WeightInForce, WeightSet, Weights, Whois,
+    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, ClientList, ClientQuery,
+    CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
+    CohortList, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount, FlowLine,
+    FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
+    HistoryQuery, HttpSettings, MemberAdd, MemberChange, MemberRemove, Memberships, Move,
+    PassiveSettings, Reload, ReloadRequest, SegmentWeights, ServiceChange, ServiceSettings,
+    ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, TraceLine,
+    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet,
+    Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
