@@ -6,7 +6,9 @@ mod events;
 mod evidence;
 mod explain;
 mod history;
+mod settings;
 mod status;
+mod weights;
 mod whois;
 
 use std::net::IpAddr;
@@ -14,17 +16,17 @@ use std::sync::Arc;
 
 use self::evidence::evidence;
 use self::history::history;
+use self::settings::settings;
 use self::status::{mail, shop};
+use self::weights::{cut, cuts, mail_weights, shop_weights};
 use crate::api::types::{
-    BackendChange, BackendLine, BackendSet, BackendStatus, CheckSettings, ClientList, ClientQuery,
-    CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
-    CohortList, Cut, Difference, Evidence, EvidenceReset, Explanation, FlowCount, FlowLine,
-    FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, HealthSettings, History,
-    HistoryQuery, HttpSettings, MemberAdd, MemberChange, MemberRemove, Memberships, Move,
-    PassiveSettings, Reload, ReloadRequest, SegmentWeights, ServiceChange, ServiceSettings,
-    ServiceShown, ServiceStatus, ServiceSummary, SetBy, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightInForce, WeightSet,
-    Weights, Whois,
+    BackendChange, BackendLine, BackendSet, BackendStatus, ClientList, ClientQuery, CohortCreate,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Difference,
+    Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates,
+    FlowsReset, FlowsToReset, History, HistoryQuery, MemberAdd, MemberChange, MemberRemove,
+    Memberships, Move, Reload, ReloadRequest, ServiceChange, ServiceSettings, ServiceShown,
+    ServiceStatus, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
+    VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
@@ -410,110 +412,3 @@ impl Control for Fixed {
 
 /// Who is in the segment of the service.
 const STAFF: &str = "all of (prefix 198.51.100.0/24 and 41 more, not prefix 198.51.100.9/32)";
-
-fn cut(version: &str, from_percent: f64, to_percent: f64) -> Cut {
-    Cut {
-        version: version.into(),
-        from_percent,
-        to_percent,
-    }
-}
-
-fn cuts() -> Vec<Cut> {
-    vec![cut("canary", 0.0, 5.0), cut("stable", 5.0, 100.0)]
-}
-
-fn settings() -> ServiceSettings {
-    let http = HttpSettings {
-        method: "GET".into(),
-        path: "/healthz".into(),
-        host: Some("shop.example".into()),
-        expect_status: vec!["200".into(), "300-399".into()],
-        expect_body: Some("ok".into()),
-    };
-    ServiceSettings {
-        salt_group: Some("front".into()),
-        protocol: Some("http1".into()),
-        turn_slo: Some("300ms".into()),
-        direct: vec!["10.9.0.0/16".into(), "fd09::/16".into()],
-        failsafe_max_weight: "25%".into(),
-        health: Some(HealthSettings {
-            check: Some(CheckSettings {
-                check: "http".into(),
-                http: Some(http),
-                port: Some(8_080),
-                interval_s: 2.0,
-                timeout_s: 0.5,
-                rise: 2,
-                fall: 3,
-            }),
-            passive: Some(PassiveSettings {
-                window_s: 10.0,
-                min_handshakes: 20,
-                unanswered: "95%".into(),
-                resets: "50%".into(),
-                eject_for_s: 30.0,
-                eject_max_s: 600.0,
-            }),
-            max_unhealthy: "50%".into(),
-            slow_start_s: 90.0,
-        }),
-    }
-}
-
-fn shop_weights() -> Weights {
-    let version = |version: &str, baseline, weight: &str, from: &str, file_weight: &str| {
-        let set = (from == "overlay").then(|| SetBy {
-            by: BY.into(),
-            at: AT.into(),
-            reason: Some("try".into()),
-        });
-        WeightInForce {
-            version: version.into(),
-            baseline,
-            weight: weight.into(),
-            from: from.into(),
-            file_weight: file_weight.into(),
-            set,
-        }
-    };
-    Weights {
-        service: "shop".into(),
-        generation: 11,
-        since: Some(AT.into()),
-        key: "client".into(),
-        versions: vec![
-            version("stable", true, "95%", "rest", "99%"),
-            version("canary", false, "5%", "overlay", "1%"),
-        ],
-        cuts: cuts(),
-        segments: vec![SegmentWeights {
-            segment: "staff".into(),
-            matches: STAFF.into(),
-            versions: vec![
-                version("stable", true, "0%", "rest", "0%"),
-                version("canary", false, "100%", "file", "100%"),
-            ],
-            cuts: vec![cut("canary", 0.0, 100.0)],
-        }],
-    }
-}
-
-fn mail_weights() -> Weights {
-    Weights {
-        service: "mail".into(),
-        generation: 12,
-        since: None,
-        key: "client/24".into(),
-        versions: vec![WeightInForce {
-            version: "v1".into(),
-            baseline: true,
-            weight: "100%".into(),
-            from: "rest".into(),
-            file_weight: "100%".into(),
-            set: None,
-        }],
-        cuts: vec![cut("v1", 0.0, 100.0)],
-        segments: Vec::new(),
-    }
-}
