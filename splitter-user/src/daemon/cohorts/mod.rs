@@ -212,7 +212,15 @@ impl Cohorts {
                 // What fails is told and tried again.
                 let _told = self.tell(kept, &changes);
             }
-            Err(error) => log::error!("members of cohorts cannot be swept: {error}"),
+            Err(error) => {
+                let problem = format!("members of cohorts cannot be swept: {error}");
+                let mut known = lock(&self.known);
+                if known.problem.as_ref() != Some(&problem) {
+                    log::error!("{problem}");
+                    known.problem = Some(problem);
+                }
+                kept.behind = true;
+            }
         }
     }
 }
