@@ -256,7 +256,7 @@ impl Core {
             image,
             prepared,
         } = planned;
-        if let Err(error) = self.state_dir.save(&state) {
+        if let Err(error) = self.state_dir.save(&state, Some(&self.state)) {
             self.plane.discard(prepared);
             return Err(error.into());
         }

@@ -1,21 +1,31 @@
-//! Owns the database that the state is kept in: a row for each part of it, in a file of its own.
+//! Owns the database that the state is kept in: a row for each part of it and for the numbers of each
+//! service, in a file of its own.
 //!
 //! Invariant: a change is one transaction, synced with its directory entries before it returns, so that
 //! a power cut or kill leaves the state before or the one after. Nothing is held open between changes:
 //! a file that was moved away or damaged meanwhile is written anew, whole, from what the daemon knows.
+//! Of the numbers only what has changed is written, where the file is as the last change left it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{State, StateError};
+use super::{
+    BackendOverlays, OverlayRecord, SegmentOverlays, Since, State, StateError, SupervisionRecord,
+};
+use crate::{
+    health::Records,
+    plan::{Numbers, numbers::ServiceNumbers},
+};
 
 /// Raised when the meaning of a part changes.
 const FORMAT: u32 = 1;
@@ -23,6 +33,37 @@ const FORMAT: u32 = 1;
 const BUSY: Duration = Duration::from_secs(5);
 const TABLE: &str =
     "CREATE TABLE state (part TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;";
+/// What the part of a service's numbers begins with; its name follows.
+const OF_SERVICE: &str = "numbers/";
+
+/// What tells that a file was not touched: device, inode, bytes, and when data and file were changed, in
+/// seconds and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp([u64; 3], [i64; 4]);
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self(
+            [file.dev(), file.ino(), file.len()],
+            [
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec(),
+            ],
+        ))
+    }
+}
+
+/// What a file held when this process last wrote it, and its stamp then.
+#[derive(Clone, Copy)]
+pub(super) struct Last<'a> {
+    /// The state.
+    pub(super) state: &'a State,
+    /// The file's.
+    pub(super) stamp: Stamp,
+}
 
 /// Reads the state; `None` where there is none.
 pub(super) fn load(path: &Path) -> Result<Option<State>, StateError> {
@@ -33,17 +74,37 @@ pub(super) fn load(path: &Path) -> Result<Option<State>, StateError> {
     let parts = read(&db).map_err(told(path))?;
     let Some(parts) = parts else { return Ok(None) };
     let mut state = Map::new();
+    let mut services = BTreeMap::new();
     for (part, text) in parts {
-        let value: Value = serde_json::from_str(&text).map_err(|error| malformed(path, &error))?;
-        state.insert(part, value);
+        let bad = |error| malformed(path, &error);
+        if let Some(name) = part.strip_prefix(OF_SERVICE) {
+            let numbers: ServiceNumbers = serde_json::from_str(&text).map_err(bad)?;
+            services.insert(name.to_owned(), numbers);
+        } else {
+            let value: Value = serde_json::from_str(&text).map_err(bad)?;
+            state.insert(part, value);
+        }
     }
     let state = serde_json::from_value(Value::Object(state));
-    state.map(Some).map_err(|error| malformed(path, &error))
+    let mut state: State = state.map_err(|error| malformed(path, &error))?;
+    state.numbers.services = services;
+    Ok(Some(state))
 }
 
-/// Puts the state on disk. A damaged file is moved aside and written anew.
-pub(super) fn save(path: &Path, state: &State) -> Result<(), StateError> {
-    match save_into(path, state) {
+/// Puts the state on disk: the file's stamp then. A damaged file is moved aside and written anew.
+pub(super) fn save(
+    path: &Path,
+    state: &State,
+    last: Option<Last<'_>>,
+) -> Result<Option<Stamp>, StateError> {
+    let untouched = last.filter(|last| Stamp::of(path) == Some(last.stamp));
+    let before = untouched.map(|last| last.state);
+    let saved = save_into(path, state, before);
+    saved.map(|()| Stamp::of(path))
+}
+
+fn save_into(path: &Path, state: &State, before: Option<&State>) -> Result<(), StateError> {
+    match try_save(path, state, before) {
         Err(StateError::Malformed { why, .. }) => {
             let aside = path.with_extension("db.damaged");
             fs::rename(path, &aside).map_err(io_error("move aside", path))?;
@@ -54,7 +115,7 @@ pub(super) fn save(path: &Path, state: &State) -> Result<(), StateError> {
                 path.display(),
                 aside.display()
             );
-            save_into(path, state)
+            try_save(path, state, None)
         }
         saved => saved,
     }
@@ -82,35 +143,108 @@ fn forget_journal(path: &Path) -> Result<(), StateError> {
     }
 }
 
-fn save_into(path: &Path, state: &State) -> Result<(), StateError> {
-    let value = serde_json::to_value(state).map_err(|error| malformed(path, &error))?;
-    let Value::Object(parts) = value else {
-        return Err(malformed(path, &"the state has no parts"));
-    };
+fn try_save(path: &Path, state: &State, before: Option<&State>) -> Result<(), StateError> {
     // Who set which weight is not for every user of the host.
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600);
     options.open(path).map_err(io_error("write", path))?;
     let mut db = open(path).map_err(told(path))?;
-    write(&mut db, &parts).map_err(told(path))
+    write(&mut db, state, before).map_err(told(path))
 }
 
-/// The whole of the state in one transaction; parts that are as they were cost nothing.
-fn write(db: &mut Connection, parts: &Map<String, Value>) -> rusqlite::Result<()> {
+/// The state in one transaction; parts that are as they were cost nothing. `before`: what the file is known
+/// to hold.
+fn write(db: &mut Connection, state: &State, before: Option<&State>) -> rusqlite::Result<()> {
     let change = db.transaction()?;
-    if read(&change)?.is_none() {
+    if before.is_none() && read(&change)?.is_none() {
         change.execute_batch(TABLE)?;
         change.pragma_update(None, "user_version", FORMAT)?;
     }
-    for (part, value) in parts {
-        change
-            .prepare_cached(
-                "INSERT INTO state VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = \
-                 excluded.value WHERE value <> excluded.value",
-            )?
-            .execute(params![part, value.to_string()])?;
+    {
+        let mut put = change.prepare(
+            "INSERT INTO state VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value \
+             WHERE value <> excluded.value",
+        )?;
+        for (name, given) in &state.numbers.services {
+            let kept = before.and_then(|before| before.numbers.services.get(name));
+            if kept != Some(given) {
+                put.execute(params![format!("{OF_SERVICE}{name}"), json(given)?])?;
+            }
+        }
+        for (part, value) in parts(state)? {
+            put.execute(params![part, value.to_string()])?;
+        }
     }
+    forget_others(&change, state)?;
     change.commit()
+}
+
+/// All but the numbers of services.
+#[derive(Serialize)]
+struct Others<'a> {
+    numbers: Numbers,
+    overlays: &'a BTreeMap<String, OverlayRecord>,
+    supervised: &'a BTreeMap<String, SupervisionRecord>,
+    file_weights_ppm: &'a BTreeMap<String, BTreeMap<String, u32>>,
+    segment_overlays: &'a BTreeMap<String, SegmentOverlays>,
+    file_segments_ppm: &'a BTreeMap<String, BTreeMap<String, BTreeMap<String, u32>>>,
+    since: &'a BTreeMap<String, Since>,
+    backends: &'a BackendOverlays,
+    health: &'a Records,
+}
+
+fn parts(state: &State) -> rusqlite::Result<Map<String, Value>> {
+    let State {
+        numbers,
+        overlays,
+        supervised,
+        file_weights_ppm,
+        segment_overlays,
+        file_segments_ppm,
+        since,
+        backends,
+        health,
+    } = state;
+    let others = serde_json::to_value(Others {
+        numbers: Numbers {
+            generation: numbers.generation,
+            cursor: numbers.cursor,
+            services: BTreeMap::new(),
+        },
+        overlays,
+        supervised,
+        file_weights_ppm,
+        segment_overlays,
+        file_segments_ppm,
+        since,
+        backends,
+        health,
+    });
+    match others.map_err(not_json)? {
+        Value::Object(parts) => Ok(parts),
+        other => Err(damage(format!("the state is {other}"))),
+    }
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(not_json)
+}
+
+fn not_json(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// Takes the numbers of services away that are there no more.
+fn forget_others(change: &Connection, state: &State) -> rusqlite::Result<()> {
+    let mut stored = change.prepare("SELECT part FROM state WHERE part GLOB ?1 || '*'")?;
+    let stored = stored.query_map([OF_SERVICE], |row| row.get::<_, String>(0))?;
+    for part in stored.collect::<rusqlite::Result<Vec<String>>>()? {
+        let name = &part[OF_SERVICE.len()..];
+        if !state.numbers.services.contains_key(name) {
+            change.execute("DELETE FROM state WHERE part = ?1", [&part])?;
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {

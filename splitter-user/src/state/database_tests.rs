@@ -1,7 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::state::Since;
+use crate::{
+    model::tests::{service_of, version_of},
+    state::Since,
+};
 
 fn of_generation(generation: u32) -> State {
     let mut state = State::default();
@@ -22,13 +25,6 @@ fn large(services: usize) -> State {
     state
 }
 
-fn parts(state: &State) -> Map<String, Value> {
-    match serde_json::to_value(state) {
-        Ok(Value::Object(parts)) => parts,
-        other => panic!("no parts: {other:?}"),
-    }
-}
-
 fn generation_in(path: &Path) -> u32 {
     let state = load(path).expect("read").expect("saved before");
     state.numbers.generation
@@ -43,7 +39,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn a_change_is_synced_and_leaves_one_file() {
     let (dir, path) = place();
-    save(&path, &of_generation(7)).expect("saved");
+    save(&path, &of_generation(7), None).expect("saved");
     let names = fs::read_dir(dir.path()).expect("read").count();
     assert_eq!((generation_in(&path), names), (7, 1));
     let db = open(&path).expect("opened");
@@ -63,12 +59,12 @@ fn a_change_is_synced_and_leaves_one_file() {
 #[test]
 fn a_change_that_is_cut_leaves_the_state_before() {
     let (dir, path) = place();
-    save(&path, &of_generation(7)).expect("saved");
+    save(&path, &of_generation(7), None).expect("saved");
     let mut db = open(&path).expect("opened");
     // So small that pages are written before the end.
     db.pragma_update(None, "cache_size", 1).expect("set");
     let change = db.transaction().expect("begun");
-    for (part, value) in parts(&large(50)) {
+    for (part, value) in parts(&large(50)).expect("JSON") {
         let row = params![part, value.to_string()];
         change
             .execute("INSERT OR REPLACE INTO state VALUES (?1, ?2)", row)
@@ -90,11 +86,11 @@ fn a_change_that_is_cut_leaves_the_state_before() {
 #[test]
 fn a_full_disk_refuses_the_change_and_keeps_the_state() {
     let (_dir, path) = place();
-    save(&path, &of_generation(7)).expect("saved");
+    save(&path, &of_generation(7), None).expect("saved");
     let mut db = open(&path).expect("opened");
     db.pragma_update_and_check(None, "max_page_count", 8, |_| Ok(()))
         .expect("set");
-    let error = write(&mut db, &parts(&large(50))).map_err(told(&path));
+    let error = write(&mut db, &large(50), None).map_err(told(&path));
     let error = error.expect_err("no room").to_string();
     assert!(
         error.contains("state.db") && error.contains("full"),
@@ -107,7 +103,7 @@ fn a_full_disk_refuses_the_change_and_keeps_the_state() {
 #[test]
 fn what_is_damaged_is_told_at_a_start_and_written_anew_by_a_daemon() {
     let (dir, path) = place();
-    save(&path, &large(50)).expect("saved");
+    save(&path, &large(50), None).expect("saved");
     let whole = fs::read(&path).expect("read");
     let mut torn = whole.clone();
     torn[whole.len() / 2..].fill(0x5a);
@@ -127,13 +123,63 @@ fn what_is_damaged_is_told_at_a_start_and_written_anew_by_a_daemon() {
         fs::write(&path, bytes).expect("written");
         let error = load(&path).expect_err("damaged").to_string();
         assert!(error.contains(says), "{error}");
-        save(&path, &of_generation(8)).expect("saved");
+        save(&path, &of_generation(8), None).expect("saved");
         assert_eq!(generation_in(&path), 8);
         assert!(dir.path().join("state.db.damaged").exists());
     }
     // Moved away under the daemon.
     fs::remove_file(&path).expect("removed");
     assert_eq!(load(&path).expect("nothing"), None);
-    save(&path, &of_generation(9)).expect("saved");
+    save(&path, &of_generation(9), None).expect("saved");
     assert_eq!(generation_in(&path), 9);
+}
+
+/// Services by the commit that last changed them.
+fn numbered(services: &[(&str, u32)]) -> State {
+    let mut state = State::default();
+    for (name, generation) in services {
+        let numbers = ServiceNumbers {
+            number: 1,
+            born: 1,
+            generation: *generation,
+            applied: service_of(vec![version_of("stable", true, 1_000_000)]),
+            ending: None,
+            judged: None,
+            salt_id: "1".into(),
+            segments: BTreeMap::new(),
+            frontends: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            backends: BTreeMap::new(),
+        };
+        state.numbers.services.insert((*name).to_owned(), numbers);
+    }
+    state
+}
+
+#[test]
+fn numbers_are_written_where_they_changed_and_all_of_them_after_somebody_else() {
+    let (_dir, path) = place();
+    let first = numbered(&[("shop", 1), ("mail", 1)]);
+    let put = |state: &State, last| {
+        let stamp = save(&path, state, last).expect("saved");
+        stamp.expect("it is there")
+    };
+    let kept = || load(&path).expect("read").expect("saved before");
+    let stamp = put(&first, None);
+    assert_eq!(kept(), first);
+    // By what is said of the last change `mail` stands there as it is.
+    let said = numbered(&[("shop", 1), ("mail", 7)]);
+    let last = |state, stamp| Some(Last { state, stamp });
+    let stamp = put(&numbered(&[("shop", 2), ("mail", 7)]), last(&said, stamp));
+    assert_eq!(kept(), numbered(&[("shop", 2), ("mail", 1)]));
+    let db = open(&path).expect("opened");
+    db.execute("DELETE FROM state WHERE part = 'numbers/shop'", [])
+        .expect("deleted");
+    drop(db);
+    let second = numbered(&[("shop", 2), ("mail", 7)]);
+    let stamp = put(&second, last(&second, stamp));
+    assert_eq!(kept(), second, "somebody else has written");
+    let third = numbered(&[("shop", 2)]);
+    put(&third, last(&second, stamp));
+    assert_eq!(kept(), third, "a service that is gone");
 }

@@ -14,7 +14,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{State, database};
+use super::{
+    State,
+    database::{self, Last, Stamp},
+};
 
 /// The database in the state directory.
 const FILE: &str = "state.db";
@@ -74,6 +77,8 @@ struct Format {
 /// The state directory, locked by this process.
 pub struct StateDir {
     dir: PathBuf,
+    /// Of the database, as this process last wrote it.
+    stamp: Option<Stamp>,
     /// Holds the lock until it closes.
     _lock: File,
 }
@@ -96,6 +101,7 @@ impl StateDir {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self {
                 dir: dir.to_owned(),
+                stamp: None,
                 _lock: lock,
             }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(dir.to_owned())),
@@ -116,7 +122,7 @@ impl StateDir {
         let state = match kept {
             Some(kept) if generation(&kept) >= generation(&before) => kept,
             Some(_) | None => {
-                database::save(&self.file(), &before)?;
+                database::save(&self.file(), &before, None)?;
                 before
             }
         };
@@ -137,16 +143,21 @@ impl StateDir {
     }
 
     /// Puts back what [`Self::load`] found, after a start that failed.
-    pub fn restore(&self, before: Option<&State>) -> Result<(), StateError> {
+    pub fn restore(&mut self, before: Option<&State>) -> Result<(), StateError> {
         match before {
-            Some(before) => self.save(before),
+            Some(before) => self.save(before, None),
             None => database::remove(&self.file()),
         }
     }
 
-    /// Puts the state on disk: when this returns it survives a power cut.
-    pub fn save(&self, state: &State) -> Result<(), StateError> {
-        database::save(&self.file(), state)
+    /// Puts the state on disk: when this returns it survives a power cut. `last`: what was put there last,
+    /// by this process or another.
+    pub fn save(&mut self, state: &State, last: Option<&State>) -> Result<(), StateError> {
+        let last = last.zip(self.stamp.take());
+        let last = last.map(|(state, stamp)| Last { state, stamp });
+        // Until it is saved, what stands there is not known.
+        self.stamp = database::save(&self.file(), state, last)?;
+        Ok(())
     }
 
     fn file(&self) -> PathBuf {
@@ -194,14 +205,14 @@ mod tests {
     #[test]
     fn state_survives_and_two_daemons_do_not_share_it() {
         let dir = tempfile::tempdir().expect("a directory");
-        let first = StateDir::lock(dir.path()).expect("free");
+        let mut first = StateDir::lock(dir.path()).expect("free");
         assert!(matches!(
             StateDir::lock(dir.path()),
             Err(StateError::Locked(_))
         ));
         assert_eq!(first.load().expect("nothing is there"), None);
         let state = of_generation(7);
-        first.save(&state).expect("saved");
+        first.save(&state, None).expect("saved");
         let read = first.load().expect("read").expect("saved before");
         assert_eq!(read, state);
         first.restore(None).expect("as it was");
@@ -214,26 +225,26 @@ mod tests {
     #[test]
     fn a_file_of_before_is_taken_over_once() {
         let dir = tempfile::tempdir().expect("a directory");
-        let state = StateDir::lock(dir.path()).expect("free");
+        let mut state = StateDir::lock(dir.path()).expect("free");
         let (json, old) = (dir.path().join(JSON), dir.path().join("state.json.old"));
         let write = |generation: u32| {
             let mut value = serde_json::to_value(of_generation(generation)).expect("JSON");
             value["format"] = JSON_FORMAT.into();
             fs::write(&json, value.to_string()).expect("written");
         };
-        let generation = || {
+        let generation = |state: &StateDir| {
             let read = state.load().expect("read").expect("a state");
             read.numbers.generation
         };
         write(7);
-        assert_eq!(generation(), 7);
+        assert_eq!(generation(&state), 7);
         assert!(!json.exists() && old.exists());
-        assert_eq!(generation(), 7, "from the database");
-        state.save(&of_generation(9)).expect("saved");
+        assert_eq!(generation(&state), 7, "from the database");
+        state.save(&of_generation(9), None).expect("saved");
         write(8);
-        assert_eq!(generation(), 9, "a file from a backup");
+        assert_eq!(generation(&state), 9, "a file from a backup");
         write(12);
-        assert_eq!(generation(), 12, "of an older release that ran since");
+        assert_eq!(generation(&state), 12, "of an older release that ran since");
         for (text, says) in [("{", "EOF"), ("{\"format\": 1}", "format 1, not")] {
             fs::write(&json, text).expect("written");
             let error = state.load().expect_err("not ours").to_string();
