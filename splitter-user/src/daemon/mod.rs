@@ -133,6 +133,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         "the loop of SIGHUP",
         reload::at_hang_up(Arc::clone(&daemon), hang_up),
     );
+    tokio::task::block_in_place(heap::give_back);
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(

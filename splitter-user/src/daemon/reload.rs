@@ -16,7 +16,7 @@ use super::{
     difference,
     fate::Fate,
     flows::recent::{self, Seen},
-    hops, refused,
+    heap, hops, refused,
     wall::now_text,
 };
 use crate::{
@@ -70,6 +70,7 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
     let texts = || FileRead::new(Texts::read(&core.config_path).into());
     let read = tokio::task::block_in_place(texts);
     let done = carry_out(&mut core, &daemon.net, read, seen.as_ref()).await;
+    tokio::task::block_in_place(heap::give_back);
     if dry_run {
         return done;
     }

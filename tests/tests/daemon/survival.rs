@@ -61,7 +61,7 @@ fn a_commit_that_was_cut_short_is_finished_by_the_next_start() {
     let mut scene = scene(false, "10%");
     scene.daemon.stop().expect("stopped");
     let path = scene.daemon.state_path();
-    let dir = StateDir::lock(path.parent().expect("a directory")).expect("free");
+    let mut dir = StateDir::lock(path.parent().expect("a directory")).expect("free");
     let mut state = dir.load().expect("read").expect("a state");
     let record = OverlayRecord {
         weights_ppm: BTreeMap::from([("canary".to_owned(), 300_000)]),
@@ -75,7 +75,7 @@ fn a_commit_that_was_cut_short_is_finished_by_the_next_start() {
     let secret = secret::load(&scene.daemon.secret_path()).expect("a secret");
     let next = state.numbers.next(&config, &secret, &nothing_counted());
     state.numbers = next.expect("numbers");
-    dir.save(&state).expect("saved");
+    dir.save(&state, None).expect("saved");
     drop(dir);
     scene.daemon.serve().expect("restarted");
     let status = scene.daemon.status_json().expect("a status");
