@@ -163,8 +163,6 @@ impl Lab {
             syns_answered: cell(Counter::SynsAnswered),
             resets_by_client: cell(Counter::ResetsByClient),
             resets_by_server: cell(Counter::ResetsByServer),
-            resets_by_client_early: cell(Counter::ResetsByClientEarly),
-            resets_by_server_early: cell(Counter::ResetsByServerEarly),
             adopted: cell(Counter::Adopted),
             syn_retransmits: cell(Counter::SynRetransmits),
             icmp_errors: cell(Counter::IcmpErrors),

@@ -36,10 +36,6 @@ pub(super) struct Flow {
     pub(super) is_cut: bool,
     pub(super) client: Marks,
     pub(super) backend: Marks,
-    /// The sequence number behind what the backend has sent.
-    pub(super) sent: u32,
-    /// It has sent data of its own accord or in answer.
-    pub(super) has_spoken: bool,
 }
 
 impl Flow {
@@ -54,8 +50,6 @@ impl Flow {
             is_cut: false,
             client: Marks::default(),
             backend: Marks::default(),
-            sent: 0,
-            has_spoken: false,
         }
     }
 
@@ -104,19 +98,6 @@ impl Flow {
     }
 }
 
-impl Flow {
-    /// Data of the backend on a completed flow. What it sends once more is nothing new, and what was
-    /// sent before the flow was met is not known.
-    pub(super) fn speaks(&mut self, segment: &Ports) {
-        let end = segment.seq.wrapping_add(segment.payload as u32);
-        let is_new = end.wrapping_sub(self.sent).cast_signed() > 0;
-        if segment.payload > 0 && is_new && !self.is_adopted {
-            self.sent = end;
-            self.has_spoken = true;
-        }
-    }
-}
-
 /// Whether a segment opens a connection: SYN alone.
 pub(super) fn opens(flags: u8) -> bool {
     flags & (SYN | ACK | RST) == SYN
@@ -134,16 +115,13 @@ impl Flow {
             ..
         } = *segment;
         if flags & RST != 0 {
-            // A handshake is not complete: nothing was sent before.
             counts.resets_by_server += u64::from(!self.backend.rst);
-            counts.resets_by_server_early += u64::from(!self.backend.rst);
             self.backend.rst = true;
             return false;
         }
         if !self.is_adopted && flags & (SYN | ACK) == SYN | ACK {
             counts.syns_answered += u64::from(self.server_seq.is_none());
             self.server_seq = Some(seq);
-            self.sent = seq.wrapping_add(1);
             return false;
         }
         if !self.is_adopted && (self.server_seq.is_none() || payload == 0) {

@@ -142,18 +142,13 @@ impl Flows {
             (false, _, Some(flow)) => {
                 let known = flow.client.rst;
                 flow.mark(true, segment.flags, now_s);
-                let is_news = u64::from(flow.client.rst && !known);
-                let counts = counts.of(flow.server);
-                counts.resets_by_client += is_news;
-                counts.resets_by_client_early += is_news * u64::from(!flow.has_spoken);
+                counts.of(flow.server).resets_by_client += u64::from(flow.client.rst && !known);
                 Some(Known::Established(flow.server))
             }
             (false, Some(flow), None) => {
                 if segment.flags & RST != 0 && !flow.client.rst {
                     flow.client.rst = true;
-                    let counts = counts.of(flow.server);
-                    counts.resets_by_client += 1;
-                    counts.resets_by_client_early += 1;
+                    counts.of(flow.server).resets_by_client += 1;
                 }
                 flow.seen_s = now_s;
                 Some(Known::Pending(flow.server))
@@ -298,10 +293,7 @@ impl Flows {
             if let Some(flow) = self.established.get_mut(&key) {
                 let known = flow.backend.rst;
                 flow.mark(false, segment.flags, now_s);
-                let is_news = u64::from(flow.backend.rst && !known);
-                counts.resets_by_server += is_news;
-                counts.resets_by_server_early += is_news * u64::from(!flow.has_spoken);
-                flow.speaks(segment);
+                counts.resets_by_server += u64::from(flow.backend.rst && !known);
             }
             return;
         }

@@ -119,8 +119,6 @@ pub struct Count {
     pub syns_answered: u64,
     pub resets_by_client: u64,
     pub resets_by_server: u64,
-    pub resets_by_client_early: u64,
-    pub resets_by_server_early: u64,
     pub adopted: u64,
     pub syn_retransmits: u64,
     pub icmp_errors: u64,
