@@ -91,21 +91,33 @@ pub fn conditions(
     client: Address,
     now: Jiffies,
 ) -> u32 {
-    let seal = seal(client);
     let mut found = 0;
     for word in words {
-        let word = word ^ seal;
-        let until = word & UNTIL_MAX;
-        // Both are far below 2^63: the difference is negative where the end is yet to come.
-        let holds = is_zero(until) | now.0.wrapping_sub(until) >> 63;
-        // Nobody asks for such a number.
-        let cohort = select(holds, word >> UNTIL_BITS, u64::MAX);
-        for (index, asked) in asked.iter().enumerate() {
-            let same = is_zero(cohort ^ *asked as u64) & (is_zero(*asked as u64) ^ 1);
-            found |= same << (MAX_CONDITIONS - 1 - index);
-        }
+        found |= conditions_of_word(asked, unseal(word, client), now);
+    }
+    found
+}
+
+/// The same of one word that was unsealed, for a program with little room for all of them.
+#[inline(always)]
+pub fn conditions_of_word(asked: &[u32; COHORTS_ASKED], word: u64, now: Jiffies) -> u32 {
+    let mut found = 0;
+    let until = word & UNTIL_MAX;
+    // Both are far below 2^63: the difference is negative where the end is yet to come.
+    let holds = is_zero(until) | now.0.wrapping_sub(until) >> 63;
+    // Nobody asks for such a number.
+    let cohort = select(holds, word >> UNTIL_BITS, u64::MAX);
+    for (index, asked) in asked.iter().enumerate() {
+        let same = is_zero(cohort ^ *asked as u64) & (is_zero(*asked as u64) ^ 1);
+        found |= same << (MAX_CONDITIONS - 1 - index);
     }
     black_box(found) as u32
+}
+
+/// A word of the element of an address as it was before it was sealed.
+#[inline(always)]
+pub const fn unseal(word: u64, client: Address) -> u64 {
+    word ^ seal(client)
 }
 
 /// What the words of an address are combined with.

@@ -17,9 +17,9 @@ use aya_ebpf::{
 use splitter_common::{
     address::Address,
     capacity::{
-        COHORT_MEMBERS, COHORTS_ASKED, CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS,
-        LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS,
-        TABLE_PAGES,
+        COHORT_MEMBERS, COHORTS_ASKED, COHORTS_OF_MEMBER, CONTROL_WORDS, DIRECTORY_BUCKETS,
+        FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
+        PAGE_CELLS, TABLE_PAGES,
     },
     clock::Jiffies,
     cohort::{self, MemberRow},
@@ -248,6 +248,14 @@ pub(crate) fn cohorts(
     // SAFETY: the element stays mapped for the program run and is aligned for its words, each of which
     // is read once; the index is in range.
     let word = |at: usize| unsafe { (&raw const (*row).words[at]).read_volatile() };
-    let words = [word(0), word(1), word(2), word(3)];
-    cohort::conditions(asked, words, address, Jiffies(now))
+    let mut found = 0;
+    for at in 0..COHORTS_OF_MEMBER {
+        found |= of_word(asked, cohort::unseal(word(at), address), now);
+    }
+    found
+}
+/// What one word says; a function of its own, for its room on the stack.
+#[inline(never)]
+fn of_word(asked: &[u32; COHORTS_ASKED], word: u64, now: u64) -> u32 {
+    cohort::conditions_of_word(asked, word, Jiffies(now))
 }
