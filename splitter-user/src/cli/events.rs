@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::args::{Output, OutputArgs};
-use super::{answer, ask, text};
+use super::{answer, ask, interrupted, text};
 use crate::api::Client;
 use crate::events::{EventLine, EventList, EventQuery};
 
@@ -64,15 +64,9 @@ pub(super) fn run(socket: PathBuf, args: EventsArgs) -> anyhow::Result<String> {
     let output = args.output.output;
     if args.follow {
         return ask(async {
-            let stop = async {
-                // Where it cannot be waited for, the signal ends the process itself.
-                if tokio::signal::ctrl_c().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
             let mut out = io::stdout();
             tokio::select! {
-                () = stop => Ok(()),
+                () = interrupted() => Ok(()),
                 done = follow(&client, query, output, &mut out) => done,
             }
             .map(|()| String::new())

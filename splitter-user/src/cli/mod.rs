@@ -171,6 +171,14 @@ fn ask(talk: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<Str
         .block_on(talk)
 }
 
+/// Waits for Ctrl-C.
+async fn interrupted() {
+    // Where it cannot be waited for, the signal ends the process itself.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 fn answer<T: Serialize>(
     output: Output,
     value: &T,

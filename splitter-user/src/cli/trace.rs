@@ -10,15 +10,16 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::args::{Output, OutputArgs};
-use super::{ask, text};
+use super::{ask, interrupted, text};
 use crate::api::Client;
 use crate::api::types::{TraceLine, TraceQuery, TracedDecision, TracedPacket};
+use crate::config;
 
 /// What `trace` takes.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
     /// The client, or clients in this prefix
-    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = client)]
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = config::prefix)]
     pub client: IpNet,
     /// Only packets of this service; without it also what belongs to none, ICMP say
     #[arg(long, value_name = "SERVICE")]
@@ -32,23 +33,6 @@ pub struct TraceArgs {
     /// How to print it
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-fn client(text: &str) -> Result<IpNet, String> {
-    let net = text.parse::<IpNet>().or_else(|_| {
-        let address = text.parse::<std::net::IpAddr>();
-        address.map(IpNet::from)
-    });
-    let net =
-        net.map_err(|_| "write an address or a prefix: 10.1.0.7, 2001:db8::/64".to_owned())?;
-    if net.trunc() == net {
-        Ok(net)
-    } else {
-        Err(format!(
-            "{net} has bits behind its prefix; write {}",
-            net.trunc()
-        ))
-    }
 }
 
 /// Empty: everything was shown as it came.
@@ -75,14 +59,8 @@ pub(super) fn run(socket: PathBuf, args: TraceArgs) -> anyhow::Result<String> {
             }
             ControlFlow::Continue(())
         });
-        let stop = async {
-            // Where it cannot be waited for, the signal ends the process itself.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
-            () = stop => {}
+            () = interrupted() => {}
             done = lines => done?,
         }
         match written {
@@ -178,6 +156,9 @@ fn decision(decision: &TracedDecision) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
+    use super::super::args::{Cli, Command};
     use super::*;
 
     fn told() -> TracedPacket {
@@ -237,9 +218,17 @@ mod tests {
 
     #[test]
     fn clients_are_addresses_or_prefixes() {
+        let client = |text: &str| {
+            let args = ["splitter", "trace", "--client", text];
+            match Cli::try_parse_from(args).map(|cli| cli.command) {
+                Ok(Command::Trace(args)) => Ok(args.client),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
         assert_eq!(client("10.1.0.7"), Ok("10.1.0.7/32".parse().expect("one")));
         let refused = client("10.1.0.7/24").expect_err("bits behind");
-        assert!(refused.contains("write 10.1.0.0/24"), "{refused}");
+        assert!(refused.contains("write \"10.1.0.0/24\""), "{refused}");
         assert!(client("shop").is_err());
     }
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{table, watch};
 use crate::api::types::Status;
 use crate::api::{Client, Refusal};
-use crate::cli::{ask, no_service};
+use crate::cli::{ask, interrupted, no_service};
 
 /// What `status` takes.
 #[derive(Clone, Debug, Args)]
@@ -66,14 +66,8 @@ pub(in crate::cli) fn run(socket: PathBuf, args: &StatusArgs) -> anyhow::Result<
         (Form::Table | Form::Wide, true) => watch::Onto::Screen,
     };
     ask(async {
-        let stop = async {
-            // Where it cannot be waited for, the signal ends the process itself.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         let look = || look(&client, args);
-        watch::watch(look, onto, every, &mut io::stdout(), stop).await?;
+        watch::watch(look, onto, every, &mut io::stdout(), interrupted()).await?;
         Ok(String::new())
     })
 }
