@@ -7,13 +7,13 @@ use std::{
     io,
     marker::PhantomData,
     os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
 };
 
-use aya::maps::MapInfo;
+use aya::maps::MapData;
 use bytemuck::Pod;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -131,14 +131,21 @@ pub(super) struct Batched {
 }
 
 impl<K: Pod, V: Pod> Typed<K, V> {
-    /// Whether `info`, of the map behind `fd`, has keys and values of these sizes; `None` where not.
-    pub(super) fn new(fd: OwnedFd, info: &MapInfo) -> Option<Self> {
-        let fits =
-            (info.key_size(), info.value_size()) == (size_of::<K>() as u32, size_of::<V>() as u32);
-        fits.then_some(Self {
+    /// Of a loaded map, and how many elements it has room for; why not, where its keys and values have
+    /// other sizes.
+    pub(super) fn of(data: &MapData) -> Result<(Self, u32), String> {
+        let info = data.info().map_err(|error| error.to_string())?;
+        let fd = data.fd().as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| error.to_string())?;
+        let sizes = (info.key_size(), info.value_size());
+        if sizes != (size_of::<K>() as u32, size_of::<V>() as u32) {
+            return Err(format!("its keys and values have {sizes:?} bytes"));
+        }
+        let typed = Self {
             fd,
             element: PhantomData,
-        })
+        };
+        Ok((typed, info.max_entries()))
     }
 
     /// Whole buckets of a hash map from `bucket` on, as many as there is room for. The position is

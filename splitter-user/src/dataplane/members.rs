@@ -2,7 +2,7 @@
 //!
 //! Invariant: this process alone writes it; the program reads it and compares times with its own clock.
 
-use std::{io, os::fd::AsFd as _, sync::Arc};
+use std::{io, sync::Arc};
 
 use aya::{Ebpf, maps::MapData};
 use splitter_common::{
@@ -40,15 +40,10 @@ impl MemberTable {
     }
 
     fn of(data: MapData) -> Result<Self, String> {
-        let info = data.info().map_err(|error| error.to_string())?;
-        let fd = data.fd().as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|error| error.to_string())?;
-        let sizes = (info.key_size(), info.value_size());
-        let map = Typed::new(fd, &info)
-            .ok_or_else(|| format!("its keys and values have {sizes:?} bytes"))?;
+        let (map, capacity) = Typed::of(&data)?;
         Ok(Self {
             map: Arc::new(map),
-            capacity: info.max_entries(),
+            capacity,
             _loaded: Arc::new(data),
         })
     }

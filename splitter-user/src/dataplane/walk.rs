@@ -6,7 +6,7 @@
 //! fair sample of the flows. Positions are buckets, of which a hash map has the next power of two
 //! of its entries (`htab_map_alloc` in kernel/bpf/hashtab.c).
 
-use std::{io, os::fd::AsFd as _, sync::Arc};
+use std::{io, sync::Arc};
 
 use aya::maps::MapData;
 use splitter_common::{
@@ -29,15 +29,10 @@ pub struct FlowTable {
 
 impl FlowTable {
     pub(super) fn of(data: &MapData) -> Result<Self, String> {
-        let info = data.info().map_err(|error| error.to_string())?;
-        let fd = data.fd().as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|error| error.to_string())?;
-        let sizes = (info.key_size(), info.value_size());
-        let map = Typed::new(fd, &info)
-            .ok_or_else(|| format!("its keys and values have {sizes:?} bytes"))?;
+        let (map, capacity) = Typed::of(data)?;
         Ok(Self {
             map: Arc::new(map),
-            capacity: info.max_entries(),
+            capacity,
         })
     }
 
