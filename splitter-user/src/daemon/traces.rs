@@ -228,19 +228,15 @@ fn decision(core: &Core, traced: &Traced) -> Option<TracedDecision> {
     let (service, given) = services
         .iter()
         .find(|(_, given)| given.number == traced.service)?;
-    let configured = core.config.services.iter();
-    let configured = configured
-        .clone()
-        .find(|configured| configured.name == *service);
-    let segment = configured.and_then(|configured| {
-        segments::at(configured, given, usize::from(traced.place)).map(|found| found.name.clone())
-    });
+    let configured = core.service(service).ok();
+    let segment = configured
+        .and_then(|configured| segments::at(configured, given, usize::from(traced.place)));
     let known = Known::of(traced.known);
     Some(TracedDecision {
         service: service.clone(),
         hash_hex: format!("{:#010x}", traced.hash),
         hash_percent: f64::from(traced.hash) * 100.0 / (1u64 << 32) as f64,
-        segment,
+        segment: segment.map(|segment| segment.name.clone()),
         assigned: version(given, traced.assigned),
         version: version(given, traced.version),
         backend: given

@@ -110,7 +110,8 @@ pub struct Numbers {
     pub generation: u32,
     /// The last backend number given.
     pub cursor: u32,
-    /// By service name.
+    /// By service name. On disk each stands for itself, beside the rest.
+    #[serde(default, skip_serializing)]
     pub services: BTreeMap<String, ServiceNumbers>,
 }
 

@@ -19,13 +19,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{
-    BackendOverlays, OverlayRecord, SegmentOverlays, Since, State, StateError, SupervisionRecord,
-};
-use crate::{
-    health::Records,
-    plan::{Numbers, numbers::ServiceNumbers},
-};
+use super::{State, StateError};
+use crate::plan::numbers::ServiceNumbers;
 
 /// Raised when the meaning of a part changes.
 const FORMAT: u32 = 1;
@@ -180,47 +175,8 @@ fn write(db: &mut Connection, state: &State, before: Option<&State>) -> rusqlite
 }
 
 /// All but the numbers of services.
-#[derive(Serialize)]
-struct Others<'a> {
-    numbers: Numbers,
-    overlays: &'a BTreeMap<String, OverlayRecord>,
-    supervised: &'a BTreeMap<String, SupervisionRecord>,
-    file_weights_ppm: &'a BTreeMap<String, BTreeMap<String, u32>>,
-    segment_overlays: &'a BTreeMap<String, SegmentOverlays>,
-    file_segments_ppm: &'a BTreeMap<String, BTreeMap<String, BTreeMap<String, u32>>>,
-    since: &'a BTreeMap<String, Since>,
-    backends: &'a BackendOverlays,
-    health: &'a Records,
-}
-
 fn parts(state: &State) -> rusqlite::Result<Map<String, Value>> {
-    let State {
-        numbers,
-        overlays,
-        supervised,
-        file_weights_ppm,
-        segment_overlays,
-        file_segments_ppm,
-        since,
-        backends,
-        health,
-    } = state;
-    let others = serde_json::to_value(Others {
-        numbers: Numbers {
-            generation: numbers.generation,
-            cursor: numbers.cursor,
-            services: BTreeMap::new(),
-        },
-        overlays,
-        supervised,
-        file_weights_ppm,
-        segment_overlays,
-        file_segments_ppm,
-        since,
-        backends,
-        health,
-    });
-    match others.map_err(not_json)? {
+    match serde_json::to_value(state).map_err(not_json)? {
         Value::Object(parts) => Ok(parts),
         other => Err(damage(format!("the state is {other}"))),
     }
