@@ -84,6 +84,12 @@ pub fn walk(object: &Path) -> Result<()> {
     rounds::walk(&mut lab::Lab::new(&object, bare)?)
 }
 
+/// The bench's object for tests: the one that xtask says, else where it builds it.
+pub fn built_object() -> PathBuf {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/ebpf/bench.o");
+    std::env::var_os("SPLITTER_BENCH_OBJECT").map_or_else(|| built.into(), PathBuf::from)
+}
+
 /// The product's object without telemetry, which lies beside the bench's own.
 fn bare(object: &Path) -> Result<Vec<u8>> {
     let bare = object.with_file_name("bare.o");

@@ -1,9 +1,10 @@
 //! The true share lies inside what is told, with four million clients on a small table and under a flood
 //! of forged SYNs: through the real program, by the driver of the bench. Needs root.
 
-use std::path::PathBuf;
-
-use splitter_tests::bench::crowd::{Crowd, Told, WEIGHT};
+use splitter_tests::bench::{
+    built_object,
+    crowd::{Crowd, Told, WEIGHT},
+};
 use splitter_user::judge::share::Share;
 
 /// Room for established flows.
@@ -21,15 +22,7 @@ fn holds(share: Share, what: &str, told: &Told) {
 
 #[test]
 fn four_million_clients_on_a_small_table_have_the_share_that_is_told() {
-    let object = std::env::var_os("SPLITTER_BENCH_OBJECT").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../target/ebpf/bench.o"
-            ))
-        },
-        PathBuf::from,
-    );
+    let object = built_object();
     let mut crowd = Crowd::new(&object, TABLE, ANSWERED).expect("a crowd");
     crowd.answered(ANSWERED).expect("answered");
     let told = crowd.told().expect("told");
