@@ -93,8 +93,7 @@ fn names(now: &Stamps, were: &Stamps) -> String {
 }
 
 fn refused(core: &mut Core, names: &str, by: String, refusal: &Refusal) {
-    let hint = refusal.hint().map(|hint| format!(" ({hint})"));
-    let why = reload::one_line(&format!("{refusal}{}", hint.unwrap_or_default()));
+    let why = reload::one_line(&reload::with_hint(refusal));
     log::error!("{names}: what changed is not put in force: {why}");
     core.refused_lists = Some(format!(
         "{names}: what changed there is not in force (seen at {}), and what was read before stays: \

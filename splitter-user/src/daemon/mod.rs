@@ -48,7 +48,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Mutex, Notify, watch},
 };
 
@@ -57,7 +57,7 @@ use self::{core::Core, flows::recent, parts::Parts, traces::Traces};
 
 use crate::{
     api::{self, Control, Refusal, types},
-    dataplane::{self, DataPlaneError},
+    dataplane::{self, DataPlaneError, TraceRing},
     events::EventLog,
     model::{ServeOptions, Vip},
     net::Net,
@@ -100,39 +100,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&daemon), async {
         let _closed = stopped.await;
     }));
-    let mut loops = Parts::default();
-    loops.spawn("the lease's loop", lease_loop(Arc::clone(&daemon)));
-    loops.spawn(
-        "the watch over answers",
-        answers::watch(Arc::clone(&daemon)),
-    );
-    loops.spawn("the cohorts' loop", cohorts::keep(Arc::clone(&daemon)));
-    loops.spawn("the health's loop", health::keep_watch(Arc::clone(&daemon)));
-    loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(&daemon)));
-    loops.spawn(
-        "the flows' estimate",
-        flows::estimate::keep(Arc::clone(&daemon)),
-    );
-    loops.spawn(
-        "the looks at clients",
-        flows::shares::keep(Arc::clone(&daemon)),
-    );
-    loops.spawn("the samples' loop", sampling::keep(Arc::clone(&daemon)));
-    loops.spawn(
-        "the listener for metrics",
-        exporting::keep(Arc::clone(&daemon)),
-    );
-    loops.spawn("the watch over events", notices::watch(Arc::clone(&daemon)));
-    loops.spawn(
-        "the reader of traces",
-        traces::tell(Arc::clone(&daemon), trace_ring),
-    );
-    loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
-    loops.spawn("the watch over lists", lists::watch(Arc::clone(&daemon)));
-    loops.spawn(
-        "the loop of SIGHUP",
-        reload::at_hang_up(Arc::clone(&daemon), hang_up),
-    );
+    let mut loops = spawn_loops(&daemon, logger, trace_ring, hang_up);
     tokio::task::block_in_place(heap::give_back);
     // Without a service manager there is nobody to tell.
     let _no_manager = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -175,6 +143,46 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         None => Ok(()),
         Some(failure) => anyhow::bail!("{failure}; traffic goes on as it is"),
     }
+}
+
+/// Everything that goes on while the daemon runs.
+fn spawn_loops(
+    daemon: &Arc<Daemon>,
+    logger: Option<start::KernelLog>,
+    trace_ring: Option<TraceRing>,
+    hang_up: Signal,
+) -> Parts {
+    let mut loops = Parts::default();
+    loops.spawn("the lease's loop", lease_loop(Arc::clone(daemon)));
+    loops.spawn("the watch over answers", answers::watch(Arc::clone(daemon)));
+    loops.spawn("the cohorts' loop", cohorts::keep(Arc::clone(daemon)));
+    loops.spawn("the health's loop", health::keep_watch(Arc::clone(daemon)));
+    loops.spawn("the next hops' loop", hops::keep_fresh(Arc::clone(daemon)));
+    loops.spawn(
+        "the flows' estimate",
+        flows::estimate::keep(Arc::clone(daemon)),
+    );
+    loops.spawn(
+        "the looks at clients",
+        flows::shares::keep(Arc::clone(daemon)),
+    );
+    loops.spawn("the samples' loop", sampling::keep(Arc::clone(daemon)));
+    loops.spawn(
+        "the listener for metrics",
+        exporting::keep(Arc::clone(daemon)),
+    );
+    loops.spawn("the watch over events", notices::watch(Arc::clone(daemon)));
+    loops.spawn(
+        "the reader of traces",
+        traces::tell(Arc::clone(daemon), trace_ring),
+    );
+    loops.spawn("the kernel log's loop", start::forward_kernel_log(logger));
+    loops.spawn("the watch over lists", lists::watch(Arc::clone(daemon)));
+    loops.spawn(
+        "the loop of SIGHUP",
+        reload::at_hang_up(Arc::clone(daemon), hang_up),
+    );
+    loops
 }
 
 async fn lease_loop(daemon: Arc<Daemon>) -> anyhow::Result<()> {

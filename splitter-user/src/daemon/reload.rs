@@ -70,12 +70,18 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
     let texts = || FileRead::new(Texts::read(&core.config_path).into());
     let read = tokio::task::block_in_place(texts);
     let done = carry_out(&mut core, &daemon.net, read, seen.as_ref()).await;
-    tokio::task::block_in_place(heap::give_back);
-    if dry_run {
-        return done;
+    if !dry_run {
+        take_note(&mut core, &done, by);
     }
+    drop(core);
+    tokio::task::block_in_place(heap::give_back);
+    done
+}
+
+/// What came of a reload, for the log, the events and the status.
+fn take_note(core: &mut Core, done: &Result<Reload, Refusal>, by: &str) {
     let path = core.config_path.display().to_string();
-    match &done {
+    match done {
         Ok(report) => {
             core.refused_reload = None;
             core.refused_lists = None;
@@ -86,8 +92,7 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
             }
         }
         Err(refusal) => {
-            let hint = refusal.hint().map(|hint| format!(" ({hint})"));
-            let why = format!("{refusal}{}", hint.unwrap_or_default());
+            let why = with_hint(refusal);
             log::error!("{path}: a reload by {by} is refused: {why}");
             core.events.tell(What::ReloadRefused(acts::ReloadRefused {
                 by: by.to_owned(),
@@ -100,7 +105,12 @@ pub(super) async fn reload(daemon: &Daemon, dry_run: bool, by: &str) -> Result<R
             ));
         }
     }
-    done
+}
+
+/// What a refusal says, and what to do about it.
+pub(super) fn with_hint(refusal: &Refusal) -> String {
+    let hint = refusal.hint().map(|hint| format!(" ({hint})"));
+    format!("{refusal}{}", hint.unwrap_or_default())
 }
 
 /// Reloads at every SIGHUP, and tells the service manager, which waits for the end of what it has

@@ -31,7 +31,8 @@ use crate::{
     state::{State, StateDir},
 };
 
-type KernelLog = EbpfLogger<&'static dyn log::Log>;
+/// Who reads the program's own log.
+pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 /// Brings the data plane up, or takes over the one that runs.
 pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
