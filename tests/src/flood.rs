@@ -41,7 +41,7 @@ pub fn send(
         bail!("{target}: floods are of IPv4");
     };
     let socket = netns
-        .run(|| sys::frames_of(interface))
+        .run(|| sys::frames_of(interface, false))
         .with_context(|| interface.to_owned())?;
     let macs: Macs = ([2, 0, 0, 0, 0xf1, 0], to);
     let kind = match flood {

@@ -2,6 +2,7 @@
 //! under test.
 
 pub mod bench;
+pub mod capture;
 pub mod cells;
 pub mod client;
 pub mod compare;

@@ -164,12 +164,13 @@ pub(crate) fn ifindex(interface: &str) -> io::Result<u32> {
 }
 
 /// A socket of whole frames on an interface of the calling thread's network namespace: what is
-/// written leaves by it, what comes in by it is read. Reading does not wait.
+/// written leaves by it, what comes in by it is read, and with `sent_too` what leaves. Reading does
+/// not wait.
 ///
 /// # Errors
 ///
 /// When there is no such interface or the kernel refuses.
-pub(crate) fn frames_of(interface: &str) -> io::Result<OwnedFd> {
+pub(crate) fn frames_of(interface: &str, sent_too: bool) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd as _;
     let every_protocol = (libc::ETH_P_ALL as u16).to_be();
     let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -180,7 +181,7 @@ pub(crate) fn frames_of(interface: &str) -> io::Result<OwnedFd> {
     }
     // SAFETY: the call returned a new file descriptor that nobody else owns.
     let socket = unsafe { OwnedFd::from_raw_fd(result) };
-    let on: libc::c_int = 1;
+    let on = libc::c_int::from(!sent_too);
     // SAFETY: the option takes an `int`, and pointer and length describe one.
     let result = unsafe {
         libc::setsockopt(

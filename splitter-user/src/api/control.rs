@@ -15,8 +15,8 @@ use super::types::{
     CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence,
     EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
     HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceQuery, WeightChange,
-    WeightSet, Weights, Whois,
+    ServiceShown, ServiceSummary, Simulate, Simulated, Status, Supervise, Supervision, TraceQuery,
+    WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -191,6 +191,13 @@ pub trait Control: Send + Sync + 'static {
         port: Option<u16>,
         vip: Option<Vip>,
     ) -> impl Future<Output = Result<Explanation, Refusal>> + Send;
+
+    /// Says where many clients would go, by the law in force and under other weights.
+    fn simulate(
+        &self,
+        service: String,
+        wanted: Simulate,
+    ) -> impl Future<Output = Result<Simulated, Refusal>> + Send;
 
     /// Says who an address is, by databases of regions and to every service.
     fn whois(&self, address: IpAddr) -> impl Future<Output = Result<Whois, Refusal>> + Send;

@@ -9,6 +9,7 @@ mod control;
 mod events;
 pub mod metrics;
 pub mod server;
+mod simulate;
 mod socket;
 mod trace;
 pub mod types;

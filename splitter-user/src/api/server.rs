@@ -24,6 +24,7 @@ use super::cohorts;
 use super::control::{Actor, Control, Refusal};
 use super::events;
 use super::metrics;
+use super::simulate;
 use super::trace;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
@@ -81,6 +82,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/v1/services/{name}/history", get(history::<C>))
         .route("/v1/whois", get(whois::<C>))
         .merge(cohorts::routes::<C>())
+        .merge(simulate::routes::<C>())
         .route("/metrics", get(metrics::answer::<C>))
         .fallback(async || Answer(Refusal::not_found("no such path in this API")))
         .method_not_allowed_fallback(async || {
@@ -198,9 +200,18 @@ pub(super) fn read<T: DeserializeOwned>(
     what: &str,
     example: &str,
 ) -> Result<T, Refusal> {
+    read_within(BODY_MAX, body, what, example)
+}
+
+/// The same of a body that may have so many bytes.
+pub(super) fn read_within<T: DeserializeOwned>(
+    most: usize,
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+    example: &str,
+) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
-        Refusal::invalid(error.body_text())
-            .with_hint(format!("a body has at most {BODY_MAX} bytes"))
+        Refusal::invalid(error.body_text()).with_hint(format!("a body has at most {most} bytes"))
     })?;
     serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!("the body is no {what}: {error}")).with_hint(example)

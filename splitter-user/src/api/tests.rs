@@ -15,7 +15,8 @@ use straw::Straw;
 
 use super::types::{
     BackendSet, BackendVerb, ClientQuery, CohortCreate, CohortDelete, CohortImport, EvidenceReset,
-    FlowQuery, FlowsToReset, HistoryQuery, MemberAdd, MemberRemove, ReloadRequest, WeightSet,
+    FlowQuery, FlowsToReset, HistoryQuery, MemberAdd, MemberRemove, ReloadRequest, Simulate,
+    SimulateClient, WeightSet,
 };
 use super::{BindError, Client, ClientError, Refusal, bind, serve};
 use crate::events::{EventLine, EventQuery};
@@ -57,7 +58,6 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         weight: None,
         flows: None,
         reason: None,
-        dry_run: true,
     };
     let change = client
         .change_backend("shop", &drain)
@@ -126,6 +126,33 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         (why.vip.as_str(), why.client.as_str()),
         ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
     );
+    let one = SimulateClient {
+        address,
+        port: Some(65_535),
+        vip: Some(vip),
+    };
+    let mut wanted = Simulate {
+        // As many as may be, and as long as they can be.
+        clients: vec![one; Simulate::MOST],
+        weights: [("v 1".to_owned(), "7%".to_owned())].into(),
+        segment: Some("staff".into()),
+    };
+    let told = client.simulate("a b", &wanted).await.expect("told");
+    assert_eq!(
+        (told.service.as_str(), told.clients.len()),
+        ("a b", Simulate::MOST)
+    );
+    let told = told.clients[Simulate::MOST - 1].clone();
+    assert_eq!(
+        [told.version, told.backend, told.note, told.would_be].map(Option::unwrap_or_default),
+        ["[2001:db8::1]:443/udp", "65535", "staff", "7%"]
+    );
+    wanted.clients.push(one);
+    let refused = client.simulate("a b", &wanted).await.expect_err("too many");
+    assert!(
+        refused.to_string().contains("more than the 4096"),
+        "{refused}"
+    );
     let who = client.whois(address).await.expect("told");
     assert_eq!(who.address, "2001:db8::9");
 }
@@ -183,6 +210,7 @@ async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
         ttl: Some("1h & more".into()),
         skip_bad: true,
         reason: None,
+        dry_run: true,
     };
     // More than any other body may have.
     let part = Bytes::from(vec![b'x'; 100_000]);

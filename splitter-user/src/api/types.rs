@@ -19,6 +19,7 @@ mod reload;
 mod segment;
 mod service;
 mod shares;
+mod simulate;
 mod status;
 mod times;
 mod trace;
@@ -55,6 +56,7 @@ pub use service::{
     ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, VersionStatus, VersionWeight,
 };
 pub use shares::{ShareOf, Shares};
+pub use simulate::{ClientSimulated, Simulate, SimulateClient, Simulated};
 pub use status::{InterfaceStatus, LossCount, ReasonCount, Status};
 pub use times::{FirstTimes, HttpTurns, Times, TimesOf};
 pub use trace::{TraceLine, TraceQuery, TracedDecision, TracedPacket};

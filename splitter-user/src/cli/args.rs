@@ -17,6 +17,7 @@ use super::exit;
 use super::flows::FlowsCommand;
 use super::history::HistoryArgs;
 use super::service::ServiceCommand;
+use super::simulate::SimulateArgs;
 use super::status::StatusArgs;
 use super::top::TopArgs;
 use super::trace::TraceArgs;
@@ -128,6 +129,13 @@ pub enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Say where the clients of a list or a capture would go, and what other weights would change
+    ///
+    /// A list has an address a line: ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT. What follows a `#` or a
+    /// comma says nothing, and each line counts as a client. Of a capture (pcap or pcapng; Ethernet, raw IP
+    /// or Linux cooked) the packets to a VIP count: each source is a client, or each flow where the service
+    /// splits by flow. Nothing is changed.
+    Simulate(SimulateArgs),
     /// Say who an address is: by databases of regions, and to every service
     Whois {
         /// The address

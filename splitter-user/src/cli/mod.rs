@@ -16,6 +16,7 @@ pub mod history;
 mod reload;
 pub mod service;
 mod show;
+pub mod simulate;
 pub mod status;
 mod text;
 pub mod top;
@@ -155,6 +156,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
                 .await?;
             answer(output.output, &why, show::explanation)
         }),
+        Command::Simulate(args) => simulate::run(&socket, args),
         Command::Whois { address, output } => ask(async {
             let who = Client::new(&socket).whois(address).await?;
             answer(output.output, &who, whois::whois)

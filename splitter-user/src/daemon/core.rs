@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use splitter_common::layout::{COUNTERS, Counter};
+use splitter_common::layout::{COUNTERS, Counter, ServiceRow};
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::{
@@ -280,6 +280,15 @@ impl Core {
             (&planned.state.numbers, &planned.prepared),
             seen,
         )
+    }
+
+    /// The row that a planned change would give a service.
+    pub(super) fn planned_row(&self, planned: &Planned, service: &str) -> Option<ServiceRow> {
+        let after = planned.state.numbers.services.get(service)?;
+        let number = u32::from(after.number);
+        let in_force = || self.plane.maps().service_in_force(number);
+        let row = planned.prepared.row(number);
+        Some(row.copied().unwrap_or_else(in_force))
     }
 
     /// Gives a planned change up.

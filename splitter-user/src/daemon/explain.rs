@@ -35,12 +35,6 @@ pub(super) fn explain(
 ) -> Result<Explanation, Refusal> {
     let service = core.service(name)?.clone();
     let Dialled { vip, port: dialled } = dialled(&service, client, port, vip)?;
-    if service.key == SplitKey::Flow && port.is_none() {
-        return Err(
-            Refusal::invalid(format!("service \"{name}\" splits by flow"))
-                .with_hint("give the client's port too: CLIENT:PORT, [CLIENT]:PORT for IPv6"),
-        );
-    }
     let given = core
         .state
         .numbers
@@ -106,26 +100,31 @@ fn denied(service: &Service, client: IpAddr) -> Option<String> {
     left_out.then(|| "none of the prefixes of `allow` has it".to_owned())
 }
 
-fn version_name(given: &ServiceNumbers, index: usize) -> String {
+pub(super) fn version_name(given: &ServiceNumbers, index: usize) -> String {
     given
         .version_name(index as u8)
         .unwrap_or("(unknown)")
         .to_owned()
 }
 
-/// A VIP of the service and the port that the client dials there.
-struct Dialled {
-    vip: Vip,
-    port: u16,
+/// A VIP of the service and the port that the client dials there; what makes a client's way clear.
+pub(super) struct Dialled {
+    pub(super) vip: Vip,
+    pub(super) port: u16,
 }
 
-fn dialled(
+pub(super) fn dialled(
     service: &Service,
     client: IpAddr,
     port: Option<u16>,
     asked: Option<Vip>,
 ) -> Result<Dialled, Refusal> {
     let vip = pick_vip(service, client, asked)?;
+    if service.key == SplitKey::Flow && port.is_none() {
+        let what = format!("service \"{}\" splits by flow", service.name);
+        return Err(Refusal::invalid(what)
+            .with_hint("give the client's port too: CLIENT:PORT, [CLIENT]:PORT for IPv6"));
+    }
     let dialled = asked.map_or(vip.port, |asked| asked.port);
     // Neither an assignment by client nor its version depends on the port.
     if dialled == 0 && (port.is_some() || service.key == SplitKey::Flow) {
@@ -203,7 +202,7 @@ pub(super) fn cuts(cuts: &Cuts, given: &ServiceNumbers) -> Vec<Cut> {
 }
 
 /// The backend of a new flow, or why it cannot be told.
-fn backend(
+pub(super) fn backend(
     core: &Core,
     service: &Service,
     given: &ServiceNumbers,

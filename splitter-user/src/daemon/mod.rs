@@ -33,6 +33,7 @@ mod segments;
 mod serving;
 mod shares;
 mod shown;
+mod simulate;
 mod start;
 mod status;
 mod takeover;
@@ -451,6 +452,14 @@ impl Control for Daemon {
     ) -> Result<types::Explanation, Refusal> {
         let mut core = self.core.lock().await;
         explain::explain(&mut core, &service, client, port, vip)
+    }
+
+    async fn simulate(
+        &self,
+        service: String,
+        wanted: types::Simulate,
+    ) -> Result<types::Simulated, Refusal> {
+        simulate::simulate(&mut *self.core.lock().await, &service, &wanted)
     }
 
     async fn whois(&self, address: std::net::IpAddr) -> Result<types::Whois, Refusal> {

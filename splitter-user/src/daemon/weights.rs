@@ -30,17 +30,7 @@ pub(super) fn set(
         return Err(Refusal::invalid("no weight given")
             .with_hint(format!("splitter weight set {name} VERSION=5%")));
     }
-    let asked = parse(&change.weights)?;
-    let after = match &change.segment {
-        Some(segment) => apply_segment_weights(&before, segment, &asked),
-        None => apply_weights(&before, &asked),
-    };
-    let after = after.map_err(|error| match error {
-        WeightsError::NoSuchVersion { .. } | WeightsError::NoSuchSegment { .. } => {
-            Refusal::not_found(error)
-        }
-        WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
-    })?;
+    let after = under(&before, &change.weights, change.segment.as_deref())?;
     let fate = change.flows.unwrap_or(after.flows);
     let mut would_move = None;
     if let Some(seen) = seen.filter(|_| change.dry_run) {
@@ -76,6 +66,25 @@ pub(super) fn set(
         moves: moves(&before, &after),
         seen: would_move,
         flows: fate.to_string(),
+    })
+}
+
+/// A service with other weights, its own or those of a segment.
+pub(super) fn under(
+    service: &Service,
+    weights: &BTreeMap<String, String>,
+    segment: Option<&str>,
+) -> Result<Service, Refusal> {
+    let asked = parse(weights)?;
+    let after = match segment {
+        Some(segment) => apply_segment_weights(service, segment, &asked),
+        None => apply_weights(service, &asked),
+    };
+    after.map_err(|error| match error {
+        WeightsError::NoSuchVersion { .. } | WeightsError::NoSuchSegment { .. } => {
+            Refusal::not_found(error)
+        }
+        WeightsError::BaselineIsRest { .. } | WeightsError::Over { .. } => Refusal::invalid(error),
     })
 }
 

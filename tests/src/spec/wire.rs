@@ -70,7 +70,7 @@ impl Wire {
             ethtool::prepare_veth(netns, name)?;
         }
         let ingress_ifindex = netns.ifindex("i0")?;
-        let socket = |name: &str| sys::frames_of(name).with_context(|| name.to_owned());
+        let socket = |name: &str| sys::frames_of(name, false).with_context(|| name.to_owned());
         let (outside, inside, beyond) = (socket("i1")?, socket("i0")?, socket("c1")?);
         attach(&mut kernel)?;
         Ok(Self {

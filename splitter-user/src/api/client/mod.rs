@@ -23,8 +23,8 @@ use super::control::Refusal;
 use super::types::{
     BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
     Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery,
-    Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, WeightChange, WeightSet, Weights, Whois,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Simulate, Simulated, Status, Supervise,
+    Supervision, TraceLine, TraceQuery, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -307,6 +307,17 @@ impl Client {
             path += &format!("&vip={}", escape(&vip.to_string()));
         }
         self.ask(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Says where many clients would go, at most [`Simulate::MOST`] at once.
+    pub async fn simulate(
+        &self,
+        service: &str,
+        wanted: &Simulate,
+    ) -> Result<Simulated, ClientError> {
+        let body = serde_json::to_vec(wanted).map_err(|error| self.nonsense(error))?;
+        let path = format!("/v1/services/{}/simulate", escape(service));
+        self.ask(Method::POST, &path, body.into()).await
     }
 
     /// Says who an address is.

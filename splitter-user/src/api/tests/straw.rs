@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::types::{
-    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, CohortCreate, CohortDelete,
-    CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence, EvidenceReset,
-    Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
-    HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
-    VersionWeight, WeightChange, WeightSet, Weights, Whois,
+    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, ClientSimulated, CohortCreate,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence,
+    EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset,
+    History, HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload,
+    ReloadRequest, ServiceShown, ServiceSummary, Simulate, SimulateClient, Simulated, Status,
+    Supervise, Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights,
+    Whois,
 };
 use super::super::{Actor, Control, Refusal, Trace};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -361,6 +362,21 @@ impl Control for Straw {
             backend_note: None,
             live_flow: None,
             moves_at: None,
+        })
+    }
+
+    async fn simulate(&self, service: String, wanted: Simulate) -> Result<Simulated, Refusal> {
+        let told = |client: SimulateClient| ClientSimulated {
+            version: client.vip.map(|vip| vip.to_string()),
+            backend: client.port.map(|port| port.to_string()),
+            note: wanted.segment.clone(),
+            would_be: wanted.weights.get("v 1").cloned(),
+            ..ClientSimulated::default()
+        };
+        Ok(Simulated {
+            service,
+            generation: 7,
+            clients: wanted.clients.into_iter().map(told).collect(),
         })
     }
 

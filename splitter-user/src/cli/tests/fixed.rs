@@ -7,6 +7,7 @@ mod evidence;
 mod explain;
 mod history;
 mod settings;
+mod simulate;
 mod status;
 mod weights;
 mod whois;
@@ -25,8 +26,9 @@ use crate::api::types::{
     Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates,
     FlowsReset, FlowsToReset, History, HistoryQuery, MemberAdd, MemberChange, MemberRemove,
     Memberships, Move, Reload, ReloadRequest, ServiceChange, ServiceSettings, ServiceShown,
-    ServiceStatus, ServiceSummary, Status, Supervise, Supervision, TraceLine, TraceQuery,
-    VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightSet, Weights, Whois,
+    ServiceStatus, ServiceSummary, Simulate, Simulated, Status, Supervise, Supervision, TraceLine,
+    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightSet, Weights,
+    Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
 use crate::events::EventLog;
@@ -392,6 +394,11 @@ impl Control for Fixed {
     async fn metrics(&self, open_metrics: bool) -> Result<String, Refusal> {
         let text = metrics::text(metrics::Export::default(), open_metrics);
         text.map_err(Refusal::internal)
+    }
+
+    async fn simulate(&self, service: String, wanted: Simulate) -> Result<Simulated, Refusal> {
+        known(&service)?;
+        simulate::simulate(service, &wanted)
     }
 
     async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {

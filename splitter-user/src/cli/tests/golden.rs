@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
+use super::super::simulate::tests::captures;
 use super::super::{complaint, execute};
 use super::fixed::Fixed;
 use super::{Cli, Exit};
@@ -74,6 +75,39 @@ const COMMANDS: &[(&str, &str)] = &[
     ("explain-flow", "explain shop 198.51.100.7:5555"),
     ("explain-json", "explain shop 198.51.100.7 -o json"),
     ("explain-no-address", "explain shop example.com"),
+    ("simulate", "simulate FILES/clients.csv --service shop"),
+    (
+        "simulate-weight",
+        "simulate FILES/clients.csv --service shop --weight canary=10% --list",
+    ),
+    (
+        "simulate-baseline",
+        "simulate FILES/clients.csv --service shop --weight stable=10%",
+    ),
+    (
+        "simulate-segment-alone",
+        "simulate FILES/clients.csv --service shop --segment staff",
+    ),
+    (
+        "simulate-json",
+        "simulate FILES/clients.csv --service shop --weight canary=10% -o json",
+    ),
+    ("simulate-capture", "simulate SCRATCH/day.pcap"),
+    (
+        "simulate-capture-weight",
+        "simulate SCRATCH/day.pcap --service shop --weight canary=10%",
+    ),
+    ("simulate-which", "simulate FILES/clients.csv"),
+    ("simulate-bad", "simulate FILES/members.csv --service shop"),
+    (
+        "simulate-foreign",
+        "simulate SCRATCH/cut.pcap --service shop",
+    ),
+    ("simulate-no-file", "simulate FILES/none.csv --service shop"),
+    (
+        "simulate-of-none",
+        "simulate FILES/clients.csv --service shpo",
+    ),
     ("whois", "whois 198.51.100.7"),
     ("whois-json", "whois 198.51.100.7 -o json"),
     ("whois-no-address", "whois example.com"),
@@ -133,6 +167,7 @@ fn output(socket: &Path, line: &str) -> String {
     let nowhere = folder.join("nowhere.sock");
     let words = line.split(' ').map(|word| {
         let word = word.replace("FILES", FILES);
+        let word = word.replace("SCRATCH", &folder.to_string_lossy());
         word.replace("NOWHERE", &nowhere.to_string_lossy())
     });
     let mut all = vec!["splitter".to_owned()];
@@ -155,6 +190,8 @@ fn output(socket: &Path, line: &str) -> String {
     text.replace(FILES, "/etc/splitter")
         .replace("FILES", "/etc/splitter")
         .replace(&*nowhere.to_string_lossy(), DEFAULT_SOCKET)
+        .replace(&*folder.to_string_lossy(), "/tmp")
+        .replace("SCRATCH", "/tmp")
         .replace("NOWHERE", DEFAULT_SOCKET)
 }
 
@@ -223,6 +260,10 @@ fn the_output_is_that_of_the_golden_files() {
         let listener = bind(&socket).expect("bound");
         daemon.spawn(serve(listener, Arc::new(Fixed), std::future::pending()));
     }
+    let capture = captures::day();
+    std::fs::write(directory.path().join("day.pcap"), &capture).expect("written");
+    let cut = &capture[..capture.len() - 1];
+    std::fs::write(directory.path().join("cut.pcap"), cut).expect("written");
     let mut now = BTreeMap::new();
     let mut command = Cli::command().term_width(COLUMNS);
     command.build();
