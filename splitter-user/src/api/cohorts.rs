@@ -98,8 +98,9 @@ async fn import<C: Control>(
     let text = whole(body).await;
     let name = named(name)?;
     let Query(wanted) = query.map_err(|error| {
-        Refusal::invalid(error.body_text())
-            .with_hint("ask with ?ttl=30m, skip_bad=true and reason=TEXT, each if wanted")
+        Refusal::invalid(error.body_text()).with_hint(
+            "ask with ?ttl=30m, skip_bad=true, dry_run=true and reason=TEXT, each if wanted",
+        )
     })?;
     let actor = known(peer).await?;
     Ok(Json(

@@ -58,6 +58,7 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         weight: None,
         flows: None,
         reason: None,
+        dry_run: true,
     };
     let change = client
         .change_backend("shop", &drain)
@@ -179,6 +180,7 @@ async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
     let wanted = CohortCreate {
         name: "be ta".into(),
         reason: Some("why".into()),
+        dry_run: false,
     };
     let made = client.create_cohort(&wanted).await.expect("made");
     assert_eq!((made.name.as_str(), made.reason), ("be ta", wanted.reason));
@@ -186,8 +188,10 @@ async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
         address: "2001:db8::7".into(),
         ttl: Some("30m".into()),
         reference: Some("user".into()),
+        dry_run: true,
     };
     let added = client.add_member("be ta", &wanted).await.expect("added");
+    assert!(added.dry_run);
     assert_eq!(
         (added.cohort, added.address, added.until, Some(added.change)),
         (
@@ -200,6 +204,7 @@ async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
     let address = wanted.address;
     let gone = MemberRemove {
         address: address.clone(),
+        dry_run: false,
     };
     let refused = client.remove_member("be ta", &gone).await;
     let refused = refused.expect_err("refused").to_string();
@@ -220,6 +225,7 @@ async fn cohorts_are_asked_for_and_an_import_of_any_length_arrives() {
         .await
         .expect("arrives");
     assert_eq!((done.added, done.renewed), (3_000_000, 9));
+    assert!(done.dry_run);
     let broken = futures_util::stream::iter([Err(std::io::ErrorKind::InvalidData.into())]);
     let broken = client.import_members("be ta", &wanted, broken).await;
     assert!(

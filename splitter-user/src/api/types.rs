@@ -35,7 +35,7 @@ pub use backend::{
 pub use clients::{ClientLine, ClientList, ClientQuery, OnBackend, SeenMove, SeenMoves};
 pub use cohort::{
     BadLine, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
-    CohortList, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
+    CohortList, CohortMoves, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
 };
 pub use counters::Counters;
 pub use evidence::{

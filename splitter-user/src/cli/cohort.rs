@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::args::OutputArgs;
 use super::text::{duration, grouped, table};
-use super::{answer, ask};
+use super::{answer, ask, clients};
 use crate::api::Client;
 use crate::api::types::{
     BadLine, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
-    CohortList, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
+    CohortList, CohortMoves, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
 };
 
 /// After so many lines an import says how far it is.
@@ -36,6 +36,9 @@ pub enum CohortCommand {
         /// Why, for whoever reads the events later
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
         /// How to print it
         #[command(flatten)]
         output: OutputArgs,
@@ -47,6 +50,9 @@ pub enum CohortCommand {
         /// Why, for whoever reads the events later
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
         /// How to print it
         #[command(flatten)]
         output: OutputArgs,
@@ -63,6 +69,9 @@ pub enum CohortCommand {
         /// Whatever the application calls it by: a user's id, say
         #[arg(long = "ref", value_name = "TEXT")]
         reference: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
         /// How to print it
         #[command(flatten)]
         output: OutputArgs,
@@ -73,6 +82,9 @@ pub enum CohortCommand {
         cohort: String,
         /// The address
         address: String,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
         /// How to print it
         #[command(flatten)]
         output: OutputArgs,
@@ -115,6 +127,9 @@ pub struct ImportArgs {
     /// Why, for whoever reads the events later
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
     /// How to print it
     #[command(flatten)]
     output: OutputArgs,
@@ -128,11 +143,13 @@ pub(super) fn run(socket: &Path, command: CohortCommand) -> anyhow::Result<Strin
             CohortCommand::Create {
                 cohort,
                 reason,
+                dry_run,
                 output,
             } => {
                 let wanted = CohortCreate {
                     name: cohort,
                     reason,
+                    dry_run,
                 };
                 let made = daemon.create_cohort(&wanted).await?;
                 answer(output.output, &made, created)
@@ -140,9 +157,10 @@ pub(super) fn run(socket: &Path, command: CohortCommand) -> anyhow::Result<Strin
             CohortCommand::Delete {
                 cohort,
                 reason,
+                dry_run,
                 output,
             } => {
-                let wanted = CohortDelete { reason };
+                let wanted = CohortDelete { reason, dry_run };
                 let done = daemon.delete_cohort(&cohort, &wanted).await?;
                 answer(output.output, &done, deleted)
             }
@@ -151,12 +169,14 @@ pub(super) fn run(socket: &Path, command: CohortCommand) -> anyhow::Result<Strin
                 address,
                 ttl,
                 reference,
+                dry_run,
                 output,
             } => {
                 let wanted = MemberAdd {
                     address,
                     ttl,
                     reference,
+                    dry_run,
                 };
                 let done = daemon.add_member(&cohort, &wanted).await?;
                 answer(output.output, &done, change)
@@ -164,9 +184,10 @@ pub(super) fn run(socket: &Path, command: CohortCommand) -> anyhow::Result<Strin
             CohortCommand::Remove {
                 cohort,
                 address,
+                dry_run,
                 output,
             } => {
-                let wanted = MemberRemove { address };
+                let wanted = MemberRemove { address, dry_run };
                 let done = daemon.remove_member(&cohort, &wanted).await?;
                 answer(output.output, &done, change)
             }
@@ -213,6 +234,7 @@ async fn import(daemon: &Client, args: ImportArgs) -> anyhow::Result<String> {
         ttl: args.ttl,
         skip_bad: args.skip_bad,
         reason: args.reason,
+        dry_run: args.dry_run,
     };
     let sent = Arc::new(Mutex::new(Sent {
         cohort: args.cohort.clone(),
@@ -270,8 +292,30 @@ fn parts(
     })
 }
 
+/// What stands before what a dry run says, and how it says it: `was`, or `would be`.
+const fn way(dry_run: bool) -> (&'static str, &'static str) {
+    match dry_run {
+        true => ("dry run, nothing was changed: ", "would be "),
+        false => ("", ""),
+    }
+}
+
+/// What a dry run says of clients, for each service that asks for the cohort.
+fn foreseen(dry_run: bool, seen: &[CohortMoves]) -> String {
+    if dry_run && seen.is_empty() {
+        return "  no segment asks for it: nobody would move\n".to_owned();
+    }
+    let service =
+        |of: &CohortMoves| format!("service {}\n{}", of.service, clients::moves(&of.seen));
+    seen.iter().map(service).collect()
+}
+
 fn created(made: &CohortLine) -> String {
     let CohortLine { name, asked_by, .. } = made;
+    if !made.exists {
+        let (dry, would) = way(true);
+        return format!("{dry}cohort {name} {would}created; nobody would be in it, nor move\n");
+    }
     if asked_by.is_empty() {
         format!(
             "cohort {name} created; no segment asks for it yet: `match = {{ cohort = \"{name}\" }}`\n"
@@ -286,7 +330,10 @@ fn created(made: &CohortLine) -> String {
 
 fn deleted(done: &CohortDeleted) -> String {
     let members = grouped(done.members);
-    format!("cohort {} deleted, with {members} members\n", done.cohort)
+    let (dry, would) = way(done.dry_run);
+    let cohort = &done.cohort;
+    let seen = foreseen(done.dry_run, &done.seen);
+    format!("{dry}cohort {cohort} {would}deleted, with {members} members\n{seen}")
 }
 
 /// ` for another 29m 59s, until 2026-01-02T03:04:05Z`.
@@ -309,8 +356,10 @@ fn change(done: &MemberChange) -> String {
         change,
         ..
     } = done;
+    let (dry, would) = way(done.dry_run);
+    let seen = foreseen(done.dry_run, &done.seen);
     if change == "removed" {
-        return format!("{address} removed from cohort {cohort}\n");
+        return format!("{dry}{address} {would}removed from cohort {cohort}\n{seen}");
     }
     let end = end(done.left_s, done.until.as_deref());
     let verb = if change == "added" {
@@ -318,12 +367,13 @@ fn change(done: &MemberChange) -> String {
     } else {
         "renewed in"
     };
-    format!("{address} {verb} cohort {cohort} {end}\n")
+    format!("{dry}{address} {would}{verb} cohort {cohort} {end}\n{seen}")
 }
 
 fn imported(done: &CohortImported) -> String {
+    let (dry, would) = way(done.dry_run);
     let mut out = format!(
-        "cohort {}: {} members added, {} renewed\n",
+        "{dry}cohort {}: {} members {would}added, {} renewed\n",
         done.cohort,
         grouped(done.added),
         grouped(done.renewed)
@@ -338,7 +388,7 @@ fn imported(done: &CohortImported) -> String {
             out += &format!("  and {} more\n", grouped(more));
         }
     }
-    out
+    out + &foreseen(done.dry_run, &done.seen)
 }
 
 fn list(all: &CohortList) -> String {

@@ -124,6 +124,21 @@ impl Store {
         self.addresses
     }
 
+    /// What changes would come to: they are made, and taken back.
+    pub fn foresee<T>(
+        &mut self,
+        make: impl FnOnce(&mut Self) -> Result<T, CohortError>,
+    ) -> Result<T, CohortError> {
+        let failed = DatabaseError::sql(&self.path);
+        self.db.execute_batch("BEGIN").map_err(failed)?;
+        let (cohorts, addresses) = (self.cohorts.clone(), self.addresses);
+        let made = make(self);
+        (self.cohorts, self.addresses) = (cohorts, addresses);
+        let failed = DatabaseError::sql(&self.path);
+        self.db.execute_batch("ROLLBACK").map_err(failed)?;
+        made
+    }
+
     /// Makes a cohort. `asked`: the names that segments ask for, of cohorts that may come.
     pub fn create(
         &mut self,
@@ -230,7 +245,7 @@ impl Store {
             .collect();
         let numbers = numbers(&self.cohorts);
         let failed = DatabaseError::sql(&self.path);
-        let transaction = self.db.transaction().map_err(failed)?;
+        let transaction = self.db.savepoint().map_err(failed)?;
         let mut change = Change::new(&transaction, self.time, now, &numbers);
         let prepare = |sql| transaction.prepare_cached(sql).map_err(failed);
         let mut one = prepare(STANDING)?;
@@ -409,7 +424,7 @@ impl Store {
         let numbers = numbers(&self.cohorts);
         let time = self.time;
         let all = || -> rusqlite::Result<(T, Changes)> {
-            let transaction = self.db.transaction()?;
+            let transaction = self.db.savepoint()?;
             let mut change = Change::new(&transaction, time, now, &numbers);
             let made = make(&mut change)?;
             let changes = change.finish()?;

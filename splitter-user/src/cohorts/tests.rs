@@ -232,6 +232,39 @@ fn deleted_cohorts_leave_the_others_of_their_members() {
 }
 
 #[test]
+fn what_is_foreseen_is_what_comes_and_nothing_stays_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(&dir);
+    put(&mut store, "alpha", "10.0.0.1\n10.0.0.2,1h", 0);
+    let before = (table(&store, at(1)), store.cohorts().clone());
+    let more = |store: &mut Store| {
+        let put = store.put("beta", lines("10.0.0.2\n10.0.0.3"), false, 100, at(1))?;
+        let address = lines("10.0.0.1").good[0].address;
+        let removed = store.remove("alpha", address, at(1))?;
+        store.create("gamma", ("root", "now", None), &[])?;
+        Ok((put, removed, store.delete("beta", at(1))?))
+    };
+    let foreseen = store.foresee(more).expect("foreseen");
+    assert_eq!((foreseen.0.added, foreseen.0.changes.put.len()), (2, 2));
+    assert_eq!(foreseen.2.0, 2);
+    let refused = store.foresee(|store| store.create("beta", ("root", "now", None), &[]));
+    assert!(
+        matches!(refused, Err(CohortError::Exists(_))),
+        "{refused:?}"
+    );
+    assert_eq!((table(&store, at(1)), store.cohorts().clone()), before);
+    assert_eq!(store.addresses(), 2);
+    let reopened = open(&dir, &now("one", at(1).0, WALL_MS));
+    assert_eq!(
+        (table(&reopened, at(1)), reopened.cohorts().clone()),
+        before
+    );
+    drop(reopened);
+    assert_eq!(more(&mut store).expect("done"), foreseen);
+    assert_eq!(store.addresses(), 1);
+}
+
+#[test]
 fn names_that_draw_the_same_number_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(&dir);

@@ -135,15 +135,29 @@ pub(super) fn would_move(
             .unwrap_or("(unknown)")
             .to_owned()
     };
+    let ways = |recent: &Recent| {
+        let from = version(&in_force, before, recent);
+        (from, version(row, after, recent))
+    };
+    Some(moves(core, name, before.number, seen, ways))
+}
+
+/// Those of a service whose version differs, by both: `ways` says of each which it has and which it would.
+pub(super) fn moves(
+    core: &Core,
+    name: &str,
+    number: u16,
+    seen: &Seen,
+    ways: impl Fn(&Recent) -> (String, String),
+) -> SeenMoves {
     let mut told = SeenMoves {
         sampled_percent: seen.sampled_percent,
         ..SeenMoves::default()
     };
     let mut moves = BTreeMap::<(String, String), SeenMove>::new();
-    for recent in seen.of(before.number).iter().flat_map(|all| all.iter()) {
+    for recent in seen.of(number).iter().flat_map(|all| all.iter()) {
         told.clients += 1;
-        let from = version(&in_force, before, recent);
-        let to = version(row, after, recent);
+        let (from, to) = ways(recent);
         if from != to {
             let sum = moves.entry((from, to)).or_default();
             sum.clients += 1;
@@ -157,7 +171,7 @@ pub(super) fn would_move(
         ..sum
     });
     told.moves = sums.collect();
-    Some(told)
+    told
 }
 
 /// Bytes of so many flows, if they are as all of a version were.

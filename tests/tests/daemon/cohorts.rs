@@ -142,6 +142,97 @@ fn a_member_gets_the_canary_and_leaves_on_time_with_the_daemon_dead() {
     assert_eq!(scene.version_of(&client, six), "stable");
 }
 
+/// Clients and open flows that a dry run says would move, both ways: `stable` to `canary` first.
+fn foreseen(scene: &Scene, arguments: &[&str]) -> [(u64, u64); 2] {
+    let all = [&["cohort"], arguments, &["--dry-run", "-o", "json"]].concat();
+    let told = scene.daemon.cli_ok(&all).expect("foreseen");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["dry_run"], true);
+    let [of] = &told["seen"].as_array().expect("services")[..] else {
+        panic!("one service asks for it: {told}");
+    };
+    assert_eq!(of["service"], "shop");
+    let clients = scene.clients().len();
+    assert_eq!(of["seen"]["clients"], clients, "all were seen");
+    let moves = of["seen"]["moves"].as_array().expect("moves");
+    ["canary", "stable"].map(|to| {
+        let found = moves.iter().find(|of| of["to"] == to);
+        found.map_or((0, 0), |of| {
+            let number = |field: &str| of[field].as_u64().expect("a number");
+            (number("clients"), number("open_flows"))
+        })
+    })
+}
+
+#[test]
+fn a_dry_run_says_who_of_those_seen_lately_would_move_and_changes_nothing() {
+    let scene = scene(false, "0%");
+    let text = with_cohort(&scene);
+    scene.daemon.write_config(&text).expect("written");
+    scene.reload();
+    let told = scene.cohort(&["create", "beta", "--dry-run"]);
+    assert!(told.contains("would be created"), "{told}");
+    let none = ["cohort", "add", "beta", "10.0.0.1", "--dry-run"];
+    let none = scene.daemon.cli(&none).expect("ran");
+    assert_eq!(none.code, Some(4), "it was not created: {none:?}");
+    scene.cohort(&["create", "beta"]);
+    let clients = scene.clients();
+    let client = Client::new(&scene.topology.client).expect("a client");
+    let mut open = Vec::new();
+    for (nth, source) in clients.iter().enumerate() {
+        // The third one has two flows.
+        for _ in 0..1 + usize::from(nth == 2) {
+            let connection = client.connect(*source, vip_for(*source, PORT));
+            let mut connection = connection.expect("connected");
+            assert_eq!(connection.ask().expect("answered").version, "stable");
+            open.push(connection);
+        }
+    }
+    let names: Vec<String> = clients.iter().map(ToString::to_string).collect();
+    let [first, third, last] = [&names[0], &names[2], &names[names.len() - 1]];
+    assert_eq!(foreseen(&scene, &["add", "beta", first]), [(1, 1), (0, 0)]);
+    assert_eq!(foreseen(&scene, &["add", "beta", "192.0.2.1"]), [(0, 0); 2]);
+    let file = scene.daemon.config_path().with_file_name("members.csv");
+    fs::write(&file, format!("{first}\n{third},1h\n{last}\n192.0.2.1\n")).expect("written");
+    let path = file.to_string_lossy().into_owned();
+    let import = ["import", "beta", &path];
+    assert_eq!(foreseen(&scene, &import), [(3, 4), (0, 0)]);
+    assert_eq!(scene.members(), 0, "nothing was changed");
+    for name in [first, third, last] {
+        assert_eq!(scene.explained(name.parse().expect("an address")), "stable");
+    }
+    scene.cohort(&import);
+    let moved = clients
+        .iter()
+        .filter(|each| scene.explained(**each) == "canary");
+    assert_eq!(moved.count(), 3, "as it was said");
+    // Who is in it already stays.
+    assert_eq!(foreseen(&scene, &["add", "beta", first]), [(0, 0); 2]);
+    assert_eq!(
+        foreseen(&scene, &["remove", "beta", third]),
+        [(0, 0), (1, 2)]
+    );
+    assert_eq!(foreseen(&scene, &["delete", "beta"]), [(0, 0), (3, 4)]);
+    assert_eq!(scene.members(), 4, "nothing was changed");
+    let told = scene.cohort(&["delete", "beta", "--dry-run"]);
+    assert!(
+        told.contains("3 would move from canary to stable: 4 open flows"),
+        "{told}"
+    );
+    scene.cohort(&["delete", "beta"]);
+    assert!(
+        clients
+            .iter()
+            .all(|each| scene.explained(*each) == "stable")
+    );
+    let events = scene.daemon.cli_ok(&["events"]).expect("told");
+    assert_eq!(
+        events.matches("cohort beta created by").count(),
+        1,
+        "{events}"
+    );
+}
+
 #[test]
 fn an_import_is_whole_or_leaves_bad_lines_out_and_a_database_that_is_lost_is_told() {
     let mut scene = scene(false, "0%");

@@ -79,8 +79,12 @@ impl Client {
             ttl,
             skip_bad,
             reason,
+            dry_run,
         } = wanted;
-        let mut path = format!("/v1/cohorts/{}/import?skip_bad={skip_bad}", escape(name));
+        let mut path = format!(
+            "/v1/cohorts/{}/import?skip_bad={skip_bad}&dry_run={dry_run}",
+            escape(name)
+        );
         for (key, value) in [("ttl", ttl), ("reason", reason)] {
             if let Some(value) = value {
                 path += &format!("&{key}={}", escape(value));

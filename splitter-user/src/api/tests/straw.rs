@@ -112,13 +112,15 @@ impl Control for Straw {
     async fn delete_cohort(
         &self,
         name: String,
-        _: CohortDelete,
+        wanted: CohortDelete,
         actor: Actor,
     ) -> Result<CohortDeleted, Refusal> {
         assert_eq!(actor.pid, Some(std::process::id()));
         Ok(CohortDeleted {
             cohort: name,
             members: 5,
+            dry_run: wanted.dry_run,
+            seen: Vec::new(),
         })
     }
 
@@ -135,6 +137,8 @@ impl Control for Straw {
             change: wanted.reference.unwrap_or_default(),
             left_s: None,
             until: wanted.ttl,
+            dry_run: wanted.dry_run,
+            seen: Vec::new(),
         })
     }
 
@@ -163,6 +167,8 @@ impl Control for Straw {
             renewed: wanted.ttl.map_or(0, |ttl| ttl.len() as u64),
             left_out: 0,
             bad: Vec::new(),
+            dry_run: wanted.dry_run,
+            seen: Vec::new(),
         })
     }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SeenMoves;
+
 /// What `POST /v1/cohorts` asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -12,6 +14,9 @@ pub struct CohortCreate {
     /// Why, for whoever reads the events later.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What `POST /v1/cohorts/{name}/delete` asks for.
@@ -21,15 +26,25 @@ pub struct CohortDelete {
     /// Why, for whoever reads the events later.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortDeleted {
     /// The cohort.
     pub cohort: String,
     /// How many members it had.
     pub members: u64,
+    /// Whether nothing was done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Of a dry run: what it would do to the clients that were seen lately, of each service that asks for
+    /// the cohort.
+    #[serde(default)]
+    pub seen: Vec<CohortMoves>,
 }
 
 /// What `POST /v1/cohorts/{name}/members` asks for.
@@ -44,6 +59,9 @@ pub struct MemberAdd {
     /// Whatever the application calls it by.
     #[serde(default)]
     pub reference: Option<String>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What `POST /v1/cohorts/{name}/members/remove` asks for.
@@ -52,6 +70,9 @@ pub struct MemberAdd {
 pub struct MemberRemove {
     /// The address.
     pub address: String,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of a member.
@@ -67,6 +88,13 @@ pub struct MemberChange {
     pub left_s: Option<f64>,
     /// Until when, by the wall clock as it goes now.
     pub until: Option<String>,
+    /// Whether nothing was done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Of a dry run: what it would do to the clients that were seen lately, of each service that asks for
+    /// the cohort.
+    #[serde(default)]
+    pub seen: Vec<CohortMoves>,
 }
 
 /// What can stand behind the `?` of `POST /v1/cohorts/{name}/import`, whose body is CSV:
@@ -83,10 +111,13 @@ pub struct CohortImport {
     /// Why, for whoever reads the events later.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortImported {
     /// The cohort.
     pub cohort: String,
@@ -98,6 +129,22 @@ pub struct CohortImported {
     pub left_out: u64,
     /// The first of them.
     pub bad: Vec<BadLine>,
+    /// Whether nothing was done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Of a dry run: what it would do to the clients that were seen lately, of each service that asks for
+    /// the cohort.
+    #[serde(default)]
+    pub seen: Vec<CohortMoves>,
+}
+
+/// What a change of a cohort would do to the clients of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CohortMoves {
+    /// The service.
+    pub service: String,
+    /// Those that were seen lately.
+    pub seen: SeenMoves,
 }
 
 /// A line that is no member.

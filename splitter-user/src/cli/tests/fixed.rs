@@ -136,14 +136,10 @@ impl Control for Fixed {
     async fn delete_cohort(
         &self,
         name: String,
-        _: CohortDelete,
+        wanted: CohortDelete,
         _: Actor,
     ) -> Result<CohortDeleted, Refusal> {
-        cohorts::known(&name)?;
-        Ok(CohortDeleted {
-            cohort: name,
-            members: 12_345,
-        })
+        cohorts::delete(name, &wanted)
     }
 
     async fn add_member(

@@ -129,18 +129,32 @@ const COMMANDS: &[(&str, &str)] = &[
     ("cohort-create", "cohort create alpha"),
     ("cohort-create-asked", "cohort create banned"),
     ("cohort-create-twice", "cohort create beta"),
+    ("cohort-create-dry-run", "cohort create alpha --dry-run"),
     ("cohort-delete", "cohort delete beta"),
+    ("cohort-delete-dry-run", "cohort delete beta --dry-run"),
     ("cohort-add", "cohort add beta 198.51.100.7"),
     (
         "cohort-renew",
         "cohort add beta 198.51.100.7 --ttl 30m --ref user",
     ),
+    (
+        "cohort-add-dry-run",
+        "cohort add beta 198.51.100.7 --ttl 30m --dry-run",
+    ),
     ("cohort-add-to-none", "cohort add bta 198.51.100.7"),
     ("cohort-remove", "cohort remove beta 198.51.100.7"),
+    (
+        "cohort-remove-dry-run",
+        "cohort remove beta 198.51.100.7 --dry-run",
+    ),
     ("cohort-import", "cohort import beta FILES/members.csv"),
     (
         "cohort-import-skip-bad",
         "cohort import beta FILES/members.csv --skip-bad",
+    ),
+    (
+        "cohort-import-dry-run",
+        "cohort import beta FILES/members.csv --skip-bad --dry-run",
     ),
     ("cohort-import-no-file", "cohort import beta FILES/none.csv"),
     ("cohort-list", "cohort list"),

@@ -4,6 +4,7 @@
 //! Invariant: disk first, then the kernel, both under one lock that is taken only on threads that may
 //! wait. A table that could not be written is written anew, by the store.
 
+mod foresee;
 mod verbs;
 
 use std::{

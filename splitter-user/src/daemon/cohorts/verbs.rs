@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use splitter_common::clock::Jiffies;
 
-use super::{Cohorts, Kept, asked, at_hand, lock, membership};
+use super::{Cohorts, Kept, asked, at_hand, foresee, lock, membership};
 use crate::{
     api::{
         Actor, Refusal,
@@ -31,17 +31,31 @@ pub(in crate::daemon) async fn create(
     let asked_for = asked(&daemon.core.lock().await.config);
     let names: Vec<String> = asked_for.keys().cloned().collect();
     let (by, at) = (actor.to_string(), now_text());
-    let CohortCreate { name, reason } = wanted;
+    let CohortCreate {
+        name,
+        reason,
+        dry_run,
+    } = wanted;
     let (made, why) = (name.clone(), reason.clone());
     change(daemon, move |cohorts, kept, _| {
         let store = kept.store()?;
         let made_by = (by.as_str(), at.as_str(), why.as_deref());
-        let done = store.create(&made, made_by, &names);
+        let create = |store: &mut Store| store.create(&made, made_by, &names);
+        let done = doing(store, dry_run, create);
         done.map_err(|error| refused(store, &error))?;
         cohorts.publish(store, None);
         Ok(())
     })
     .await?;
+    if dry_run {
+        // Nobody is in it, so that nobody would move.
+        return Ok(CohortLine {
+            asked_by: asked_for.get(&name).cloned().unwrap_or_default(),
+            name,
+            reason,
+            ..CohortLine::default()
+        });
+    }
     let by = actor.to_string();
     log::info!("cohort {name} created by {by}");
     daemon.events.tell(What::CohortCreated(CohortCreated {
@@ -61,16 +75,26 @@ pub(in crate::daemon) async fn delete(
     wanted: CohortDelete,
     actor: &Actor,
 ) -> Result<CohortDeleted, Refusal> {
-    let cohort = name.clone();
-    let members = change(daemon, move |cohorts, kept, now| {
+    let (cohort, dry_run) = (name.clone(), wanted.dry_run);
+    let (members, changes) = change(daemon, move |cohorts, kept, now| {
         let store = kept.store()?;
-        let done = store.delete(&cohort, now);
+        let done = doing(store, dry_run, |store| store.delete(&cohort, now));
         let (members, changes) = done.map_err(|error| refused(store, &error))?;
-        cohorts.publish(store, None);
-        cohorts.tell(kept, &changes)?;
-        Ok(members)
+        if !dry_run {
+            cohorts.publish(store, None);
+            cohorts.tell(kept, &changes)?;
+        }
+        Ok((members, changes))
     })
     .await?;
+    if dry_run {
+        return Ok(CohortDeleted {
+            seen: foresee::moves(daemon, &name, changes).await?,
+            cohort: name,
+            members,
+            dry_run,
+        });
+    }
     let by = actor.to_string();
     log::info!("cohort {name} deleted by {by}, with {members} members");
     daemon.events.tell(What::CohortDeleted(Deleted {
@@ -82,6 +106,8 @@ pub(in crate::daemon) async fn delete(
     Ok(CohortDeleted {
         cohort: name,
         members,
+        dry_run,
+        seen: Vec::new(),
     })
 }
 
@@ -97,16 +123,22 @@ pub(in crate::daemon) async fn add(
         good: vec![line],
         ..Lines::default()
     };
-    let cohort = name.clone();
+    let (cohort, dry_run) = (name.clone(), wanted.dry_run);
     let put = change(daemon, move |cohorts, kept, now| {
-        enter(cohorts, kept, &cohort, lines, false, now)
+        enter(cohorts, kept, &cohort, lines, (false, dry_run), now)
     })
     .await?;
     if let Some(bad) = put.left_out.bad.into_iter().next() {
         return Err(Refusal::conflict(bad.error));
     }
+    let seen = match dry_run {
+        true => foresee::moves(daemon, &name, put.changes).await?,
+        false => Vec::new(),
+    };
     let told = membership(name, ttl_ms, wanted.reference);
     Ok(MemberChange {
+        dry_run,
+        seen,
         cohort: told.cohort,
         address,
         change: if put.added > 0 { "added" } else { "renewed" }.to_owned(),
@@ -123,20 +155,29 @@ pub(in crate::daemon) async fn remove(
 ) -> Result<MemberChange, Refusal> {
     let address = cohorts::address(&wanted.address).map_err(Refusal::invalid)?;
     let told = IpAddr::from(address).to_string();
-    let (cohort, text) = (name.clone(), told.clone());
-    change(daemon, move |cohorts, kept, now| {
+    let (cohort, text, dry_run) = (name.clone(), told.clone(), wanted.dry_run);
+    let changes = change(daemon, move |cohorts, kept, now| {
         let store = kept.store()?;
-        let done = store.remove(&cohort, address, now);
+        let done = doing(store, dry_run, |store| store.remove(&cohort, address, now));
         let Some(changes) = done.map_err(|error| refused(store, &error))? else {
             let what = format!("{text} is not in cohort {cohort}");
             let hint = format!("`splitter cohort test {text}` says which ones it is in");
             return Err(Refusal::not_found(what).with_hint(hint));
         };
-        cohorts.publish(store, Some(&cohort));
-        cohorts.tell(kept, &changes)
+        if !dry_run {
+            cohorts.publish(store, Some(&cohort));
+            cohorts.tell(kept, &changes)?;
+        }
+        Ok(changes)
     })
     .await?;
+    let seen = match dry_run {
+        true => foresee::moves(daemon, &name, changes).await?,
+        false => Vec::new(),
+    };
     Ok(MemberChange {
+        dry_run,
+        seen,
         cohort: name,
         address: told,
         change: "removed".to_owned(),
@@ -155,12 +196,12 @@ pub(in crate::daemon) async fn import(
 ) -> Result<CohortImported, Refusal> {
     let ttl = wanted.ttl.as_deref().map(cohorts::ttl).transpose();
     let ttl = ttl.map_err(Refusal::invalid)?;
-    let (cohort, skip) = (name.clone(), wanted.skip_bad);
+    let (cohort, skip, dry_run) = (name.clone(), wanted.skip_bad, wanted.dry_run);
     let put = change(daemon, move |cohorts, kept, now| {
         let lines = cohorts::parse(&text, ttl);
         // Millions of them; what they became is as large.
         drop(text);
-        let put = enter(cohorts, kept, &cohort, lines, skip, now);
+        let put = enter(cohorts, kept, &cohort, lines, (skip, dry_run), now);
         heap::give_back();
         put
     })
@@ -170,21 +211,18 @@ pub(in crate::daemon) async fn import(
         renewed,
         done,
         left_out,
-        ..
+        changes,
     } = put;
     if !done {
         return Err(bad_lines(&left_out));
     }
-    let by = actor.to_string();
-    log::info!("{added} members added to cohort {name} and {renewed} renewed by {by}");
-    daemon.events.tell(What::CohortImported(Imported {
-        cohort: name.clone(),
-        added,
-        renewed,
-        left_out: left_out.bad_count,
-        by,
-        reason: wanted.reason,
-    }));
+    let mut seen = Vec::new();
+    if dry_run {
+        seen = foresee::moves(daemon, &name, changes).await?;
+    } else {
+        let counts = (added, renewed, left_out.bad_count);
+        imported(daemon, &name, counts, wanted.reason, actor);
+    }
     let told = left_out.bad.into_iter();
     Ok(CohortImported {
         cohort: name,
@@ -194,7 +232,29 @@ pub(in crate::daemon) async fn import(
         bad: told
             .map(|Bad { line, error }| BadLine { line, error })
             .collect(),
+        dry_run,
+        seen,
     })
+}
+
+/// Tells of an import that was carried out.
+fn imported(
+    daemon: &Daemon,
+    cohort: &str,
+    (added, renewed, left_out): (u64, u64, u64),
+    reason: Option<String>,
+    actor: &Actor,
+) {
+    let by = actor.to_string();
+    log::info!("{added} members added to cohort {cohort} and {renewed} renewed by {by}");
+    daemon.events.tell(What::CohortImported(Imported {
+        cohort: cohort.to_owned(),
+        added,
+        renewed,
+        left_out,
+        by,
+        reason,
+    }));
 }
 
 /// Every cohort, those too that are only asked for.
@@ -260,6 +320,18 @@ fn line(wanted: &MemberAdd) -> Result<Line, String> {
     })
 }
 
+/// Changes what is on disk, or says what that would come to.
+fn doing<T>(
+    store: &mut Store,
+    dry_run: bool,
+    make: impl FnOnce(&mut Store) -> Result<T, CohortError>,
+) -> Result<T, CohortError> {
+    match dry_run {
+        true => store.foresee(make),
+        false => make(store),
+    }
+}
+
 /// Puts members on disk and into the kernel. Where there seems to be no room, those whose time is up
 /// make some.
 fn enter(
@@ -267,7 +339,7 @@ fn enter(
     kept: &mut Kept,
     name: &str,
     lines: Lines,
-    skip: bool,
+    (skip, dry_run): (bool, bool),
     now: Jiffies,
 ) -> Result<Put, Refusal> {
     let capacity = cohorts.table.capacity();
@@ -283,9 +355,11 @@ fn enter(
         told.and_then(|()| cohorts.table.put(&changes.put))
             .map_err(Refusal::internal)?;
     }
-    let put = store.put(name, lines, skip, capacity, now);
+    let put = doing(store, dry_run, |store| {
+        store.put(name, lines, skip, capacity, now)
+    });
     let mut put = put.map_err(|error| refused(store, &error))?;
-    if put.done {
+    if put.done && !dry_run {
         cohorts.publish(store, Some(name));
         let changes = std::mem::take(&mut put.changes);
         cohorts.tell(kept, &changes)?;

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{AT, BY};
+use super::{AT, BY, clients::moves};
 use crate::api::Refusal;
 use crate::api::types::{
-    BadLine, CohortCreate, CohortImport, CohortImported, CohortLine, CohortList, MemberAdd,
-    MemberChange, MemberRemove, Membership,
+    BadLine, CohortCreate, CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine,
+    CohortList, CohortMoves, MemberAdd, MemberChange, MemberRemove, Membership,
 };
 
 pub(super) fn list() -> CohortList {
@@ -43,7 +43,11 @@ pub(super) fn known(name: &str) -> Result<(), Refusal> {
 }
 
 pub(super) fn create(wanted: CohortCreate) -> Result<CohortLine, Refusal> {
-    let CohortCreate { name, reason } = wanted;
+    let CohortCreate {
+        name,
+        reason,
+        dry_run,
+    } = wanted;
     if known(&name).is_ok() {
         return Err(Refusal::conflict("there is a cohort \"beta\" already"));
     }
@@ -53,7 +57,7 @@ pub(super) fn create(wanted: CohortCreate) -> Result<CohortLine, Refusal> {
     };
     Ok(CohortLine {
         name,
-        exists: true,
+        exists: !dry_run,
         asked_by,
         reason,
         ..CohortLine::default()
@@ -64,6 +68,8 @@ pub(super) fn add(name: String, wanted: MemberAdd) -> Result<MemberChange, Refus
     known(&name)?;
     let ends = wanted.ttl.is_some();
     Ok(MemberChange {
+        dry_run: wanted.dry_run,
+        seen: seen(wanted.dry_run),
         cohort: name,
         address: wanted.address,
         change: if wanted.reference.is_some() {
@@ -80,6 +86,8 @@ pub(super) fn add(name: String, wanted: MemberAdd) -> Result<MemberChange, Refus
 pub(super) fn remove(name: String, wanted: MemberRemove) -> Result<MemberChange, Refusal> {
     known(&name)?;
     Ok(MemberChange {
+        dry_run: wanted.dry_run,
+        seen: seen(wanted.dry_run),
         cohort: name,
         address: wanted.address,
         change: "removed".into(),
@@ -103,6 +111,8 @@ pub(super) fn import(
         );
     }
     Ok(CohortImported {
+        dry_run: wanted.dry_run,
+        seen: seen(wanted.dry_run),
         cohort: name,
         added: lines - 2,
         renewed: 1,
@@ -112,6 +122,26 @@ pub(super) fn import(
             error: error.into(),
         }],
     })
+}
+
+pub(super) fn delete(name: String, wanted: &CohortDelete) -> Result<CohortDeleted, Refusal> {
+    known(&name)?;
+    Ok(CohortDeleted {
+        cohort: name,
+        members: 12_345,
+        dry_run: wanted.dry_run,
+        // As if no segment asked for it.
+        seen: Vec::new(),
+    })
+}
+
+/// What a change would do to the clients of the one service that asks for it.
+fn seen(dry_run: bool) -> Vec<CohortMoves> {
+    let of = CohortMoves {
+        service: "shop".into(),
+        seen: moves(),
+    };
+    if dry_run { vec![of] } else { Vec::new() }
 }
 
 /// What one address is in, and no other.

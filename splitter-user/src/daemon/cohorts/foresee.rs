@@ -1,0 +1,89 @@
+//! Owns what a change of a cohort would do to the clients that were seen lately.
+//!
+//! Invariant: they are asked for as the kernel asks, with the elements that its table of members would have.
+
+use std::collections::HashMap;
+
+use splitter_common::{
+    address::Address,
+    clock::Jiffies,
+    cohort::{self, MemberRow},
+    decide::decide,
+};
+
+use crate::{
+    api::{Refusal, types::CohortMoves},
+    cohorts::Changes,
+    daemon::{
+        clients,
+        core::{Core, Daemon},
+        explain::version_name,
+        flows::recent::{self, Recent, Seen},
+    },
+    model::Service,
+};
+
+/// Which clients would move, of each service that asks for the cohort.
+pub(super) async fn moves(
+    daemon: &Daemon,
+    cohort: &str,
+    changes: Changes,
+) -> Result<Vec<CohortMoves>, Refusal> {
+    let asks = |service: &&Service| {
+        let mut segments = service.segments.iter();
+        segments.any(|segment| segment.condition.cohorts().contains(&cohort))
+    };
+    if !daemon
+        .core
+        .lock()
+        .await
+        .config
+        .services
+        .iter()
+        .any(|each| asks(&each))
+    {
+        return Ok(Vec::new());
+    }
+    let Changes { put, gone } = changes;
+    let gone = gone.into_iter();
+    let gone = gone.map(|address| (address, MemberRow::new(address, &[])));
+    let members: HashMap<Address, MemberRow> = put.into_iter().chain(gone).collect();
+    let seen = recent::look(daemon, None).await?;
+    let mut core = daemon.core.lock().await;
+    let now = Jiffies(core.plane.jiffies().map_err(Refusal::internal)?);
+    let core = &*core;
+    let services = core.config.services.iter().filter(asks);
+    services
+        .map(|service| of_service(core, service, &members, &seen, now))
+        .collect()
+}
+
+fn of_service(
+    core: &Core,
+    service: &Service,
+    members: &HashMap<Address, MemberRow>,
+    seen: &Seen,
+    now: Jiffies,
+) -> Result<CohortMoves, Refusal> {
+    let given = core.state.numbers.service(&service.name);
+    let given = given.map_err(Refusal::internal)?;
+    let row = core.plane.maps().service_in_force(u32::from(given.number));
+    let ways = |recent: &Recent| {
+        let question = recent.question();
+        let client = question.client;
+        let now_so = core.conditions(&row, client);
+        let then = members.get(&client).map_or(now_so, |member| {
+            let of_cohorts = cohort::conditions(&row.segments.cohorts, member.words, client, now);
+            core.plane.listed(row.segments.list, client) | of_cohorts
+        });
+        let version = |conditions| {
+            let decision = decide(&row, &question, conditions);
+            version_name(given, decision.assigned)
+        };
+        (version(now_so), version(then))
+    };
+    Ok(CohortMoves {
+        service: service.name.clone(),
+        seen: clients::moves(core, &service.name, given.number, seen, ways),
+    })
+}
