@@ -137,6 +137,19 @@ fn member(reader: &mut Reader, line: &[u8], otherwise: Option<Duration>) -> Resu
     })
 }
 
+/// Lines in the order in which they are written; of each address the last.
+pub(super) fn in_order(mut lines: Vec<Line>) -> Vec<Line> {
+    lines.sort_by_key(|line| line.address.bytes());
+    lines.dedup_by(|later, kept| {
+        let same = later.address == kept.address;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    lines
+}
+
 /// A time to live in milliseconds.
 pub fn end_ms(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)

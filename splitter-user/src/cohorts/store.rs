@@ -18,9 +18,10 @@ use splitter_common::{
 };
 
 use super::{
-    Changes, CohortError, Line, Lines,
+    Changes, CohortError, Lines,
     change::{Change, STANDING, Standing, from_bytes, standing},
     clock::{Now, Time},
+    lines::in_order,
     schema::{FILE, FORM},
 };
 use crate::database::{self, DatabaseError};
@@ -433,19 +434,6 @@ impl Store {
         };
         Ok(all().map_err(DatabaseError::sql(&self.path))?)
     }
-}
-
-/// Lines in the order in which they are written; of each address the last.
-fn in_order(mut lines: Vec<Line>) -> Vec<Line> {
-    lines.sort_by_key(|line| line.address.bytes());
-    lines.dedup_by(|later, kept| {
-        let same = later.address == kept.address;
-        if same {
-            std::mem::swap(later, kept);
-        }
-        same
-    });
-    lines
 }
 
 fn numbers(cohorts: &BTreeMap<String, Cohort>) -> HashMap<i64, u32> {
