@@ -18,6 +18,8 @@ mod failover;
 mod fares;
 #[path = "daemon/fate.rs"]
 mod fate;
+#[path = "daemon/fleet.rs"]
+mod fleet;
 #[path = "daemon/floods.rs"]
 mod floods;
 #[path = "daemon/flows.rs"]

@@ -1,7 +1,8 @@
 //! Owns the routes of the API and the JSON form of every answer.
 //!
 //! Invariant: every answer but that of [`metrics`] is JSON, refusals and unknown paths too; who asks is told by the kernel
-//! (SO_PEERCRED) and never by the request. Bodies are at most [`BODY_MAX`] bytes.
+//! (SO_PEERCRED) and never by the request. Bodies are at most [`BODY_MAX`] bytes, but those of imports and
+//! simulations.
 
 use std::io;
 use std::net::IpAddr;

@@ -16,6 +16,7 @@ use super::{
     core::{Core, Daemon},
     fares,
     interfaces::{NATIVE, NO_MODE},
+    status::config_digest,
 };
 use crate::{
     model::{Service, Version},
@@ -52,8 +53,15 @@ pub(super) async fn keep(daemon: Arc<Daemon>) -> anyhow::Result<()> {
             let core = daemon.core.lock().await;
             let fresh =
                 |seen: &Seen| seen.changes == core.changes && seen.at.elapsed() < ROSTER_AGE;
-            let now = seen.take().filter(fresh).unwrap_or_else(|| Seen {
-                roster: Arc::new(roster(&core)),
+            let old = seen.take();
+            // Of all that is configured; it changes with that alone.
+            let digest = old.as_ref().filter(|seen| seen.changes == core.changes);
+            let digest = digest.map(|seen| seen.roster.config_digest.clone());
+            let now = old.filter(fresh).unwrap_or_else(|| Seen {
+                roster: Arc::new(roster(
+                    &core,
+                    digest.unwrap_or_else(|| config_digest(&core)),
+                )),
                 changes: core.changes,
                 at: Instant::now(),
             });
@@ -97,7 +105,7 @@ fn until_next_second(now: SystemTime) -> Duration {
 }
 
 /// Everybody that is configured and has numbers.
-fn roster(core: &Core) -> Roster {
+fn roster(core: &Core, config_digest: String) -> Roster {
     let services = core.config.services.iter();
     let entry = |service: &Service| {
         let given = core.state.numbers.services.get(&service.name)?;
@@ -132,6 +140,7 @@ fn roster(core: &Core) -> Roster {
         })
     };
     Roster {
+        config_digest,
         services: services.filter_map(entry).collect(),
     }
 }

@@ -8,6 +8,8 @@ use crate::{dataplane::Ranges, model::ForwardMethod, plan::base::Base};
 /// Everybody.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
+    /// Hosts that show the same decide alike.
+    pub config_digest: String,
     /// In the order of the configuration.
     pub services: Vec<ServiceEntry>,
 }
@@ -143,6 +145,7 @@ pub(super) mod tests {
             }
         };
         Roster {
+            config_digest: "5e6f".into(),
             services: vec![ServiceEntry {
                 name: "shop".into(),
                 number: 3,

@@ -1,8 +1,8 @@
 //! Owns the form of a sample for Prometheus: OpenMetrics 1.0, and the older text format for whoever
 //! asks for it.
 //!
-//! Invariant: labels are service, version, backend, reason, interface and cohort and nothing else, so that
-//! there are as many series as the configuration says and no client adds one. Units are base units:
+//! Invariant: labels are service, version, backend, reason, interface and cohort, and a digest of all that is
+//! configured, so that there are as many series as the configuration says and no client adds one. Units are base units:
 //! seconds, bytes. What a forward method cannot see is left out, never 0. `docs/METRICS.md` names
 //! every metric, and a test holds it to that.
 
@@ -74,6 +74,9 @@ impl Collector for Export {
         self.tables(&mut encoder)?;
         self.interfaces(&mut encoder)?;
         self.cohorts(&mut encoder)?;
+        let help = "What is configured and decides, weights, releases and the secret included";
+        let mut info = encoder.encode_descriptor("config", help, None, MetricType::Info)?;
+        info.encode_info(&[("digest", &*self.sample.roster.config_digest)])?;
         let of_host = [
             (
                 "start_time",

@@ -95,6 +95,7 @@ fn the_text_says_what_was_counted() {
             "0.0",
         ),
         ("splitter_start_time_seconds".into(), "1500000000.0"),
+        ("splitter_config_info{digest=\"5e6f\"}".into(), "1"),
     ] {
         assert_eq!(line(&text, &format!("{name} ")), format!("{name} {value}"));
     }
@@ -135,6 +136,7 @@ fn labels_are_few_and_no_client_adds_a_series() {
     let known = [
         "backend",
         "cohort",
+        "digest",
         "interface",
         "le",
         "reason",
