@@ -46,6 +46,8 @@ mod measured;
 mod metrics;
 #[path = "daemon/path_mtu.rs"]
 mod path_mtu;
+#[path = "daemon/readme.rs"]
+mod readme;
 #[path = "daemon/regions.rs"]
 mod regions;
 #[path = "daemon/reload.rs"]

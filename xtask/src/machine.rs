@@ -29,6 +29,10 @@ pub(crate) struct Machine {
     pub(crate) nft: bool,
     /// Tests may lay networks with `ip`.
     pub(crate) ip: bool,
+    /// Tests run the README's examples for applications.
+    pub(crate) curl: bool,
+    /// The same.
+    pub(crate) python3: bool,
 }
 
 /// Whether packages can be installed by apt.
@@ -88,6 +92,8 @@ impl Machine {
             promtool: paths::has_program("promtool"),
             nft: paths::has_program("nft"),
             ip: paths::has_program("ip"),
+            curl: paths::has_program("curl"),
+            python3: paths::has_program("python3"),
         }
     }
 }

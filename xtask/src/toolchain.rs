@@ -93,6 +93,8 @@ pub(crate) fn lacks(road: Road, scope: Scope, machine: &Machine) -> Vec<Lack> {
                 ip,
                 ("prometheus", "prometheus", machine.prometheus),
                 ("promtool", "prometheus", machine.promtool),
+                ("curl", "curl", machine.curl),
+                ("python3", "python3", machine.python3),
             ],
         ),
         Scope::Bench => (

@@ -32,6 +32,8 @@ fn debian() -> Machine {
         promtool: true,
         nft: true,
         ip: true,
+        curl: true,
+        python3: true,
     }
 }
 
@@ -48,6 +50,8 @@ fn bare(os: Os) -> Machine {
         promtool: false,
         nft: false,
         ip: false,
+        curl: false,
+        python3: false,
     }
 }
 
@@ -209,7 +213,7 @@ fn a_bare_debian_is_mended_by_apt() {
     let machine = bare(Os::Debian);
     assert_eq!(choose(&machine), Road::System);
     let lacks = lacks(Road::System, Scope::Tests, &machine);
-    assert_eq!(lacks.len(), 6);
+    assert_eq!(lacks.len(), 8);
     assert!(
         lacks.iter().all(|lack| lack.remedy != Remedy::ByHand),
         "{lacks:?}"
@@ -220,8 +224,11 @@ fn a_bare_debian_is_mended_by_apt() {
     );
     assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["bpftool".into()]));
     assert_eq!(lacks[3].remedy, Remedy::Apt(vec!["iproute2".into()]));
-    for lack in &lacks[4..] {
+    for lack in &lacks[4..6] {
         assert_eq!(lack.remedy, Remedy::Apt(vec!["prometheus".into()]));
+    }
+    for (lack, package) in lacks[6..].iter().zip(["curl", "python3"]) {
+        assert_eq!(lack.remedy, Remedy::Apt(vec![package.into()]));
     }
     let lacks = super::lacks(Road::System, Scope::Bench, &machine);
     assert_eq!(lacks[2].remedy, Remedy::Apt(vec!["nftables".into()]));

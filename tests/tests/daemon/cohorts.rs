@@ -16,7 +16,7 @@ use crate::scene::{PORT, Scene, config, scene};
 const LEAVES_LIMIT: Duration = Duration::from_secs(60);
 
 /// The usual service, whose members of `beta` get the canary and nobody else.
-fn with_cohort(scene: &Scene) -> String {
+pub(crate) fn with_cohort(scene: &Scene) -> String {
     let segment = "segment = [{ name = \"testers\", match = { cohort = \"beta\" }, \
                    weight = { canary = \"100%\" } }]\n";
     config(&scene.topology, "0%").replace("[service.shop]\n", &format!("[service.shop]\n{segment}"))
