@@ -137,6 +137,65 @@ fn a_segments_weight_is_changed_live_and_survives_a_restart() {
 }
 
 #[test]
+fn weights_of_segments_are_read_back_where_the_state_was_lost_or_is_old() {
+    let mut scene = scene(false, "0%");
+    let clients = scene.clients();
+    scene.staff(&clients[1..]);
+    let text = with_segments(&scene, "100%");
+    scene.daemon.write_config(&text).expect("written");
+    scene.reload();
+    let versions = |scene: &Scene| -> Vec<String> {
+        let clients = clients.iter();
+        clients.map(|client| scene.explained(*client)).collect()
+    };
+    let set = |scene: &Scene, weight: &str| {
+        let set = ["weight", "set", "shop", weight, "--segment", "staff"];
+        scene.daemon.cli_ok(&set).expect("set");
+    };
+    let weight = |scene: &Scene| {
+        let status = scene.daemon.status_json().expect("a status");
+        let staff = &status["services"][0]["segments"][1];
+        assert_eq!(staff["name"], "staff");
+        staff["versions"][1]["weight"].clone()
+    };
+    set(&scene, "canary=40%");
+    let before = versions(&scene);
+    for version in ["stable", "canary"] {
+        assert!(before[1..].iter().any(|each| each == version), "{before:?}");
+    }
+    scene.daemon.kill9().expect("killed");
+    for end in ["", "-wal", "-shm"] {
+        let path = format!("{}{end}", scene.daemon.state_path().display());
+        let _not_there = fs::remove_file(path);
+    }
+    scene.daemon.serve().expect("restarted");
+    assert_eq!(versions(&scene), before, "nobody moves");
+    assert_eq!(weight(&scene), "40%", "{}", scene.told());
+    scene.everyone_gets_what_explain_says();
+
+    // And it stays a weight that was set: over starts, until the file changes that same key.
+    scene.daemon.stop().expect("stopped");
+    let old = fs::read(scene.daemon.state_path()).expect("a state");
+    scene.daemon.serve().expect("restarted");
+    assert_eq!(weight(&scene), "40%", "{}", scene.told());
+    set(&scene, "canary=70%");
+    let before = versions(&scene);
+    scene.daemon.stop().expect("stopped");
+    fs::write(scene.daemon.state_path(), old).expect("written");
+    scene.daemon.serve().expect("restarted");
+    assert_eq!(versions(&scene), before, "nobody moves");
+    assert_eq!(weight(&scene), "70%", "{}", scene.told());
+    scene.everyone_gets_what_explain_says();
+    let text = with_segments(&scene, "99%");
+    scene.daemon.write_config(&text).expect("written");
+    let told = scene.reload();
+    assert!(
+        told.contains("the weight 70% set at run time is dropped"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_file_of_prefixes_is_read_again_by_itself_and_its_errors_are_told_by_line() {
     let scene = scene(false, "0%");
     let clients = scene.clients();
