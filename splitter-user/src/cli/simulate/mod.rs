@@ -136,9 +136,11 @@ async fn services(
             (_, Kind::List) => "a list is of clients of one service",
             (_, Kind::Pcap | Kind::Pcapng) => "weights are those of one service",
         };
-        return Err(Refusal::invalid(what)
-            .with_hint(format!("name one by --service: {}", names.join(", ")))
-            .into());
+        let hint = match names.is_empty() {
+            true => "configure one: `splitter reload` after an edit of the file".to_owned(),
+            false => format!("name one by --service: {}", names.join(", ")),
+        };
+        return Err(Refusal::invalid(what).with_hint(hint).into());
     }
     if kind != Kind::List && args.vip.is_some() {
         return Err(
@@ -301,7 +303,7 @@ impl<W: Write> Teller<'_, W> {
                 let few = self.sums.len() == 1;
                 let met = self.sums.iter();
                 let met = met.filter(|sums| few || sums.all.clients > 0);
-                let sums: String = met.map(|sums| print::sums(sums)).collect();
+                let sums: String = met.map(print::sums).collect();
                 packets.map_or_else(String::new, |packets| packets.text(name)) + &sums
             }
             Form::Json => {

@@ -241,3 +241,27 @@ fn clients(count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} client{plural}", grouped(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_small_is_held_and_what_is_long_goes_out_meanwhile() {
+        let (mut gone, mut all) = (Vec::new(), String::new());
+        let mut out = Out::new(&mut gone);
+        for number in 0..20_000 {
+            let line = format!("line {number}\n");
+            all += &line;
+            out.put(&line).expect("written");
+            assert!(out.held.len() <= HELD_MAX);
+        }
+        let rest = out.end();
+        assert!(gone.len() > HELD_MAX && !rest.is_empty());
+        assert_eq!(String::from_utf8(gone).expect("text") + &rest, all);
+        let mut gone = Vec::new();
+        let mut out = Out::new(&mut gone);
+        out.put("one").expect("held");
+        assert_eq!((out.end().as_str(), gone.len()), ("one", 0));
+    }
+}

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::super::simulate::tests::captures;
+use super::super::text::grouped;
 use super::super::{complaint, execute};
 use super::fixed::Fixed;
 use super::{Cli, Exit};
+use crate::api::types::Simulate;
 use crate::api::{bind, serve};
 use crate::model::DEFAULT_SOCKET;
 
@@ -312,4 +314,43 @@ fn a_difference_is_told_with_its_line() {
     assert_eq!(told(0, 2), "x.txt, line 2:\n  - b\n  + (the end)");
     assert_eq!(told(9, 0), "x.txt is missing");
     assert_eq!(told(0, 9), "x.txt is the output of no command");
+}
+
+#[test]
+fn a_list_that_is_asked_in_many_parts_adds_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("splitter.sock");
+    let daemon = tokio::runtime::Runtime::new().expect("a runtime");
+    {
+        let _inside = daemon.enter();
+        let listener = bind(&socket).expect("bound");
+        daemon.spawn(serve(listener, Arc::new(Fixed), std::future::pending()));
+    }
+    let lines = |count: usize| -> String {
+        let line = |nth| format!("10.0.{}.{}\n", nth / 250 % 250, nth % 250 + 1);
+        (0..count).map(line).collect()
+    };
+    // None, as many as one part holds, one more, and many parts.
+    for count in [0, Simulate::MOST, Simulate::MOST + 1, 25_000] {
+        std::fs::write(directory.path().join("many.txt"), lines(count)).expect("written");
+        let told = output(&socket, "simulate SCRATCH/many.txt --service shop");
+        let expected = match count {
+            0 => "service shop: no client\n".to_owned(),
+            _ => format!(
+                "service shop: {} clients, by generation 12\n",
+                grouped(count as u64)
+            ),
+        };
+        assert!(told.contains(&expected), "{told}");
+    }
+    // The fixed daemon gives the canary one in five.
+    let told = output(&socket, "simulate SCRATCH/many.txt --service shop");
+    let rows = told.lines().map(|line| line.split_whitespace().collect());
+    let mut rows = rows.map(|words: Vec<&str>| words.join(" "));
+    assert!(rows.any(|row| row == "- canary 5% 5,000 20%"), "{told}");
+    let mut bad = lines(9_000);
+    bad += "here it ends\n";
+    std::fs::write(directory.path().join("many.txt"), bad).expect("written");
+    let told = output(&socket, "simulate SCRATCH/many.txt --service shop --list");
+    assert!(told.contains("line 9001: \"here it ends\""), "{told}");
 }
