@@ -56,6 +56,8 @@ mod segments;
 mod shares;
 #[path = "daemon/shown.rs"]
 mod shown;
+#[path = "daemon/slices.rs"]
+mod slices;
 #[path = "daemon/stage.rs"]
 mod stage;
 #[path = "daemon/starts.rs"]
