@@ -73,6 +73,7 @@ pub fn forget_fragments(plane: &mut DataPlane) -> Result<()> {
 pub fn age(plane: &mut DataPlane, seconds: u32) -> Result<()> {
     let jiffies = seconds * plane.hz();
     plane.advance_rechecks(u64::from(jiffies));
+    plane.age_slices(jiffies);
     for table in TABLES {
         for key in plane.maps().flow_keys(table) {
             let found = plane.flow(table, &key);
@@ -80,6 +81,7 @@ pub fn age(plane: &mut DataPlane, seconds: u32) -> Result<()> {
             let (seen, began) = (entry.words[2] as u32, (entry.words[2] >> 32) as u32);
             let older = |time: u32| u64::from(time.wrapping_sub(jiffies));
             entry.words[2] = older(seen) | older(began) << 32;
+            entry.words[8] = asked_earlier(table, entry.words[8], seconds);
             plane.maps_mut().put_flow(table, &key, &entry)?;
         }
     }
@@ -89,6 +91,22 @@ pub fn age(plane: &mut DataPlane, seconds: u32) -> Result<()> {
         plane.maps_mut().put_fragment(&key, &row)?;
     }
     Ok(())
+}
+
+/// The last word of a flow, with the time of its SYN or of what its client asked last earlier: 31 bits
+/// of microseconds, of which 0 says that there is none.
+fn asked_earlier(table: Table, word: u64, seconds: u32) -> u64 {
+    const TIME: u64 = 0x7fff_ffff;
+    let at = match table {
+        Table::Pending => 0,
+        Table::Established => 32,
+    };
+    let us = word >> at & TIME;
+    if us == 0 {
+        return word;
+    }
+    let earlier = us.wrapping_sub(u64::from(seconds) * 1_000_000) & TIME;
+    word & !(TIME << at) | earlier.max(1) << at
 }
 
 /// Brings the ends of memberships nearer.

@@ -62,6 +62,8 @@ mod shares;
 mod shown;
 #[path = "daemon/simulate.rs"]
 mod simulate;
+#[path = "daemon/slices.rs"]
+mod slices;
 #[path = "daemon/stage.rs"]
 mod stage;
 #[path = "daemon/starts.rs"]

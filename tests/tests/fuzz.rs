@@ -10,5 +10,5 @@ use std::process::ExitCode;
 use splitter_tests::compare::fuzz::Fuzz;
 
 fn main() -> ExitCode {
-    seeds::run("fuzz-cases", Fuzz::new, 500_000, Vec::new())
+    seeds::run("fuzz-cases", Fuzz::new, 500_000, false, Vec::new())
 }

@@ -15,7 +15,7 @@ use splitter_tests::{
 
 fn main() -> ExitCode {
     let own = Trial::test("a wrong model is found out, by few steps", wrong_model);
-    seeds::run("model-cases", Traffic::new, 500_000, vec![own])
+    seeds::run("model-cases", Traffic::new, 500_000, true, vec![own])
 }
 
 /// The comparison can fail: a model that knows no way to clients differs at the first reply, and

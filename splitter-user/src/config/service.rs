@@ -22,6 +22,8 @@ use crate::model::{Affinity, DEFAULT_FAIL_SAFE_MAX, ForwardMethod, Service, Spli
 
 /// What a service can promise of its turns: what a histogram tells apart.
 const TURN_SLO: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+/// A slice must be long enough for clients to come in it; what is longer says nothing of late faults.
+const SLICE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(86_400);
 
 pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft {
     section.only(&[
@@ -33,6 +35,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "salt_group",
         "protocol",
         "turn_slo",
+        "slice",
         "direct",
         "deny",
         "allow",
@@ -66,6 +69,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
             .choice("protocol", &[("http1", true)])
             .unwrap_or_default(),
         turn_slo: duration(section, "turn_slo", TURN_SLO),
+        slice: duration(section, "slice", SLICE),
         direct: prefixes(section, "direct"),
         deny: prefixes(section, "deny"),
         allow: prefixes(section, "allow"),

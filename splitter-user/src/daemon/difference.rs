@@ -134,6 +134,7 @@ fn items(service: &Service) -> Items {
         salt_group,
         http1,
         turn_slo,
+        slice,
         direct,
         deny,
         allow,
@@ -167,6 +168,10 @@ fn items(service: &Service) -> Items {
     items.extend(turn_slo.map(|slo| {
         let text = humantime::format_duration(slo).to_string();
         ("turn_slo".to_owned(), text)
+    }));
+    items.extend(slice.map(|slice| {
+        let text = humantime::format_duration(slice).to_string();
+        ("slice".to_owned(), text)
     }));
     items.push(("flows".to_owned(), flows.to_string()));
     for (word, prefixes) in [("direct", direct), ("deny", deny), ("allow", allow)] {
@@ -326,6 +331,7 @@ backends = [\"10.0.0.3:80\"]
                 "turn_slo = \"300ms\"\nvips",
                 "turn_slo None Some(\"300ms\")",
             ),
+            ("vips", "slice = \"10m\"\nvips", "slice None Some(\"10m\")"),
             (
                 "vips",
                 "direct = [\"10.9.0.0/16\"]\nvips",

@@ -23,9 +23,6 @@ use splitter_common::{
 use super::{DataPlane, DataPlaneError, commit::REST};
 use crate::plan::service::LedgerImage;
 
-/// How long a slice of a release is, seconds.
-pub const SLICE_S: u64 = 3_600;
-
 /// What one version was counted for in one slot, in the release and in its current slice.
 pub type Scopes = [EvidenceRow; SCOPES];
 
@@ -119,16 +116,24 @@ impl DataPlane {
         slow_us(&cells)
     }
 
-    /// Begins the next slice of ledgers whose time has come.
-    pub fn advance_slices(&mut self, ledgers: &[u32]) -> Result<(), DataPlaneError> {
+    /// Begins the next slice of ledgers whose time has come; of each it is said how long its slices are,
+    /// in seconds.
+    pub fn advance_slices(&mut self, ledgers: &[(u32, u64)]) -> Result<(), DataPlaneError> {
         if ledgers.is_empty() {
             return Ok(());
         }
         let now = self.read_clock()?;
         let due: Vec<u32> = ledgers
             .iter()
-            .copied()
-            .filter(|ledger| is_due(&self.maps.ledgers.read(*ledger), now as u32, self.hz))
+            .filter(|(ledger, length_s)| {
+                is_due(
+                    &self.maps.ledgers.read(*ledger),
+                    *length_s,
+                    now as u32,
+                    self.hz,
+                )
+            })
+            .map(|(ledger, _)| *ledger)
             .collect();
         for ledger in due {
             self.next_slice(ledger, now as u32);
@@ -162,6 +167,17 @@ impl DataPlane {
             ..row
         };
         self.write_ledger(ledger, &next);
+    }
+
+    /// Makes the slices of all ledgers begin earlier by so many jiffies; for tests, which cannot wait.
+    pub fn age_slices(&mut self, jiffies: u32) {
+        for ledger in 0..self.maps.ledgers.len() {
+            let row = self.maps.ledgers.read(ledger);
+            if row.slice != 0 && row.slice & PAUSED == 0 {
+                let slice_began = row.slice_began.wrapping_sub(jiffies);
+                self.write_ledger(ledger, &LedgerRow { slice_began, ..row });
+            }
+        }
     }
 
     /// The state of a ledger.
@@ -221,9 +237,9 @@ impl DataPlane {
 const PAUSED: u32 = 1 << 31;
 
 /// Whether a slice has ended, or its successor was not begun by a daemon that died.
-fn is_due(row: &LedgerRow, now: u32, hz: u32) -> bool {
+fn is_due(row: &LedgerRow, length_s: u64, now: u32, hz: u32) -> bool {
     let age = now.wrapping_sub(row.slice_began) as i32;
-    let is_over = i64::from(age) >= SLICE_S as i64 * i64::from(hz);
+    let is_over = i64::from(age) >= (length_s * u64::from(hz)).cast_signed();
     row.slice != 0 && (is_over || row.slice & PAUSED != 0)
 }
 
@@ -234,22 +250,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slice_is_an_hour_and_one_that_was_cut_short_is_due() {
-        let hz = 250;
-        let hour = SLICE_S as u32 * hz;
+    fn a_slice_takes_its_time_and_one_that_was_cut_short_is_due() {
+        let (hz, length_s) = (250, 3_600);
+        let hour = length_s as u32 * hz;
         let row = LedgerRow {
             slice: 3,
             slice_began: u32::MAX - 5,
             ..LedgerRow::NEW
         };
-        assert!(!is_due(&row, hour - 7, hz));
-        assert!(is_due(&row, hour, hz));
+        assert!(!is_due(&row, length_s, hour - 7, hz));
+        assert!(is_due(&row, length_s, hour, hz));
         let paused = LedgerRow {
             slice: 3 | PAUSED,
             slice_began: 7_u32.wrapping_add(i32::MAX as u32),
             ..row
         };
-        assert!(is_due(&paused, 8, hz));
-        assert!(!is_due(&LedgerRow::NEW, hour, hz));
+        assert!(is_due(&paused, length_s, 8, hz));
+        assert!(!is_due(&LedgerRow::NEW, length_s, hour, hz));
     }
 }

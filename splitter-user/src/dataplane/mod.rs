@@ -41,7 +41,7 @@ use splitter_common::{
 use thiserror::Error;
 
 pub use commit::PreparedCommit;
-pub use evidence::{LedgerState, SLICE_S, Scopes};
+pub use evidence::{LedgerState, Scopes};
 pub use links::{Attached, Target};
 pub use load::{Options, check_host};
 pub use maps::Maps;

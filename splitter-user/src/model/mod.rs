@@ -93,6 +93,9 @@ pub struct Service {
     /// How long a turn may take at most by what the service promises: evidence counts longer ones as late.
     #[serde(default)]
     pub turn_slo: Option<Duration>,
+    /// How long a slice of a release is, see [`Service::slice_s`].
+    #[serde(default)]
+    pub slice: Option<Duration>,
     /// Those who speak to backends without a VIP: what backends send them is never taken for a
     /// reply that lost its flow.
     #[serde(default)]
@@ -136,7 +139,15 @@ fn default_fail_safe() -> Weight {
     DEFAULT_FAIL_SAFE_MAX
 }
 
+/// How long a slice of a release is, in seconds, unless its service says so.
+const SLICE_S: u64 = 3_600;
+
 impl Service {
+    /// How long a slice of a release is, in seconds: so often every client counts anew.
+    pub fn slice_s(&self) -> u64 {
+        self.slice.map_or(SLICE_S, |slice| slice.as_secs())
+    }
+
     /// Whether new flows go to the baseline when nobody watches any more.
     pub fn falls_back(&self) -> bool {
         self.supervised && self.taken_ppm() <= self.fail_safe_max.ppm()

@@ -76,6 +76,7 @@ pub(crate) fn service_of(versions: Vec<Version>) -> Service {
         salt_group: None,
         http1: false,
         turn_slo: None,
+        slice: None,
         deny: Vec::new(),
         allow: Vec::new(),
         limits: crate::model::FlowLimits::default(),

@@ -12,7 +12,7 @@ use super::{
 use crate::model::{Model, repair};
 
 /// Steps of a case.
-const STEPS: u32 = 1_500;
+const STEPS: u32 = 600;
 
 /// Steps of a case of damaged packets.
 pub struct Fuzz {
@@ -42,6 +42,9 @@ impl Source for Fuzz {
         }
         if traffic.once_in(200) {
             return Some(Step::Age(AGE_S));
+        }
+        if traffic.once_in(300) {
+            return Some(commits::evidence(&mut traffic.rng));
         }
         let whole = Step::line(traffic.packet(model)).expect("the packet language");
         let Step::Packet { mut frame, .. } = whole.clone() else {

@@ -3,6 +3,8 @@
 //! One lab runs many cases. Between them flows are forgotten and all numbers are given anew; the
 //! rest of what an earlier case left stays, as it does in a life of a daemon.
 
+mod evidence;
+
 use anyhow::{Context as _, Result};
 use aya::{TestRun as _, TestRunOptions};
 use splitter_common::{
@@ -38,6 +40,8 @@ const INGRESS: u32 = 1;
 pub struct Lab {
     plane: DataPlane,
     numbers: Numbers,
+    /// What is in force.
+    config: Config,
     secret: Secret,
     other_ifindex: u32,
     /// What was counted before the case.
@@ -65,6 +69,7 @@ impl Lab {
         Ok(Self {
             plane: open()?,
             numbers: Numbers::default(),
+            config: Config::default(),
             secret: fixed_secret()?,
             other_ifindex: netns.ifindex("c0")?,
             before: Reasons::new(),
@@ -82,6 +87,7 @@ impl Lab {
             generation: self.plane.generation(),
             ..Numbers::default()
         };
+        self.config = Config::default();
         self.before = self.all_reasons();
         Ok(())
     }
@@ -116,7 +122,7 @@ impl Lab {
             };
             self.plane.set_next_hop(*number, hop);
         }
-        self.numbers = numbers;
+        (self.numbers, self.config) = (numbers, config);
         // As the model does.
         plane::forget_fragments(&mut self.plane)?;
         Ok(true)
@@ -163,10 +169,20 @@ impl Lab {
             syns_answered: cell(Counter::SynsAnswered),
             resets_by_client: cell(Counter::ResetsByClient),
             resets_by_server: cell(Counter::ResetsByServer),
+            resets_by_client_early: cell(Counter::ResetsByClientEarly),
+            resets_by_server_early: cell(Counter::ResetsByServerEarly),
             adopted: cell(Counter::Adopted),
             syn_retransmits: cell(Counter::SynRetransmits),
             icmp_errors: cell(Counter::IcmpErrors),
             cut: cell(Counter::Cut),
+            http: [
+                Counter::Http2xx,
+                Counter::Http3xx,
+                Counter::Http4xx,
+                Counter::Http5xx,
+            ]
+            .map(cell),
+            http_other: cell(Counter::HttpOther),
         })
     }
 

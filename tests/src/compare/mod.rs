@@ -5,8 +5,8 @@
 //! as short as it can be and kept as a text ([`step`]), which is run first from then on.
 //!
 //! What is compared: XDP action and the bytes after every packet; at every commit and at the end the
-//! counters of every server, and how many packets ended under which verdict and reason. A replay
-//! compares the latter after every packet too.
+//! counters of every server, what clients were counted for, and how many packets ended under which
+//! verdict and reason. A replay compares the latter after every packet too.
 //!
 //! Left out: what a commit does to datagrams whose fragments are under way, which both sides forget
 //! at a commit; the table of fragments being full; ICMP errors that do not fit their way, which no
@@ -32,7 +32,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail, ensure};
-use splitter_common::reason::Verdict;
+use splitter_common::{evidence::Event, reason::Verdict};
 use splitter_user::model::FlowFate;
 
 use crate::{
@@ -110,6 +110,8 @@ pub struct Seen {
     pub refused: u64,
     /// Packets by verdict and reason.
     pub reasons: Reasons,
+    /// What clients were counted for when cases ended, in releases and slices.
+    pub events: BTreeMap<&'static str, u64>,
 }
 
 impl Seen {
@@ -119,6 +121,9 @@ impl Seen {
         self.refused += other.refused;
         for (label, packets) in other.reasons {
             *self.reasons.entry(label).or_default() += packets;
+        }
+        for (event, clients) in other.events {
+            *self.events.entry(event).or_default() += clients;
         }
     }
 }
@@ -177,6 +182,7 @@ fn run(lab: &mut Lab, source: &mut impl Source, is_careful: bool) -> Result<Seen
     }
     let ended = play.check_counts().and_then(|()| play.check_reasons());
     ended.map_err(|error| failure(&steps, error))?;
+    play.count_events();
     Ok(play.seen)
 }
 
@@ -202,6 +208,19 @@ impl<'a> Play<'a> {
             Step::Age(seconds) => {
                 self.model.age(u64::from(*seconds));
                 self.lab.age(*seconds)
+            }
+            Step::Slice => {
+                self.check_evidence()?;
+                self.model.next_slice();
+                self.lab.next_slice()
+            }
+            Step::Anew(service) => self.anew(service),
+            Step::Turned(service) => {
+                self.lab.turned(service)?;
+                if self.lab.service(service).is_some() {
+                    self.model.turned(service);
+                }
+                self.anew(service)
             }
             Step::Packet { frame, .. } => self.packet(frame),
         }
@@ -246,7 +265,39 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    fn anew(&mut self, service: &str) -> Result<()> {
+        self.check_evidence()?;
+        self.lab.anew(service)?;
+        if let Some(service) = self.lab.service(service) {
+            self.model.anew(service);
+        }
+        Ok(())
+    }
+
+    fn check_evidence(&self) -> Result<()> {
+        let (wanted, got): (BTreeMap<_, _>, _) =
+            (self.model.evidence().collect(), self.lab.evidence());
+        for service in wanted.keys().chain(got.keys()) {
+            let (wanted, got) = (wanted.get(service), got.get(service));
+            ensure!(
+                got == wanted,
+                "clients of {service}: the model counted {wanted:?}, the program {got:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn count_events(&mut self) {
+        let counted = self.model.evidence().flat_map(|(_, sets)| sets);
+        for tally in counted.flat_map(BTreeMap::into_values).flatten() {
+            for (event, clients) in Event::ALL.iter().zip(tally.events) {
+                *self.seen.events.entry(event.name()).or_default() += clients;
+            }
+        }
+    }
+
     fn check_counts(&self) -> Result<()> {
+        self.check_evidence()?;
         for (server, wanted) in self.model.counts() {
             let got = self.lab.count(server)?;
             ensure!(

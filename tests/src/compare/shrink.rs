@@ -69,7 +69,11 @@ impl Shrinking<'_> {
                     Step::Commit { changes, .. } => {
                         changes.iter().map(|(path, _)| part(path, depth)).collect()
                     }
-                    Step::Age(_) | Step::Packet { .. } => Vec::new(),
+                    Step::Age(_)
+                    | Step::Slice
+                    | Step::Anew(_)
+                    | Step::Turned(_)
+                    | Step::Packet { .. } => Vec::new(),
                 };
                 parts.dedup();
                 for gone in parts {

@@ -6,6 +6,9 @@
 //!                         `flows=FATE` before them is what becomes of open flows
 //! reuse PATH=VALUE ...    the same, and freed backend numbers are given to new backends
 //! age SECONDS             all flows grow older
+//! slice                   the next slice of evidence begins
+//! anew SERVICE            the evidence of a service begins anew
+//! turned SERVICE          the same, and its baseline has had very many turns of ten seconds before
 //! > FRAME                 a packet in the packet language, with addresses for its ends
 //! x HEX                   a packet as bytes
 //! ```
@@ -32,6 +35,12 @@ pub enum Step {
     },
     /// Seconds pass.
     Age(u32),
+    /// The next slice of evidence begins.
+    Slice,
+    /// The evidence of a service begins anew.
+    Anew(String),
+    /// The same, after its baseline has had very many turns.
+    Turned(String),
     /// A packet comes in.
     Packet {
         /// In the packet language; empty for bytes that it has no words for.
@@ -86,6 +95,9 @@ impl Step {
                 })
             }
             "age" => Ok(Self::Age(rest.parse()?)),
+            "slice" => Ok(Self::Slice),
+            "anew" => Ok(Self::Anew(rest.to_owned())),
+            "turned" => Ok(Self::Turned(rest.to_owned())),
             ">" => Self::line(rest.to_owned()),
             "x" => Ok(Self::bytes(from_hex(rest)?)),
             other => bail!("{other} is no step"),
@@ -110,6 +122,9 @@ impl fmt::Display for Step {
                     .try_for_each(|(path, value)| write!(f, " {path}={value}"))
             }
             Self::Age(seconds) => write!(f, "age {seconds}"),
+            Self::Slice => f.write_str("slice"),
+            Self::Anew(service) => write!(f, "anew {service}"),
+            Self::Turned(service) => write!(f, "turned {service}"),
             Self::Packet { line, .. } if !line.is_empty() => write!(f, "> {line}"),
             Self::Packet { frame, .. } => {
                 f.write_str("x ")?;

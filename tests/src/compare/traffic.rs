@@ -13,11 +13,12 @@ use fastrand::Rng;
 use super::{Source, step::Step};
 use crate::model::{FlowView, Model, Socket};
 
-/// Steps of a case.
-const STEPS: u32 = 1_200;
+/// Steps of a case: few enough for the real time that it takes to stay far below 2.5 s, after which a
+/// SYN that comes once more is bad.
+const STEPS: u32 = 500;
 /// Ages are multiples of this: none comes within three seconds of a life's end (10, 30, 120,
-/// 240), which leaves room for real time that passes meanwhile, and for times that the kernel
-/// refreshes only now and then.
+/// 240) or of what is told apart of times (9, 10, 20), which leaves room for real time that passes
+/// meanwhile, and for times that the kernel refreshes only now and then.
 pub(super) const AGE_S: u32 = 13;
 
 /// Two of one /24, two of one /64, two of one /48; of each family one that speaks to backends
@@ -44,6 +45,33 @@ const CLIENT_PORTS: [u16; 3] = [40_000, 40_001, 53];
 /// Dialled at VIPs of every port.
 const PORTS: [u16; 4] = [8_443, 22, 80, 82];
 const FLAGS: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+
+/// What clients ask: as HTTP, as TLS does and as it ends, a byte, and anything.
+const QUESTIONS: [&str; 8] = [
+    "GET_/_HTTP/1.1",
+    "GET_/_HTTP/1.1",
+    "GET_/_HTTP/1.1",
+    "\\x16ab",
+    "\\x17abcd",
+    "\\x15ab",
+    "\\x16",
+    "x",
+];
+/// What backends answer.
+const ANSWERS: [&str; 12] = [
+    "HTTP/1.1_200_OK",
+    "HTTP/1.0_204_",
+    "HTTP/1.1_301_",
+    "HTTP/1.1_404_",
+    "HTTP/1.1_500_",
+    "HTTP/1.1_503_",
+    "HTTP/1.1_100_",
+    "HTTP/1.1_101_",
+    "HTTP/1.1_20",
+    "HTTP/2_200_OK__",
+    "HTTP/1.1_600_",
+    "\\x16abcdefghijkl",
+];
 
 /// Steps of a case of its own kind.
 pub struct Traffic {
@@ -110,6 +138,12 @@ impl Traffic {
         }
         let (base, answered) =
             flow.map_or((1_000, None), |flow| (flow.client_seq, flow.server_seq));
+        if let Some((seq, ack)) = flow.and_then(|flow| flow.next)
+            && self.once_in(3)
+        {
+            // As a client asks that goes on.
+            return self.speech(ends, seq, ack, &QUESTIONS);
+        }
         if let Some(server_seq) = answered
             && self.once_in(3)
         {
@@ -165,6 +199,11 @@ impl Traffic {
         };
         if flow.vip.2 == 17 {
             return self.datagram((from, client));
+        }
+        if let Some((ack, seq)) = flow.next
+            && self.rng.bool()
+        {
+            return self.speech((from, client), seq, ack, &ANSWERS);
         }
         let flags = match self.rng.u32(..16) {
             0..=4 => "SYN,ACK".to_owned(),
@@ -273,6 +312,26 @@ impl Traffic {
         format!("{line} tcp {flags} seq {seq} ack {ack} data {data}{options}{odd}")
     }
 
+    /// Payload that carries on what was said.
+    fn speech(
+        &mut self,
+        ends: ((IpAddr, u16), (IpAddr, u16)),
+        seq: u32,
+        ack: u32,
+        texts: &[&str],
+    ) -> String {
+        let line = ends_text(ends);
+        let flags = self.pick(&["ACK", "ACK", "ACK,PSH", "FIN,ACK", "RST,ACK"]);
+        let text = self.pick(texts);
+        let data = self.pick(&[0, 0, 24, 40]);
+        let odd = if self.once_in(4) {
+            self.odd(ends.0.0.is_ipv4())
+        } else {
+            String::new()
+        };
+        format!("{line} tcp {flags} seq {seq} ack {ack} text {text} data {data}{odd}")
+    }
+
     fn datagram(&mut self, ends: ((IpAddr, u16), (IpAddr, u16))) -> String {
         let line = ends_text(ends);
         let data = self.pick(&[0, 1, 8, 61]);
@@ -340,11 +399,19 @@ impl Source for Traffic {
             self.begun = true;
             return Some(commits::first(&mut self.rng));
         }
+        if self.left == STEPS - 2
+            && let Some(step) = commits::turned(&mut self.rng)
+        {
+            return Some(step);
+        }
         if self.once_in(350) {
             return Some(commits::change(&mut self.rng));
         }
         if self.once_in(60) {
             return Some(Step::Age(AGE_S * self.rng.u32(1..=3)));
+        }
+        if self.once_in(200) {
+            return Some(commits::evidence(&mut self.rng));
         }
         let line = self.packet(model);
         Some(Step::line(line).expect("the packet language"))

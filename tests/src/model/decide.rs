@@ -82,6 +82,32 @@ impl Law {
 
     /// The client's place `u` on the line 0 .. 2^32: a keyed hash of what `key` names.
     fn place(&self, client: &Client, dialled: u16, protocol: u8) -> u32 {
+        self.client_hash(client, dialled, protocol) as u32
+    }
+
+    /// The bit by which it is remembered for what the client was counted: the hash's other half.
+    pub(super) fn once_bit(&self, client: &Client, dialled: u16, protocol: u8) -> u32 {
+        (self.client_hash(client, dialled, protocol) >> 32) as u32
+    }
+
+    /// DESIGN, section 6: hash-assigned clients alone are judged, and of three versions those whom the
+    /// third never reached; `third` is the largest weight that it has had.
+    pub(super) fn is_judged(
+        &self,
+        (client, dialled): (&Client, u16),
+        protocol: u8,
+        third: u64,
+    ) -> bool {
+        let place = u64::from(self.place(client, dialled, protocol));
+        !segments::is_forced(&self.service, client.address) && place < edge(WHOLE - third)
+    }
+
+    /// Whether answers are read as HTTP.
+    pub(super) fn is_http(&self) -> bool {
+        self.service.http1
+    }
+
+    fn client_hash(&self, client: &Client, dialled: u16, protocol: u8) -> u64 {
         let message = match self.service.key {
             SplitKey::Client => message(leading(client.address, 32, 64), None),
             SplitKey::Client24 => message(leading(client.address, 24, 48), None),
@@ -90,7 +116,7 @@ impl Law {
                 Some((client.port, dialled, protocol)),
             ),
         };
-        hash(self.salt, &message) as u32
+        hash(self.salt, &message)
     }
 
     /// The hash that picks the backend, under its own key: independent of the place.

@@ -1,6 +1,6 @@
 //! Owns one flow: what is remembered of it, and what a segment does to it. Time is seconds.
 
-use super::{Count, wire::Ports};
+use super::{Count, evidence::Mark, measured::Told, turns::Turns, wire::Ports};
 
 pub(super) const FIN: u8 = 0x01;
 pub(super) const SYN: u8 = 0x02;
@@ -36,6 +36,16 @@ pub(super) struct Flow {
     pub(super) is_cut: bool,
     pub(super) client: Marks,
     pub(super) backend: Marks,
+    /// When it began, seconds.
+    pub(super) began_s: u64,
+    /// When its SYN came, where that is measured from.
+    pub(super) syn_s: Option<u64>,
+    /// What the ends have said, once it is established.
+    pub(super) turns: Turns,
+    /// Where its client is counted, if it is.
+    pub(super) mark: Option<Mark>,
+    /// It is the first of its client, in the release and in the slice.
+    pub(super) is_first: [bool; 2],
 }
 
 impl Flow {
@@ -50,6 +60,20 @@ impl Flow {
             is_cut: false,
             client: Marks::default(),
             backend: Marks::default(),
+            began_s: now_s,
+            syn_s: Some(now_s),
+            turns: Turns::default(),
+            mark: None,
+            is_first: [false; 2],
+        }
+    }
+
+    /// As it is once it is established.
+    pub(super) fn established(self) -> Self {
+        let server_seq = self.server_seq.unwrap_or_default();
+        Self {
+            turns: Turns::new(self.client_seq, server_seq),
+            ..self
         }
     }
 
@@ -104,10 +128,11 @@ pub(super) fn opens(flags: u8) -> bool {
 }
 
 impl Flow {
-    /// A backend's segment on a pending flow; whether that confirms it. An adopted flow is
+    /// A backend's segment on a pending flow; what it tells, above all whether that confirms it. An adopted flow is
     /// confirmed by anything but RST; a handshake by data, which a server sends only to a client
     /// that it knows (RFC 7413, section 3).
-    pub(super) fn answer(&mut self, segment: &Ports, counts: &mut Count) -> bool {
+    pub(super) fn answer(&mut self, segment: &Ports, counts: &mut Count) -> Told {
+        let mut told = Told::default();
         let Ports {
             flags,
             seq,
@@ -115,21 +140,25 @@ impl Flow {
             ..
         } = *segment;
         if flags & RST != 0 {
-            counts.resets_by_server += u64::from(!self.backend.rst);
+            told.refuses = !self.backend.rst;
+            counts.resets_by_server += u64::from(told.refuses);
+            counts.resets_by_server_early += u64::from(told.refuses);
             self.backend.rst = true;
-            return false;
+            return told;
         }
         if !self.is_adopted && flags & (SYN | ACK) == SYN | ACK {
-            counts.syns_answered += u64::from(self.server_seq.is_none());
+            told.accepts = self.server_seq.is_none();
+            counts.syns_answered += u64::from(told.accepts);
             self.server_seq = Some(seq);
-            return false;
+            return told;
         }
         if !self.is_adopted && (self.server_seq.is_none() || payload == 0) {
-            return false;
+            return told;
         }
         counts.handshakes += u64::from(!self.is_adopted);
         self.backend.rst = false;
         self.backend.fin |= flags & FIN != 0;
-        true
+        told.enters = true;
+        told
     }
 }

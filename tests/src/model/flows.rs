@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Client, Counts, TCP,
+    evidence::Mark,
     flow::{ACK, FIN, Flow, RST, SYN, opens},
+    measured::Told,
     wire::Ports,
 };
 
@@ -49,6 +51,11 @@ pub(super) enum Reply {
     Own,
     /// There is no flow.
     NoFlow,
+}
+
+/// Whether a packet without flow begins a new one.
+pub(super) fn begins(segment: &Ports, protocol: u8) -> bool {
+    protocol != TCP || opens(segment.flags)
 }
 
 /// All flows.
@@ -121,7 +128,12 @@ impl Flows {
             }
             (true, _, Some(flow)) => {
                 let (server, commit) = (flow.server, flow.commit);
-                let beside = Flow::new(server, segment, commit, now_s);
+                let beside = Flow {
+                    mark: flow.mark,
+                    // Its first SYN is not taken for the time that a server takes.
+                    syn_s: None,
+                    ..Flow::new(server, segment, commit, now_s)
+                };
                 self.pending.insert(key, beside);
                 let counts = counts.of(server);
                 counts.new_flows += 1;
@@ -135,20 +147,25 @@ impl Flows {
                 flow.client.rst = false;
                 flow.client.fin |= segment.flags & FIN != 0;
                 self.pending.remove(&key);
-                self.established.insert(key, flow);
+                self.established.insert(key, flow.established());
                 counts.of(flow.server).handshakes += 1;
                 Some(Known::Handshake(flow.server))
             }
             (false, _, Some(flow)) => {
                 let known = flow.client.rst;
                 flow.mark(true, segment.flags, now_s);
-                counts.of(flow.server).resets_by_client += u64::from(flow.client.rst && !known);
+                let is_news = u64::from(flow.client.rst && !known);
+                let counts = counts.of(flow.server);
+                counts.resets_by_client += is_news;
+                counts.resets_by_client_early += is_news * u64::from(!flow.turns.has_spoken);
                 Some(Known::Established(flow.server))
             }
             (false, Some(flow), None) => {
                 if segment.flags & RST != 0 && !flow.client.rst {
                     flow.client.rst = true;
-                    counts.of(flow.server).resets_by_client += 1;
+                    let counts = counts.of(flow.server);
+                    counts.resets_by_client += 1;
+                    counts.resets_by_client_early += 1;
                 }
                 flow.seen_s = now_s;
                 Some(Known::Pending(flow.server))
@@ -185,13 +202,14 @@ impl Flows {
         server: u64,
         segment: &Ports,
         protocol: u8,
-        commit: u64,
+        (commit, mark): (u64, Option<Mark>),
         counts: &mut Counts,
     ) -> Begun {
-        let is_new = protocol != TCP || opens(segment.flags);
+        let is_new = begins(segment, protocol);
         if is_new || segment.flags & RST == 0 {
             let flow = Flow {
                 is_adopted: !is_new,
+                mark,
                 ..Flow::new(server, segment, commit, self.now_s)
             };
             self.established.remove(&key);
@@ -286,27 +304,47 @@ impl Flows {
         segment: &Ports,
         protocol: u8,
         counts: &mut Counts,
-    ) {
+    ) -> Told {
         let now_s = self.now_s;
         let counts = counts.of(server);
+        let mut told = Told::default();
         if self.of_reply(&key, server, segment) == Some(true) {
             if let Some(flow) = self.established.get_mut(&key) {
                 let known = flow.backend.rst;
                 flow.mark(false, segment.flags, now_s);
-                counts.resets_by_server += u64::from(flow.backend.rst && !known);
+                told.resets = flow.backend.rst && !known;
+                let is_early = told.resets && !flow.turns.has_spoken;
+                counts.resets_by_server += u64::from(told.resets);
+                counts.resets_by_server_early += u64::from(is_early);
+                if segment.payload > 0 && !flow.is_adopted {
+                    told.answers = flow.turns.speak(segment);
+                }
             }
-            return;
+            return told;
         }
         let Some(mut flow) = self.pending.get(&key).copied() else {
-            return;
+            return told;
         };
         flow.seen_s = now_s;
-        let is_confirmed = protocol != TCP || flow.answer(segment, counts);
-        if is_confirmed {
+        if protocol == TCP {
+            told = flow.answer(segment, counts);
+        } else {
+            told.enters = true;
+        }
+        if told.enters {
             self.pending.remove(&key);
-            self.established.insert(key, flow);
+            self.established.insert(key, flow.established());
         } else {
             self.pending.insert(key, flow);
         }
+        told
+    }
+
+    pub(super) fn established_mut(&mut self, key: &Key) -> Option<&mut Flow> {
+        self.established.get_mut(key)
+    }
+
+    pub(super) fn pending_mut(&mut self, key: &Key) -> Option<&mut Flow> {
+        self.pending.get_mut(key)
     }
 }

@@ -12,6 +12,8 @@ use super::{
 pub(super) enum Looked {
     /// It goes on, or there is none.
     GoesOn(Option<Known>),
+    /// The service was asked, and it goes on.
+    Stays(Known),
     /// It was ended.
     Ended,
 }
@@ -47,9 +49,9 @@ impl Model {
         {
             Fate::Same => {
                 flow.commit = self.site.commit;
-                goes_on
+                Looked::Stays(known)
             }
-            Fate::Later => goes_on,
+            Fate::Later => Looked::Stays(known),
             Fate::Ends => {
                 flow.is_cut = true;
                 self.counts.of(server).cut += 1;

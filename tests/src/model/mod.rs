@@ -1,24 +1,27 @@
 //! Owns the reference model: what the program must do with every packet, said a second time from
 //! DESIGN section 4 and the spec rows, slow and plain, over maps of the standard library.
 //!
-//! Invariant: nothing of `splitter-common` decides here. It takes from it the labels of verdicts
-//! and reasons; from splitter-user the checked configuration and the derived keys. A disagreement
+//! Invariant: nothing of `splitter-common` decides here. It takes from it the labels of verdicts,
+//! reasons and events; from splitter-user the checked configuration and the derived keys. A disagreement
 //! with the program in the kernel is thus a mistake on one of the two sides, and DESIGN says on
 //! which. Frames are bytes, time is seconds that the test sets, next hops are given.
 
 mod answers;
 mod decide;
 mod edit;
+mod evidence;
 mod flow;
 mod flows;
 mod fragments;
 mod icmp;
 mod look;
+mod measured;
 mod quoted;
 mod segments;
 mod shape;
 mod site;
 mod sums;
+mod turns;
 mod view;
 mod walk;
 mod wire;
@@ -27,19 +30,22 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use splitter_common::reason::{Reason, Verdict};
 use splitter_user::{
-    model::{Config, FlowFate},
+    model::{Config, FlowFate, Service},
     secret::Secret,
 };
 
 use edit::{End, Rewrite};
+use evidence::{Evidence, Mark};
 use flow::{ACK, RST, SYN};
-use flows::{Begun, Flows, Known, Reply};
+use flows::{Begun, Flows, Key, Known, Reply, begins};
 use fragments::Fragments;
 use look::Looked;
+use measured::Told;
 use site::{Site, Target};
 use wire::{Body, Ports, Seen};
 
 pub use edit::{Leaving, Macs};
+pub use evidence::{Counted, LONG_S, SLOW_S, Tally};
 pub use shape::{Carries, Shape, shape};
 pub use site::{Server, Socket};
 pub use sums::{checksums, repair};
@@ -119,10 +125,15 @@ pub struct Count {
     pub syns_answered: u64,
     pub resets_by_client: u64,
     pub resets_by_server: u64,
+    pub resets_by_client_early: u64,
+    pub resets_by_server_early: u64,
     pub adopted: u64,
     pub syn_retransmits: u64,
     pub icmp_errors: u64,
     pub cut: u64,
+    /// 2xx to 5xx.
+    pub http: [u64; 4],
+    pub http_other: u64,
 }
 
 #[derive(Default)]
@@ -142,6 +153,7 @@ pub struct Model {
     flows: Flows,
     fragments: Fragments,
     counts: Counts,
+    evidence: Evidence,
 }
 
 impl Model {
@@ -154,6 +166,7 @@ impl Model {
             flows: Flows::default(),
             fragments: Fragments::default(),
             counts: Counts::default(),
+            evidence: Evidence::default(),
         }
     }
 
@@ -163,11 +176,27 @@ impl Model {
         let ends_at_s = after_s.map(|after_s| self.flows.now_s + after_s);
         self.site
             .commit(config, &self.secret, ends_at_s, self.flows.now_s);
+        self.evidence.commit(config);
         // What a commit does to datagrams under way is left to the spec rows.
         self.fragments.clear();
         let site = &self.site;
         self.flows
             .forget(|vip, server| site.vip(vip).is_some() && site.target(server, 0).is_some());
+    }
+
+    /// The evidence of a service begins anew, as with a new release.
+    pub fn anew(&mut self, service: &Service) {
+        self.evidence.anew(service);
+    }
+
+    /// The next slice of evidence begins.
+    pub fn next_slice(&mut self) {
+        self.evidence.next_slice();
+    }
+
+    /// The baseline of a service has had very many turns of [`SLOW_S`].
+    pub fn turned(&mut self, service: &str) {
+        self.evidence.turned(service);
     }
 
     /// Lets time pass.
@@ -238,8 +267,17 @@ impl Model {
         let known = self
             .flows
             .request(key, ports, seen.protocol, &mut self.counts);
+        if let Some(Known::Beside(_)) = known {
+            self.begun_beside(&key);
+        }
+        let mut is_measured = true;
         let known = match self.look(&key, ports, known) {
             Looked::GoesOn(known) => known,
+            // METRICS, "What is not measured": the program that decides measures nothing.
+            Looked::Stays(known) => {
+                is_measured = false;
+                Some(known)
+            }
             Looked::Ended if seen.protocol == TCP => {
                 return answers::reset(frame, seen, ports, Reason::FlowCut);
             }
@@ -267,12 +305,13 @@ impl Model {
                     // A backend takes no packet from its own address.
                     return drop(Reason::Hairpin);
                 }
+                let mark = self.decided(&key, target.server, ports, seen.protocol);
                 let begun = self.flows.begin(
                     key,
                     target.server,
                     ports,
                     seen.protocol,
-                    self.site.commit,
+                    (self.site.commit, mark),
                     &mut self.counts,
                 );
                 let reason = match begun {
@@ -297,7 +336,35 @@ impl Model {
             port,
         };
         let way = (self.ways.to_server)(address);
-        self.forward(frame, seen, to, way, reason, Some(server))
+        let outcome = self.forward(frame, seen, to, way, reason, Some(server));
+        if let Some(known) = known.filter(|_| is_measured) {
+            self.heard(frame, seen, ports, &key, known, &outcome);
+        }
+        outcome
+    }
+
+    /// A new flow of a client that is judged, if it is.
+    fn decided(&mut self, key: &Key, server: u64, ports: &Ports, protocol: u8) -> Option<Mark> {
+        let (client, vip, dialled) = key;
+        let (service, bit) = self.site.once_bit(*vip, client, *dialled)?;
+        let third = self.evidence.third(&service)?;
+        if !begins(ports, protocol) || !self.site.is_judged(*vip, (client, *dialled), third) {
+            return None;
+        }
+        let version = &self.site.server(server)?.version;
+        self.evidence.decided(&service, version, bit)
+    }
+
+    /// A handshake begins beside a flow that is judged: in the slice of now.
+    fn begun_beside(&mut self, key: &Key) {
+        let (client, vip, dialled) = key;
+        let service = self.site.once_bit(*vip, client, *dialled);
+        let slice = service.and_then(|(service, _)| self.evidence.slice(&service));
+        if let Some(flow) = self.flows.pending_mut(key)
+            && let (Some(mark), Some(slice)) = (&mut flow.mark, slice)
+        {
+            mark.slice = slice;
+        }
     }
 
     /// A packet from a backend's socket.
@@ -345,12 +412,16 @@ impl Model {
         if seen.ttl <= 1 {
             return drop(Reason::TtlExpired);
         }
+        let mut told = Told::default();
         if reason == Reason::Reply {
             let counts = &mut self.counts;
-            self.flows
+            told = self
+                .flows
                 .reply(key, origin.server, ports, seen.protocol, counts);
         }
-        self.forward(frame, seen, to, way, reason, Some(origin.server))
+        let outcome = self.forward(frame, seen, to, way, reason, Some(origin.server));
+        self.said(frame, seen, ports, &key, told, &outcome);
+        outcome
     }
 
     /// DESIGN, "Forward methods": the edit, then the next hop; where that is not known the packet

@@ -5,15 +5,12 @@
 
 use std::net::IpAddr;
 
-use splitter_user::model::{Condition, Service};
+use splitter_user::model::{Condition, Segment, Service};
 
 /// The weight of each version for a client, in parts per million; `None` for a baseline, which takes
 /// the rest.
 pub(super) fn weights(service: &Service, client: IpAddr) -> Vec<Option<u64>> {
-    let segment = service
-        .segments
-        .iter()
-        .find(|segment| holds(&segment.condition, client));
+    let segment = of(service, client);
     let weight = |version: &splitter_user::model::Version| match segment {
         Some(segment) => segment
             .weights
@@ -25,6 +22,16 @@ pub(super) fn weights(service: &Service, client: IpAddr) -> Vec<Option<u64>> {
     versions
         .map(|version| (!version.baseline).then(|| u64::from(weight(version))))
         .collect()
+}
+
+/// Whether a segment says where a client goes.
+pub(super) fn is_forced(service: &Service, client: IpAddr) -> bool {
+    of(service, client).is_some()
+}
+
+fn of(service: &Service, client: IpAddr) -> Option<&Segment> {
+    let mut segments = service.segments.iter();
+    segments.find(|segment| holds(&segment.condition, client))
 }
 
 fn holds(condition: &Condition, client: IpAddr) -> bool {

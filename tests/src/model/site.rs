@@ -222,6 +222,41 @@ impl Site {
         })
     }
 
+    /// The service of a VIP, and the bit by which a client is remembered there.
+    pub(super) fn once_bit(
+        &self,
+        vip: u64,
+        client: &Client,
+        dialled: u16,
+    ) -> Option<(String, u32)> {
+        let Vip { socket, service } = self.vips.get(&vip)?;
+        let bit = self.laws.get(service)?.once_bit(client, dialled, socket.2);
+        Some((service.clone(), bit))
+    }
+
+    /// Whether a new flow of a client to a VIP is judged, where a third version has had such a weight.
+    pub(super) fn is_judged(&self, vip: u64, asked: (&Client, u16), third: u64) -> bool {
+        let law = self
+            .vips
+            .get(&vip)
+            .and_then(|vip| Some((self.laws.get(&vip.service)?, vip)));
+        law.is_some_and(|(law, vip)| law.is_judged(asked, vip.socket.2, third))
+    }
+
+    /// Whether the answers of a VIP are read as HTTP.
+    pub(super) fn is_http(&self, vip: u64) -> bool {
+        let law = self
+            .vips
+            .get(&vip)
+            .and_then(|vip| self.laws.get(&vip.service));
+        law.is_some_and(Law::is_http)
+    }
+
+    /// The server of that number.
+    pub(super) fn server(&self, number: u64) -> Option<&Server> {
+        self.servers.get(&number).map(|(server, ..)| server)
+    }
+
     /// Where a new flow of a client to a VIP goes; `None` when its version has no backend.
     pub(super) fn decide(&self, vip: u64, client: &Client, dialled: u16) -> Option<Target> {
         let Vip { socket, service } = self.vips.get(&vip)?;

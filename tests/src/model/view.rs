@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Client, Count, Model, Server, Socket};
+use super::{Client, Count, Counted, Model, Server, Socket, turns::Turns};
 
 /// A flow that the model remembers, as traffic is made from it.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub struct FlowView {
     pub client_seq: u32,
     /// The server's first sequence number, once it has answered.
     pub server_seq: Option<u32>,
+    /// The numbers behind what client and server have said, of an established flow.
+    pub next: Option<(u32, u32)>,
 }
 
 impl Model {
@@ -60,6 +62,12 @@ impl Model {
             .map(move |(number, server)| (server, count(number)))
     }
 
+    /// The services that are judged, with what was counted of their clients: by sets of weights, the
+    /// one in force last.
+    pub fn evidence(&self) -> impl Iterator<Item = (&str, Vec<Counted>)> {
+        self.evidence.all()
+    }
+
     /// How many flows are remembered.
     pub fn flow_count(&self) -> usize {
         self.flows.len()
@@ -76,6 +84,8 @@ impl Model {
             server: (target.address, target.port),
             client_seq: flow.client_seq,
             server_seq: flow.server_seq,
+            next: (flow.turns != Turns::default())
+                .then_some((flow.turns.client_next, flow.turns.backend_next)),
         })
     }
 }

@@ -7,7 +7,7 @@
 use std::{env, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use splitter_common::reason::Reason;
+use splitter_common::{evidence::Event, reason::Reason};
 use splitter_tests::{
     compare::{Kept, Lab, Run, Source, THREADS, WAYS, kept},
     supervise::StopFlag,
@@ -24,11 +24,13 @@ const NOT_MADE: [Reason; 4] = [
     Reason::Inconsistent,
 ];
 
-/// Runs the cases of `folder`, then `packets` that `source` makes, and `more`.
+/// Runs the cases of `folder`, then `packets` that `source` makes, and `more`. `events`: by the
+/// usual seed clients are counted for each thing that there is.
 pub(crate) fn run<S: Source + 'static>(
     folder: &'static str,
     source: fn(u64) -> S,
     packets: u64,
+    events: bool,
     more: Vec<Trial>,
 ) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -47,6 +49,7 @@ pub(crate) fn run<S: Source + 'static>(
         ],
     };
     for (name, seed, packets) in runs {
+        let events = events && seed == USUAL_SEED;
         println!("{name}: SPLITTER_SEED={seed:#x}");
         let run = Run {
             folder,
@@ -60,7 +63,7 @@ pub(crate) fn run<S: Source + 'static>(
         };
         trials.push(Trial::test(
             format!("{packets} packets of {name}"),
-            move || finish(&run),
+            move || finish(&run, events),
         ));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -84,7 +87,7 @@ fn again(case: &Kept) -> Result<(), Failed> {
     ran.map_err(|error| format!("{error:#}").into())
 }
 
-fn finish<S: Source>(run: &Run<'_, S>) -> Result<(), Failed> {
+fn finish<S: Source>(run: &Run<'_, S>, events: bool) -> Result<(), Failed> {
     let seen = run.run().map_err(|error| format!("{error:#}"))?;
     println!(
         "{} packets, {} commits, {} refused",
@@ -96,9 +99,17 @@ fn finish<S: Source>(run: &Run<'_, S>) -> Result<(), Failed> {
         .map(|reason| reason.name())
         .filter(|name| !seen.reasons.keys().any(|(_, met)| met == name))
         .collect();
+    if !missed.is_empty() {
+        return Err(format!("no packet ended for {}", missed.join(", ")).into());
+    }
+    let wanted = Event::ALL.iter().filter(|_| events);
+    let missed: Vec<&str> = wanted
+        .map(|event| event.name())
+        .filter(|name| seen.events.get(name).is_none_or(|clients| *clients == 0))
+        .collect();
     if missed.is_empty() {
         Ok(())
     } else {
-        Err(format!("no packet ended for {}", missed.join(", ")).into())
+        Err(format!("no client was counted for {}", missed.join(", ")).into())
     }
 }

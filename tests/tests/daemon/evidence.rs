@@ -12,13 +12,14 @@ use splitter_tests::{
 
 use crate::scene::{PORT, Scene, config};
 
-fn judged_scene() -> Scene {
+/// The usual scene, with clients that are judged. `keys`: what else its service says, a line each.
+pub(crate) fn judged_scene(keys: &str) -> Scene {
     let topology = Topology::build(&TopologyOptions::default()).expect("a topology");
     let servers = Server::start_all(&topology, PORT).expect("servers");
     let text = config(&topology, "50%");
     let text = text.replace(
         "[service.shop]\n",
-        "[service.shop]\nprotocol = \"http1\"\nturn_slo = \"20ms\"\n",
+        &format!("[service.shop]\nprotocol = \"http1\"\nturn_slo = \"20ms\"\n{keys}"),
     );
     let daemon = Daemon::start(&topology.lb, &text).expect("a daemon");
     Scene {
@@ -70,7 +71,7 @@ fn counts(value: &Value) -> Counted {
     }
 }
 
-fn evidence(scene: &Scene) -> Value {
+pub(crate) fn evidence(scene: &Scene) -> Value {
     let asked = scene.daemon.api_get("/v1/services/shop/evidence");
     asked.expect("evidence")
 }
@@ -92,7 +93,7 @@ fn by_version(versions: &Value) -> BTreeMap<String, Counted> {
 
 #[test]
 fn clients_count_once_over_flows_weights_and_daemons() {
-    let mut scene = judged_scene();
+    let mut scene = judged_scene("");
     let client = Client::new(&scene.topology.client).expect("a client");
     let clients = scene.clients();
     let (last, asking) = clients.split_last().expect("clients");
@@ -151,7 +152,7 @@ fn clients_count_once_over_flows_weights_and_daemons() {
 
 #[test]
 fn evidence_begins_anew_when_it_is_told_to_or_the_release_is_another() {
-    let scene = judged_scene();
+    let scene = judged_scene("");
     let client = Client::new(&scene.topology.client).expect("a client");
     let everyone_asks = || {
         for source in scene.clients() {

@@ -8,20 +8,22 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget as _};
 
-use super::view::{Fares, Rates, Row, ServiceView, VersionView, View};
-use crate::api::types::Quantiles;
+use super::view::{Fares, Latency, Rates, Row, ServiceView, VersionView, View};
 use crate::cli::text;
 
 /// The smallest terminal on which all that matters has room.
 const LEAST: (u16, u16) = (60, 15);
 /// Rows of the panel of versions beside each other, with its frame.
 const PANEL: u16 = 8;
-const KEYS: &str = "q quit  j/k service  b backends  d details  p pause  ? help";
+const KEYS: &str = "q quit  j/k service  b backends  d details  w all times  p pause  ? help";
+/// The same where there is less room.
+const KEYS_SHORT: &str = "q quit j/k move b backends d details w times p pause ? help";
 const HELP: &str = "\
 q, Esc, Ctrl-C  quit
 j, k, arrows    another service
 b               backends: shown or not
 d               versions side by side: or not
+w               times: lately, or of all
 p               stand still, go on
 ?               this help
 
@@ -74,6 +76,8 @@ pub(super) struct Choice {
     pub(super) backends: bool,
     /// Versions are shown side by side.
     pub(super) details: bool,
+    /// Times are those of all that was measured, not those of lately.
+    pub(super) all_times: bool,
     /// Nothing new is taken in.
     pub(super) paused: bool,
     /// The help lies over it.
@@ -88,6 +92,7 @@ impl Default for Choice {
             selected: 0,
             backends: true,
             details: true,
+            all_times: false,
             paused: false,
             help: false,
             trouble: None,
@@ -107,6 +112,10 @@ pub(super) fn text(view: &View, width: u16) -> String {
         lines.extend(service.versions.iter().flat_map(|version| {
             let mut figures = figures(version, palette);
             figures.insert(0, format!("{} / {}", service.name, version.row.name).into());
+            for all in [false, true] {
+                figures.push(format!("times {}", which_times(version, all)).into());
+                figures.extend(times(version, all));
+            }
             figures
         }));
     }
@@ -168,10 +177,12 @@ pub(super) fn draw(
     if panel > 0
         && let Some(service) = view.services.get(choice.selected)
     {
-        beside(service, palette, below, buffer);
+        beside(service, choice, palette, below, buffer);
     }
     let style = Style::new().add_modifier(Modifier::REVERSED);
-    Line::raw(format!("{KEYS:<width$}", width = usize::from(area.width)))
+    let width = usize::from(area.width);
+    let told = if width < KEYS.len() { KEYS_SHORT } else { KEYS };
+    Line::raw(format!("{told:<width$}"))
         .style(style)
         .render(keys, buffer);
     if choice.help {
@@ -343,7 +354,13 @@ fn spark(figures: &[f64], room: usize) -> String {
 }
 
 /// Versions of a service side by side, as many as have room; the baseline is always among them.
-fn beside(service: &ServiceView, palette: Palette, area: Rect, buffer: &mut Buffer) {
+fn beside(
+    service: &ServiceView,
+    choice: &Choice,
+    palette: Palette,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let room = usize::from(area.width / 38).clamp(1, service.versions.len().max(1));
     let shown = &service.versions[..room.min(service.versions.len())];
     let equal = shown.iter().map(|_| Constraint::Fill(1));
@@ -351,10 +368,12 @@ fn beside(service: &ServiceView, palette: Palette, area: Rect, buffer: &mut Buff
     for (version, place) in shown.iter().zip(places.iter()) {
         let role = if version.baseline { ", baseline" } else { "" };
         let title = format!(" {} / {}{role} ", service.name, version.row.name);
-        let block = Block::bordered().title(title);
+        let below = format!(" times {} ", which_times(version, choice.all_times));
+        let block = Block::bordered().title(title).title_bottom(below);
         let inner = block.inner(*place);
         block.render(*place, buffer);
         let mut lines = figures(version, palette);
+        lines.extend(times(version, choice.all_times));
         let width = usize::from(inner.width.saturating_sub(11));
         for (name, figures) in [("flows/s", &version.flows), ("errors", &version.errors)] {
             lines.push(Line::from(vec![
@@ -391,12 +410,26 @@ fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
             figure(|rates| rates.diverted),
             text::share(version.share)
         )),
-        Line::raw(quantiles("handshake", version.handshake)),
-        Line::raw(quantiles("turn", version.turn)),
     ]
 }
 
-fn quantiles(name: &str, quantiles: Option<Quantiles>) -> String {
+/// How long handshakes and turns took, of all or lately.
+fn times(version: &VersionView, all: bool) -> [Line<'static>; 2] {
+    [("handshake", version.handshake), ("turn", version.turn)]
+        .map(|(name, latency)| Line::raw(quantiles(name, latency, all)))
+}
+
+/// Of when they are.
+fn which_times(version: &VersionView, all: bool) -> String {
+    match (all, version.recent_s) {
+        (true, _) => "of all since it began".to_owned(),
+        (false, None) => "of lately: none yet".to_owned(),
+        (false, Some(recent_s)) => format!("of the last {recent_s:.0}s"),
+    }
+}
+
+fn quantiles(name: &str, latency: Latency, all: bool) -> String {
+    let quantiles = if all { latency.all } else { latency.recent };
     let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), text::time);
     let [p50, p90, p99] = [
         quantiles.map(|each| each.p50_s),

@@ -4,6 +4,7 @@
 //! look; a terminal is left as it was found, whatever ends it but SIGKILL.
 
 mod draw;
+mod recent;
 mod screen;
 mod view;
 
@@ -21,6 +22,8 @@ use crate::api::{Client, Refusal};
 const EVERY: Duration = Duration::from_secs(1);
 /// The width of a frame that is printed where there is no terminal, in columns.
 const WIDTH: u16 = 80;
+/// Recent times are of at most so many seconds.
+const WINDOW_MAX_S: u64 = 600;
 
 /// What `top` takes.
 #[derive(Clone, Debug, Args)]
@@ -30,9 +33,20 @@ pub struct TopArgs {
     /// Print one frame as text, of two statuses a second apart, and end
     #[arg(long)]
     pub once: bool,
+    /// Show the times of the last so long; the key w switches to those of all
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
+    pub window: Duration,
     /// No colours; symbols tell the same. The environment's NO_COLOR does so too
     #[arg(long)]
     pub no_color: bool,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = humantime::parse_duration(text).ok();
+    let fits = |window: &Duration| (1..=WINDOW_MAX_S).contains(&window.as_secs());
+    window
+        .filter(fits)
+        .ok_or_else(|| "write how long, `30s` or `5m`, from 1s to 10m".to_owned())
 }
 
 /// The answer to the command; empty when it was drawn.
@@ -40,7 +54,7 @@ pub(super) fn run(socket: PathBuf, args: &TopArgs) -> anyhow::Result<String> {
     let client = Client::new(socket);
     let only = args.service.as_deref();
     if args.once {
-        return ask(once(&client, only));
+        return ask(once(&client, only, args.window));
     }
     if !io::stdout().is_terminal() {
         return Err(
@@ -54,15 +68,15 @@ pub(super) fn run(socket: PathBuf, args: &TopArgs) -> anyhow::Result<String> {
         colour: !args.no_color && !asked_not_to,
     };
     ask(async {
-        screen::run(&client, only, palette).await?;
+        screen::run(&client, only, args.window, palette).await?;
         Ok(String::new())
     })
 }
 
 /// One frame as text, as wide as the terminal and as high as it needs to be.
-async fn once(client: &Client, only: Option<&str>) -> anyhow::Result<String> {
+async fn once(client: &Client, only: Option<&str>, window: Duration) -> anyhow::Result<String> {
     let begin = Instant::now();
-    let mut series = view::Series::default();
+    let mut series = view::Series::new(window.as_secs_f64());
     series.take(0.0, look(client, only).await?);
     tokio::time::sleep(EVERY).await;
     let status = look(client, only).await?;

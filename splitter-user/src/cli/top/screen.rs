@@ -45,10 +45,11 @@ impl Drop for Stopped {
 pub(super) async fn run(
     client: &Client,
     only: Option<&str>,
+    window: Duration,
     palette: Palette,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let mut series = Series::default();
+    let mut series = Series::new(window.as_secs_f64());
     series.take(0.0, look(client, only).await?);
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
@@ -161,6 +162,7 @@ pub(super) fn obey(event: &Event, choice: &mut Choice) -> bool {
         KeyCode::Char('k') | KeyCode::Up => choice.selected = choice.selected.saturating_sub(1),
         KeyCode::Char('b') => choice.backends = !choice.backends,
         KeyCode::Char('d') => choice.details = !choice.details,
+        KeyCode::Char('w') => choice.all_times = !choice.all_times,
         KeyCode::Char('p' | ' ') => choice.paused = !choice.paused,
         // Other keys ask for nothing; their list is the terminal's, not ours.
         _ => {}

@@ -34,6 +34,9 @@ fn after(steps: u64, flows: u64, failed: u64) -> Status {
     };
     for version in &mut status.services[0].versions {
         more(&mut version.counters);
+        let shaken = &mut version.times.handshake.cells;
+        shaken.resize(31, 0);
+        shaken[30] += steps * flows;
         for backend in &mut version.backends {
             more(&mut backend.counters);
         }
@@ -43,7 +46,7 @@ fn after(steps: u64, flows: u64, failed: u64) -> Status {
 
 /// What is shown after some steps of a second each.
 fn view() -> View {
-    let mut series = Series::default();
+    let mut series = Series::new(60.0);
     for step in 0..12 {
         series.take(
             f64::from(u32::try_from(step).expect("few")),
@@ -55,7 +58,7 @@ fn view() -> View {
 
 #[test]
 fn rates_are_between_two_looks_and_none_before_the_second() {
-    let mut series = Series::default();
+    let mut series = Series::new(60.0);
     assert!(series.view().services.is_empty());
     series.take(10.0, after(0, 400, 8));
     assert_eq!(series.view().services[0].versions[0].row.rates, None);
@@ -76,9 +79,72 @@ fn rates_are_between_two_looks_and_none_before_the_second() {
     assert_eq!(series.view().services[0].versions[0].row.rates, None);
 }
 
+/// A status in which each version has had so many turns of 1.1 ms and of 36 ms.
+fn turned(short: u64, long: u64) -> Status {
+    let mut status = after(0, 0, 0);
+    for version in &mut status.services[0].versions {
+        let turn = &mut version.times.turn;
+        turn.cells = vec![0; 61];
+        (turn.cells[40], turn.cells[60]) = (short, long);
+        // As the daemon tells them: of all.
+        turn.count = short + long;
+        let p50_us = if short < long { 36_864 } else { 1_152 };
+        (turn.p50_us, turn.p90_us, turn.p99_us) = (Some(p50_us), Some(36_864), Some(36_864));
+    }
+    status
+}
+
+#[test]
+fn times_that_rose_are_seen_to_fall_and_those_of_all_are_not() {
+    let mut series = Series::new(60.0);
+    let choices = [false, true].map(|all_times| Choice {
+        all_times,
+        ..Choice::default()
+    });
+    let shows = |series: &Series, all: bool| {
+        let text = symbols(&frame(
+            &series.view(),
+            &choices[usize::from(all)],
+            false,
+            80,
+            24,
+        ));
+        let line = text.lines().find(|line| line.contains("turn p50"));
+        line.expect("a panel")
+            .split_whitespace()
+            .nth(2)
+            .map(str::to_owned)
+    };
+    let seen = |series: &Series| [false, true].map(|all| shows(series, all).expect("a time"));
+    series.take(0.0, turned(0, 0));
+    assert_eq!(seen(&series)[0], "-");
+    for second in 1..=30 {
+        series.take(f64::from(second), turned(0, 100 * second as u64));
+    }
+    assert_eq!(seen(&series), ["36.9ms", "36.9ms"]);
+    for second in 31..=90 {
+        series.take(f64::from(second), turned(second as u64, 3_000));
+    }
+    assert_eq!(seen(&series), ["1.15ms", "36.9ms"]);
+    // A version that begins at nothing has no times yet, whatever the one before it had.
+    series.take(91.0, turned(0, 0));
+    assert_eq!(seen(&series)[0], "-");
+    // One that goes takes its times with it.
+    let mut without = turned(0, 10);
+    without.services[0].versions.truncate(1);
+    series.take(92.0, without);
+    series.take(93.0, turned(0, 20));
+    let view = series.view();
+    let recent = |at: usize| view.services[0].versions[at].turn.recent;
+    assert_eq!(
+        (recent(0).map(|each| each.count), recent(1)),
+        (Some(20), None)
+    );
+}
+
 #[test]
 fn syns_without_an_answer_are_errors_and_answers_of_the_look_before_are_none() {
-    let mut series = Series::default();
+    let mut series = Series::new(60.0);
     let mut status = after(0, 0, 0);
     for (at, begun, answered) in [(0.0, 0, 0), (1.0, 10, 5), (2.0, 0, 5)] {
         let counters = &mut status.services[0].versions[0].counters;
@@ -97,7 +163,7 @@ fn syns_without_an_answer_are_errors_and_answers_of_the_look_before_are_none() {
 fn the_baseline_stands_first_and_the_worst_is_said() {
     let mut worse = after(0, 0, 0);
     worse.services[0].versions.reverse();
-    let mut series = Series::default();
+    let mut series = Series::new(60.0);
     series.take(0.0, worse);
     let view = series.view();
     let versions = &view.services[0].versions;
@@ -134,12 +200,16 @@ fn symbols(buffer: &Buffer) -> String {
 #[test]
 fn frames_are_those_of_the_golden_files_with_and_without_colours() {
     let mut view = view();
-    view.services[0].versions[0].turn = Some(Quantiles {
+    view.services[0].versions[0].turn.recent = Some(Quantiles {
         count: 9,
         p50_s: 0.000_25,
         p90_s: 0.003_4,
         p99_s: 1.25,
     });
+    let all = Choice {
+        all_times: true,
+        ..Choice::default()
+    };
     let help = Choice {
         help: true,
         ..Choice::default()
@@ -149,6 +219,7 @@ fn frames_are_those_of_the_golden_files_with_and_without_colours() {
         ("80x24", &plain, 80, 24),
         ("60x15", &plain, 60, 15),
         ("160x50", &plain, 160, 50),
+        ("80x24-all", &all, 80, 24),
         ("help", &help, 60, 15),
     ] {
         let coloured = frame(&view, choice, true, width, height);
@@ -178,7 +249,7 @@ fn a_frame_fits_every_size_and_the_selected_service_is_in_sight() {
         next.name = format!("mail{number}");
         many.services.push(next);
     }
-    let mut series = Series::default();
+    let mut series = Series::new(60.0);
     series.take(0.0, many);
     let view = series.view();
     for (width, height) in [(60, 15), (80, 24), (160, 50), (20, 5), (1, 1)] {
@@ -210,7 +281,10 @@ fn one_frame_as_text_has_every_service_and_no_escapes() {
         "! eth1 runs",
         "2.00%",
         "handshake",
+        "times of the last 11s",
         "turn p50/90/99 - - -",
+        "times of all since it began",
+        "turn p50/90/99 1.24ms 12.4ms 2.48s",
     ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
@@ -230,6 +304,8 @@ fn keys_do_what_the_help_says() {
     assert_eq!(press(KeyCode::Char('k')).1.selected, 0);
     assert!(!press(KeyCode::Char('b')).1.backends);
     assert!(!press(KeyCode::Char('d')).1.details);
+    assert!(press(KeyCode::Char('w')).1.all_times);
+    assert!(!press(KeyCode::Char('w')).1.all_times);
     assert!(press(KeyCode::Char(' ')).1.paused);
     assert!(press(KeyCode::Char('?')).1.help);
     let (goes_on, choice_now) = press(KeyCode::Esc);

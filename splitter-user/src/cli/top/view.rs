@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::recent::Recent;
 use crate::api::types::{
     BackendStatus, Counters, Quantiles, ServiceStatus, Status, TimesOf, VersionStatus,
 };
@@ -22,11 +23,20 @@ struct Key {
     backend: Option<String>,
 }
 
-/// Statuses as they came, as far as rates need them.
-#[derive(Debug, Default)]
+/// Statuses as they came, as far as rates and times need them.
+#[derive(Debug)]
 pub(super) struct Series {
     looks: BTreeMap<Key, VecDeque<(f64, Counters)>>,
+    times: BTreeMap<Key, Times>,
+    window_s: f64,
     status: Option<Status>,
+}
+
+/// What a version's backends took lately.
+#[derive(Debug, Default)]
+struct Times {
+    handshake: Recent,
+    turn: Recent,
 }
 
 /// All that is shown.
@@ -68,12 +78,23 @@ pub(super) struct VersionView {
     pub(super) flows: Vec<f64>,
     /// The part of flows that failed, look by look, newest last.
     pub(super) errors: Vec<f64>,
-    /// From the first SYN of a flow to the SYN-ACK; `None` where nothing was measured.
-    pub(super) handshake: Option<Quantiles>,
-    /// From a request to its answer; `None` where it is not measured.
-    pub(super) turn: Option<Quantiles>,
+    /// From the first SYN of a flow to the SYN-ACK.
+    pub(super) handshake: Latency,
+    /// From a request to its answer.
+    pub(super) turn: Latency,
+    /// How long the time is that recent latencies are of, in seconds; `None` before the second look.
+    pub(super) recent_s: Option<f64>,
     /// Its backends.
     pub(super) backends: Vec<Row>,
+}
+
+/// How long something took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Latency {
+    /// Lately; `None` where nothing was measured.
+    pub(super) recent: Option<Quantiles>,
+    /// Of all that was measured since the version has its place.
+    pub(super) all: Option<Quantiles>,
 }
 
 /// What versions and backends have in common.
@@ -123,13 +144,30 @@ pub(super) struct Rates {
 }
 
 impl Series {
+    /// Nothing yet; recent times will be those of so many seconds.
+    pub(super) fn new(window_s: f64) -> Self {
+        Self {
+            looks: BTreeMap::new(),
+            times: BTreeMap::new(),
+            window_s,
+            status: None,
+        }
+    }
+
     /// Takes a status in that came at `at_s`, in seconds from any moment on.
     pub(super) fn take(&mut self, at_s: f64, status: Status) {
-        let mut looks = BTreeMap::new();
+        let (mut looks, mut times) = (BTreeMap::new(), BTreeMap::new());
         for service in &status.services {
             for version in &service.versions {
                 let mut key = key(service, version, None);
                 self.go_on(&mut looks, key.clone(), at_s, version.counters);
+                let mut known = self.times.remove(&key).unwrap_or_default();
+                let told = &version.times;
+                known
+                    .handshake
+                    .take(at_s, &told.handshake.cells, self.window_s);
+                known.turn.take(at_s, &told.turn.cells, self.window_s);
+                times.insert(key.clone(), known);
                 for backend in &version.backends {
                     key.backend = Some(backend.address.clone());
                     self.go_on(&mut looks, key.clone(), at_s, backend.counters);
@@ -137,7 +175,7 @@ impl Series {
             }
         }
         // Who is no longer there is forgotten.
-        self.looks = looks;
+        (self.looks, self.times) = (looks, times);
         self.status = Some(status);
     }
 
@@ -199,7 +237,8 @@ impl Series {
     }
 
     fn version(&self, service: &ServiceStatus, version: &VersionStatus) -> VersionView {
-        let looks = self.looks.get(&key(service, version, None));
+        let own = key(service, version, None);
+        let (looks, times) = (self.looks.get(&own), self.times.get(&own));
         let (fares, note) = match (version.panic, version.empty) {
             (true, _) => (Fares::Badly, Some("PANIC".to_owned())),
             (false, true) => (Fares::Badly, Some("EMPTY".to_owned())),
@@ -230,8 +269,15 @@ impl Series {
             errors: looks.map_or_else(Vec::new, |looks| {
                 steps(looks, |rates| rates.error_ratio.unwrap_or(0.0))
             }),
-            handshake: quantiles(&version.times.handshake),
-            turn: quantiles(&version.times.turn),
+            handshake: Latency {
+                recent: times.and_then(|times| times.handshake.quantiles()),
+                all: quantiles(&version.times.handshake),
+            },
+            turn: Latency {
+                recent: times.and_then(|times| times.turn.quantiles()),
+                all: quantiles(&version.times.turn),
+            },
+            recent_s: times.and_then(|times| times.turn.length_s()),
             backends: version.backends.iter().map(backend).collect(),
         }
     }

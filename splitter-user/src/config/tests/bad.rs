@@ -37,6 +37,18 @@ pub(super) const STABLE: &str =
     "version.stable = { baseline = true, backends = [\"10.0.1.11:8443\"] }\n";
 
 #[test]
+fn a_slice_is_neither_a_moment_nor_for_ever() {
+    for (slice, says) in [
+        ("\"1s\"", "write a duration of 10s to 1day"),
+        ("\"2days\"", "write a duration of 10s to 1day"),
+        ("600", "write `slice = \"600s\"`"),
+    ] {
+        let text = one(&format!("slice = {slice}\n{VIPS}{STABLE}"));
+        expect(&text, &[&format!("4:9 {says}")]);
+    }
+}
+
+#[test]
 fn values_of_the_wrong_kind() {
     let row = |service: &str, wanted: &[&str]| expect(&one(service), wanted);
     row(

@@ -19,7 +19,6 @@ use crate::{
             VersionEvidence,
         },
     },
-    dataplane::SLICE_S,
     events::{What, acts},
     judge::{
         ratio::Events,
@@ -44,7 +43,7 @@ pub(super) fn show(core: &Core, name: &str) -> Result<Evidence, Refusal> {
     };
     let counted = Counted::read(&core.plane, service, judged);
     told.versions = shown(&counted.names, &counted.sums());
-    told.ledger = Some(ledger(core, judged, &told.versions));
+    told.ledger = Some(ledger(core, service, judged, &told.versions));
     told.split = checks(service, &counted);
     let in_force = counted.slots.len().saturating_sub(1);
     let slots = counted.slots.iter().enumerate();
@@ -120,8 +119,10 @@ impl Core {
             return;
         }
         let services = self.state.numbers.services.values();
-        let judged = services.filter_map(|given| given.judged.as_ref());
-        let ledgers: Vec<u32> = judged.map(|judged| u32::from(judged.ledger)).collect();
+        let judged = services.filter_map(|given| Some((given.judged.as_ref()?, &given.applied)));
+        let ledgers: Vec<(u32, u64)> = judged
+            .map(|(judged, service)| (u32::from(judged.ledger), service.slice_s()))
+            .collect();
         let done = tokio::task::block_in_place(|| self.plane.advance_slices(&ledgers));
         if let Err(error) = done {
             log::error!("cannot begin the next slice of evidence: {error}");
@@ -205,7 +206,12 @@ fn counts(sum: &EvidenceSum, all_decided: u64) -> ClientCounts {
     }
 }
 
-fn ledger(core: &Core, judged: &Judged, versions: &[VersionEvidence]) -> LedgerInUse {
+fn ledger(
+    core: &Core,
+    service: &Service,
+    judged: &Judged,
+    versions: &[VersionEvidence],
+) -> LedgerInUse {
     let ledger = core.plane.ledger(u32::from(judged.ledger));
     let decided: u64 = versions.iter().map(|each| each.release.decided).sum();
     let at_all = |us: u32| (us != 0).then_some(us);
@@ -213,7 +219,7 @@ fn ledger(core: &Core, judged: &Judged, versions: &[VersionEvidence]) -> LedgerI
         since_generation: u64::from(judged.born),
         slice: ledger.slice,
         slice_age_s: ledger.slice_age_s,
-        slice_length_s: SLICE_S,
+        slice_length_s: service.slice_s(),
         clients_max: ledger.clients,
         clients_in_use: (decided as f64 / f64::from(ledger.clients.max(1))).min(1.0),
         slow_us: at_all(ledger.slow_us[0]),

@@ -36,7 +36,11 @@ const SERVICES: [Service; 6] = [
             "203.0.113.10:53/udp",
             "[2001:db8::10]:53/udp",
         ],
-        extra: &[("direct", DIRECT[1])],
+        extra: &[
+            ("direct", DIRECT[1]),
+            ("protocol", "\"http1\""),
+            ("turn_slo", "\"20s\""),
+        ],
         versions: &[("stable", ""), ("canary", "50%")],
         network: 0,
         port: ":8080",
@@ -45,7 +49,11 @@ const SERVICES: [Service; 6] = [
     Service {
         name: "geo",
         vips: &["203.0.113.20:443/tcp", "[2001:db8::20]:443/udp"],
-        extra: &[("key", "\"client/24\""), ("affinity", "\"client\"")],
+        extra: &[
+            ("key", "\"client/24\""),
+            ("affinity", "\"client\""),
+            ("protocol", "\"http1\""),
+        ],
         versions: &[("canary", "20%"), ("stable", ""), ("beta", "30%")],
         network: 1,
         port: ":443",
@@ -176,6 +184,8 @@ pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
             let key = ["client", "client/24", "flow"][rng.usize(..3)];
             changes.push((format!("service.{}.key", service.name), quoted(key)));
             let affinity = ["client", "flow"][rng.usize(..2)];
+            let release = ["1", "1", "2"][rng.usize(..3)];
+            changes.push((format!("service.{}.release", service.name), quoted(release)));
             changes.push((
                 format!("service.{}.affinity", service.name),
                 quoted(affinity),
@@ -205,6 +215,23 @@ pub(in crate::compare) fn change(rng: &mut Rng) -> Step {
         fate: FATES[rng.usize(..FATES.len())],
         changes,
     }
+}
+
+/// What happens to evidence: the next slice, or a release that begins, before which the baseline has often
+/// had turns enough to say which are slow.
+pub(in crate::compare) fn evidence(rng: &mut Rng) -> Step {
+    let service = SERVICES[rng.usize(..SERVICES.len())].name.to_owned();
+    match rng.u32(..4) {
+        0 => Step::Slice,
+        1 => Step::Anew(service),
+        _ => Step::Turned(service),
+    }
+}
+
+/// What is slow of the first service is known in half of the cases.
+pub(in crate::compare) fn turned(rng: &mut Rng) -> Option<Step> {
+    rng.bool()
+        .then(|| Step::Turned(SERVICES[0].name.to_owned()))
 }
 
 /// A service as it begins, with some of its backends.

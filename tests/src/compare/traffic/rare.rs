@@ -251,7 +251,11 @@ impl Traffic {
         let may_be_cut = if odd.contains("frag") { "" } else { may_be_cut };
         match protocol {
             "udp" => format!("{text} udp data {data}{may_be_cut}{odd}"),
-            _ => format!("{text} tcp ACK seq 1001 ack 5001 data {data}{may_be_cut}{odd}"),
+            _ => {
+                // New to who gets it, or not.
+                let seq = self.pick(&[1_001, 5_001]);
+                format!("{text} tcp ACK seq {seq} ack 5001 data {data}{may_be_cut}{odd}")
+            }
         }
     }
 
