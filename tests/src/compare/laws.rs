@@ -30,7 +30,9 @@ pub(super) fn check(model: &Model, sent: &[u8], action: u32, left: &[u8]) -> Res
     }
     let was = was.context("what is no IP packet was rewritten")?;
     let is = shape(left).context("what is left is no IP packet")?;
-    let is_turned = (was.source, was.destination) == (is.destination, is.source);
+    // Between equal ends a packet that went on looks like one that was turned; those leave elsewhere.
+    let is_turned = (was.source, was.destination) == (is.destination, is.source)
+        && (was.source != was.destination || action == XDP_TX);
     if is_turned && matches!(is.carries, Carries::Icmp(_)) {
         ensure!(action == XDP_TX, "an answer left with action {action}");
         return answered(model, (sent, &was), (left, &is));
