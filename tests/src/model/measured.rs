@@ -1,7 +1,7 @@
 //! Owns what the model measures of packets that are on their way: nothing is measured of one that is
 //! dropped, answered here or cut.
 
-use splitter_common::evidence::Event;
+use splitter_common::{evidence::Event, reason::Reason};
 
 use super::{
     Model, Outcome, TCP,
@@ -11,7 +11,6 @@ use super::{
     turns::{self, Status},
     wire::{L3, Ports, Seen},
 };
-use splitter_common::reason::Reason;
 
 /// What a backend's packet tells of its flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

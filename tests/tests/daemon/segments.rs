@@ -22,6 +22,16 @@ fn with_segments(scene: &Scene, weight: &str) -> String {
         .replace("[service.shop]\n", &format!("[service.shop]\n{segments}"))
 }
 
+/// A scene in which all clients but the first are staff, who get the canary.
+fn with_staff() -> Scene {
+    let scene = scene(false, "0%");
+    scene.staff(&scene.clients()[1..]);
+    let text = with_segments(&scene, "100%");
+    scene.daemon.write_config(&text).expect("written");
+    scene.reload();
+    scene
+}
+
 impl Scene {
     /// Writes the file of who is in `staff`.
     fn staff(&self, clients: &[IpAddr]) {
@@ -82,12 +92,8 @@ fn clients_of_a_segment_have_its_weights_and_explain_says_so() {
 
 #[test]
 fn a_segments_weight_is_changed_live_and_survives_a_restart() {
-    let mut scene = scene(false, "0%");
+    let mut scene = with_staff();
     let clients = scene.clients();
-    scene.staff(&clients[1..]);
-    let text = with_segments(&scene, "100%");
-    scene.daemon.write_config(&text).expect("written");
-    scene.reload();
     {
         let client = Client::new(&scene.topology.client).expect("a client");
         let mut open = client
@@ -138,12 +144,8 @@ fn a_segments_weight_is_changed_live_and_survives_a_restart() {
 
 #[test]
 fn weights_of_segments_are_read_back_where_the_state_was_lost_or_is_old() {
-    let mut scene = scene(false, "0%");
+    let mut scene = with_staff();
     let clients = scene.clients();
-    scene.staff(&clients[1..]);
-    let text = with_segments(&scene, "100%");
-    scene.daemon.write_config(&text).expect("written");
-    scene.reload();
     let versions = |scene: &Scene| -> Vec<String> {
         let clients = clients.iter();
         clients.map(|client| scene.explained(*client)).collect()

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::super::simulate::tests::captures;
 use super::super::text::grouped;
@@ -266,16 +268,22 @@ fn difference(name: &str, before: Option<&String>, now: Option<&String>) -> Stri
     format!("{name}.txt, line {}:\n  - {was}\n  + {is}", at + 1)
 }
 
-#[test]
-fn the_output_is_that_of_the_golden_files() {
+/// The fixed daemon behind a socket, as long as the runtime lives.
+fn fixed_daemon() -> (Runtime, TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("splitter.sock");
-    let daemon = tokio::runtime::Runtime::new().expect("a runtime");
+    let daemon = Runtime::new().expect("a runtime");
     {
         let _inside = daemon.enter();
         let listener = bind(&socket).expect("bound");
         daemon.spawn(serve(listener, Arc::new(Fixed), std::future::pending()));
     }
+    (daemon, directory, socket)
+}
+
+#[test]
+fn the_output_is_that_of_the_golden_files() {
+    let (_daemon, directory, socket) = fixed_daemon();
     let capture = captures::day();
     std::fs::write(directory.path().join("day.pcap"), &capture).expect("written");
     let cut = &capture[..capture.len() - 1];
@@ -318,14 +326,7 @@ fn a_difference_is_told_with_its_line() {
 
 #[test]
 fn a_list_that_is_asked_in_many_parts_adds_up() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let socket = directory.path().join("splitter.sock");
-    let daemon = tokio::runtime::Runtime::new().expect("a runtime");
-    {
-        let _inside = daemon.enter();
-        let listener = bind(&socket).expect("bound");
-        daemon.spawn(serve(listener, Arc::new(Fixed), std::future::pending()));
-    }
+    let (_daemon, directory, socket) = fixed_daemon();
     let lines = |count: usize| -> String {
         let line = |nth| format!("10.0.{}.{}\n", nth / 250 % 250, nth % 250 + 1);
         (0..count).map(line).collect()
