@@ -73,6 +73,15 @@ pub fn quantile_ns(counts: &[u64], share_ppm: u32) -> Option<u64> {
     Some(bounds_ns(last).1)
 }
 
+/// Half, nine tenths and ninety-nine hundredths, in parts per million: the quantiles that are told.
+const TOLD_PPM: [u32; 3] = [500_000, 900_000, 990_000];
+
+/// The times that half, nine tenths and ninety-nine hundredths do not exceed, in nanoseconds; `None` where
+/// nothing was counted.
+pub fn quantiles_ns(counts: &[u64]) -> [Option<u64>; 3] {
+    TOLD_PPM.map(|share| quantile_ns(counts, share))
+}
+
 /// How many times were counted.
 pub fn sum(counts: &[u64]) -> u64 {
     counts

@@ -328,6 +328,12 @@ impl Refusal {
         self
     }
 
+    /// What it says and what to do about it, in a line.
+    pub fn in_a_line(&self) -> String {
+        let hint = self.hint().map(|hint| format!("; {hint}"));
+        format!("{self}{}", hint.unwrap_or_default())
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {

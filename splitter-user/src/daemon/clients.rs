@@ -13,7 +13,8 @@ use splitter_common::{
 };
 
 use super::{
-    core::{Core, Daemon, bytes},
+    core::{Core, Daemon, Planned, bytes},
+    explain::version_name,
     flows::recent::{self, Recent, Seen},
     segments,
 };
@@ -23,9 +24,8 @@ use crate::{
         types::{ClientLine, ClientList, ClientQuery, OnBackend, SeenMove, SeenMoves},
     },
     config::hint,
-    dataplane::PreparedCommit,
     model::SplitKey,
-    plan::{Numbers, numbers::ServiceNumbers},
+    plan::numbers::ServiceNumbers,
 };
 
 /// Clients that one answer may list.
@@ -114,30 +114,25 @@ fn client_text(key: SplitKey, recent: &Recent) -> String {
     }
 }
 
-/// What a change would do to them: the numbers and the rows that it would put in force. `None` where the
-/// service is not there before and after it.
+/// What a planned change would do to them. `None` where the service is not there before and after it.
 pub(super) fn would_move(
     core: &Core,
     name: &str,
-    (numbers, prepared): (&Numbers, &PreparedCommit),
+    planned: &Planned,
     seen: &Seen,
 ) -> Option<SeenMoves> {
     let before = core.state.numbers.services.get(name)?;
-    let after = numbers.services.get(name)?;
+    let after = planned.state.numbers.services.get(name)?;
     let in_force = core.plane.maps().service_in_force(u32::from(before.number));
-    let row = prepared.row(u32::from(after.number)).unwrap_or(&in_force);
+    let row = core.planned_row(planned, name)?;
     let version = |row: &ServiceRow, given: &ServiceNumbers, recent: &Recent| {
         let question = recent.question();
         let conditions = core.conditions(row, question.client);
-        let version = decide(row, &question, conditions).assigned;
-        given
-            .version_name(version as u8)
-            .unwrap_or("(unknown)")
-            .to_owned()
+        version_name(given, decide(row, &question, conditions).assigned)
     };
     let ways = |recent: &Recent| {
         let from = version(&in_force, before, recent);
-        (from, version(row, after, recent))
+        (from, version(&row, after, recent))
     };
     Some(moves(core, name, before.number, seen, ways))
 }

@@ -123,7 +123,7 @@ pub(super) struct Core {
 /// A change that can be carried out.
 pub(super) struct Planned {
     config: Config,
-    state: State,
+    pub(super) state: State,
     image: Image,
     prepared: PreparedCommit,
 }
@@ -274,12 +274,7 @@ impl Core {
         service: &str,
         seen: &Seen,
     ) -> Option<SeenMoves> {
-        clients::would_move(
-            self,
-            service,
-            (&planned.state.numbers, &planned.prepared),
-            seen,
-        )
+        clients::would_move(self, service, planned, seen)
     }
 
     /// The row that a planned change would give a service.

@@ -2,12 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use splitter_common::histogram;
-
 use super::{
     core::Daemon,
     status::{counters, http_turns},
-    times::quantiles_ns,
 };
 use crate::{
     api::{
@@ -161,14 +158,7 @@ fn cell(cell: &Cell, http1: bool) -> HistoryCell {
 }
 
 fn quantiles(figures: &Figures, times: Times) -> Option<Quantiles> {
-    let cells = figures.times(times)?;
-    let [p50_s, p90_s, p99_s] = quantiles_ns(&cells).map(|ns| ns.map(|ns| ns as f64 / 1e9));
-    Some(Quantiles {
-        count: histogram::sum(&cells),
-        p50_s: p50_s?,
-        p90_s: p90_s?,
-        p99_s: p99_s?,
-    })
+    Quantiles::of(&figures.times(times)?)
 }
 
 fn text(unix_s: u64) -> String {

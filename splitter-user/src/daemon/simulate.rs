@@ -92,9 +92,8 @@ impl Law {
             Ok(dialled) => dialled,
             // Of this client alone: the others have their answers.
             Err(refusal) => {
-                let hint = refusal.hint().map(|hint| format!("; {hint}"));
                 return Ok(ClientSimulated {
-                    note: Some(format!("{refusal}{}", hint.unwrap_or_default())),
+                    note: Some(refusal.in_a_line()),
                     ..ClientSimulated::default()
                 });
             }

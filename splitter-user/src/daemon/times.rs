@@ -3,7 +3,7 @@
 use splitter_common::{
     capacity::MAX_VERSIONS,
     flow::turns::Kind,
-    histogram::{CELLS, quantile_ns},
+    histogram::{CELLS, quantiles_ns},
     layout::{BackendTimes, VersionTimes},
 };
 
@@ -11,9 +11,6 @@ use crate::{
     api::types::{FirstTimes, Times, TimesOf},
     dataplane::DataPlane,
 };
-
-/// Half, nine tenths and ninety-nine hundredths, in parts per million.
-const SHARES_PPM: [u32; 3] = [500_000, 900_000, 990_000];
 
 /// How long a version's backends took.
 pub(super) fn of_version(plane: &DataPlane, service: u32, version: u8) -> Times {
@@ -36,11 +33,6 @@ pub(super) fn of_backend(plane: &DataPlane, number: u32) -> Times {
         turn: of(Kind::Turn),
         tls_setup: None,
     }
-}
-
-/// The times that half, nine tenths and ninety-nine hundredths do not exceed, in nanoseconds.
-pub(super) fn quantiles_ns(cells: &[u64]) -> [Option<u64>; 3] {
-    SHARES_PPM.map(|share| quantile_ns(cells, share))
 }
 
 fn times(counts: &[u32; CELLS], sum_us: u64) -> TimesOf {

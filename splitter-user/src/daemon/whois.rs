@@ -90,14 +90,13 @@ fn service(core: &mut Core, service: &Service, address: IpAddr) -> Result<WhoisS
     let told = match explain::explain(core, &service.name, address, None, None) {
         Ok(told) => told,
         Err(refusal) => {
-            let hint = refusal.hint().map(|hint| format!("; {hint}"));
             return Ok(WhoisService {
                 service: service.name.clone(),
                 segment: segments.first().cloned(),
                 segments,
                 version: None,
                 denied: None,
-                note: Some(format!("{refusal}{}", hint.unwrap_or_default())),
+                note: Some(refusal.in_a_line()),
             });
         }
     };

@@ -132,20 +132,30 @@ impl DataPlane {
         row: &ServiceRow,
         client: Address,
     ) -> Result<u32, DataPlaneError> {
-        let of_prefixes = self.listed(row.segments.list, client);
         if row.segments.cohorts[0] == 0 {
-            return Ok(of_prefixes);
+            return Ok(self.conditions_with(row, client, None));
         }
         let found = self.maps.members.row(client);
         let found = found.map_err(|error| DataPlaneError::Map {
             map: NAME,
             why: error.to_string(),
         })?;
-        let Some(MemberRow { words }) = found else {
-            return Ok(of_prefixes);
+        Ok(self.conditions_with(row, client, found.as_ref()))
+    }
+
+    /// The same with an element of the table of members that need not stand there; `None`: the client is
+    /// in no cohort.
+    pub fn conditions_with(
+        &self,
+        row: &ServiceRow,
+        client: Address,
+        member: Option<&MemberRow>,
+    ) -> u32 {
+        let of_prefixes = self.listed(row.segments.list, client);
+        let Some(MemberRow { words }) = member else {
+            return of_prefixes;
         };
         let now = Jiffies(self.maps.control.load_word(Control::Jiffies as u32));
-        let asked = &row.segments.cohorts;
-        Ok(of_prefixes | cohort::conditions(asked, words, client, now))
+        of_prefixes | cohort::conditions(&row.segments.cohorts, *words, client, now)
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the JSON of history.
 
 use serde::{Deserialize, Serialize};
+use splitter_common::histogram;
 
 use super::{Counters, HttpTurns};
 
@@ -97,4 +98,18 @@ pub struct Quantiles {
     pub p90_s: f64,
     /// 99 % took no longer.
     pub p99_s: f64,
+}
+
+impl Quantiles {
+    /// Those of a histogram's cells; `None` where nothing was counted.
+    pub(crate) fn of(cells: &[u64]) -> Option<Self> {
+        let [p50_s, p90_s, p99_s] =
+            histogram::quantiles_ns(cells).map(|ns| ns.map(|ns| ns as f64 / 1e9));
+        Some(Self {
+            count: histogram::sum(cells),
+            p50_s: p50_s?,
+            p90_s: p90_s?,
+            p99_s: p99_s?,
+        })
+    }
 }

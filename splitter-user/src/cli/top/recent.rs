@@ -6,12 +6,9 @@
 
 use std::collections::VecDeque;
 
-use splitter_common::histogram::{CELLS, quantile_ns};
+use splitter_common::histogram::CELLS;
 
 use crate::api::types::Quantiles;
-
-/// Half, nine tenths and ninety-nine hundredths, in parts per million.
-const SHARES_PPM: [u32; 3] = [500_000, 900_000, 990_000];
 
 /// So much longer than wanted the time may be, in seconds: looks come a little later than every second,
 /// and a minute of them shall be one.
@@ -66,14 +63,7 @@ impl Recent {
         for (cell, more) in self.steps.iter().flat_map(|step| &step.more) {
             cells[usize::from(*cell)] += u64::from(*more);
         }
-        let [p50_s, p90_s, p99_s] =
-            SHARES_PPM.map(|share| quantile_ns(&cells, share).map(|ns| ns as f64 / 1e9));
-        Some(Quantiles {
-            count: cells.iter().sum(),
-            p50_s: p50_s?,
-            p90_s: p90_s?,
-            p99_s: p99_s?,
-        })
+        Quantiles::of(&cells)
     }
 }
 

@@ -4,12 +4,7 @@
 
 use std::collections::HashMap;
 
-use splitter_common::{
-    address::Address,
-    clock::Jiffies,
-    cohort::{self, MemberRow},
-    decide::decide,
-};
+use splitter_common::{address::Address, cohort::MemberRow, decide::decide};
 
 use crate::{
     api::{Refusal, types::CohortMoves},
@@ -23,25 +18,22 @@ use crate::{
     model::Service,
 };
 
-/// Which clients would move, of each service that asks for the cohort.
+/// Which clients would move, of each service that asks for the cohort; nobody when it is no dry run.
 pub(super) async fn moves(
     daemon: &Daemon,
     cohort: &str,
     changes: Changes,
+    dry_run: bool,
 ) -> Result<Vec<CohortMoves>, Refusal> {
     let asks = |service: &&Service| {
         let mut segments = service.segments.iter();
         segments.any(|segment| segment.condition.cohorts().contains(&cohort))
     };
-    if !daemon
-        .core
-        .lock()
-        .await
-        .config
-        .services
-        .iter()
-        .any(|each| asks(&each))
-    {
+    let is_asked = async || {
+        let core = daemon.core.lock().await;
+        core.config.services.iter().any(|each| asks(&each))
+    };
+    if !dry_run || !is_asked().await {
         return Ok(Vec::new());
     }
     let Changes { put, gone } = changes;
@@ -50,11 +42,12 @@ pub(super) async fn moves(
     let members: HashMap<Address, MemberRow> = put.into_iter().chain(gone).collect();
     let seen = recent::look(daemon, None).await?;
     let mut core = daemon.core.lock().await;
-    let now = Jiffies(core.plane.jiffies().map_err(Refusal::internal)?);
+    // Ends of memberships are compared with the time that it is now.
+    core.plane.jiffies().map_err(Refusal::internal)?;
     let core = &*core;
     let services = core.config.services.iter().filter(asks);
     services
-        .map(|service| of_service(core, service, &members, &seen, now))
+        .map(|service| of_service(core, service, &members, &seen))
         .collect()
 }
 
@@ -63,7 +56,6 @@ fn of_service(
     service: &Service,
     members: &HashMap<Address, MemberRow>,
     seen: &Seen,
-    now: Jiffies,
 ) -> Result<CohortMoves, Refusal> {
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
@@ -73,8 +65,7 @@ fn of_service(
         let client = question.client;
         let now_so = core.conditions(&row, client);
         let then = members.get(&client).map_or(now_so, |member| {
-            let of_cohorts = cohort::conditions(&row.segments.cohorts, member.words, client, now);
-            core.plane.listed(row.segments.list, client) | of_cohorts
+            core.plane.conditions_with(&row, client, Some(member))
         });
         let version = |conditions| {
             let decision = decide(&row, &question, conditions);

@@ -87,27 +87,15 @@ pub(in crate::daemon) async fn delete(
         Ok((members, changes))
     })
     .await?;
-    if dry_run {
-        return Ok(CohortDeleted {
-            seen: foresee::moves(daemon, &name, changes).await?,
-            cohort: name,
-            members,
-            dry_run,
-        });
+    let seen = foresee::moves(daemon, &name, changes, dry_run).await?;
+    if !dry_run {
+        deleted(daemon, &name, members, wanted.reason, actor);
     }
-    let by = actor.to_string();
-    log::info!("cohort {name} deleted by {by}, with {members} members");
-    daemon.events.tell(What::CohortDeleted(Deleted {
-        cohort: name.clone(),
-        members,
-        by,
-        reason: wanted.reason,
-    }));
     Ok(CohortDeleted {
         cohort: name,
         members,
         dry_run,
-        seen: Vec::new(),
+        seen,
     })
 }
 
@@ -131,10 +119,7 @@ pub(in crate::daemon) async fn add(
     if let Some(bad) = put.left_out.bad.into_iter().next() {
         return Err(Refusal::conflict(bad.error));
     }
-    let seen = match dry_run {
-        true => foresee::moves(daemon, &name, put.changes).await?,
-        false => Vec::new(),
-    };
+    let seen = foresee::moves(daemon, &name, put.changes, dry_run).await?;
     let told = membership(name, ttl_ms, wanted.reference);
     Ok(MemberChange {
         dry_run,
@@ -171,10 +156,7 @@ pub(in crate::daemon) async fn remove(
         Ok(changes)
     })
     .await?;
-    let seen = match dry_run {
-        true => foresee::moves(daemon, &name, changes).await?,
-        false => Vec::new(),
-    };
+    let seen = foresee::moves(daemon, &name, changes, dry_run).await?;
     Ok(MemberChange {
         dry_run,
         seen,
@@ -216,10 +198,8 @@ pub(in crate::daemon) async fn import(
     if !done {
         return Err(bad_lines(&left_out));
     }
-    let mut seen = Vec::new();
-    if dry_run {
-        seen = foresee::moves(daemon, &name, changes).await?;
-    } else {
+    let seen = foresee::moves(daemon, &name, changes, dry_run).await?;
+    if !dry_run {
         let counts = (added, renewed, left_out.bad_count);
         imported(daemon, &name, counts, wanted.reason, actor);
     }
@@ -235,6 +215,18 @@ pub(in crate::daemon) async fn import(
         dry_run,
         seen,
     })
+}
+
+/// Tells of a cohort that was deleted.
+fn deleted(daemon: &Daemon, cohort: &str, members: u64, reason: Option<String>, actor: &Actor) {
+    let by = actor.to_string();
+    log::info!("cohort {cohort} deleted by {by}, with {members} members");
+    daemon.events.tell(What::CohortDeleted(Deleted {
+        cohort: cohort.to_owned(),
+        members,
+        by,
+        reason,
+    }));
 }
 
 /// Tells of an import that was carried out.
