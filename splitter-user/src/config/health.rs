@@ -213,15 +213,27 @@ pub(super) fn duration(
         Ok(_) | Err(_) => {
             let shown = |duration: &Duration| humantime::format_duration(*duration).to_string();
             let message = format!(
-                "`{key}` is \"{}\": write a duration of {} to {}, such as \"2s\" or \"500ms\"",
+                "`{key}` is \"{}\": write a duration of {} to {}, such as {}",
                 text.get_ref(),
                 shown(range.start()),
-                shown(range.end())
+                shown(range.end()),
+                examples(&range)
             );
             section.error(&text.span(), message);
             None
         }
     }
+}
+
+/// Durations of a range, as they may be written.
+fn examples(range: &RangeInclusive<Duration>) -> String {
+    let fits = |text: &&str| {
+        let read = humantime::parse_duration(text);
+        read.is_ok_and(|duration| range.contains(&duration))
+    };
+    let fitting = ["2s", "500ms", "10m"].into_iter().filter(fits).take(2);
+    let quoted: Vec<String> = fitting.map(|text| format!("\"{text}\"")).collect();
+    quoted.join(" or ")
 }
 
 /// Reads a version's `on_empty`.

@@ -39,7 +39,7 @@ pub(super) const STABLE: &str =
 #[test]
 fn a_slice_is_neither_a_moment_nor_for_ever() {
     for (slice, says) in [
-        ("\"1s\"", "write a duration of 10s to 1day"),
+        ("\"1s\"", "write a duration of 10s to 1day, such as \"10m\""),
         ("\"2days\"", "write a duration of 10s to 1day"),
         ("600", "write `slice = \"600s\"`"),
     ] {
