@@ -118,14 +118,7 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS
     } else {
         leave_aside(ctx, aside, &outcome);
     }
-    let action = conclude(&kernel, &outcome);
-    if engine::is_measured(&kernel, &outcome) {
-        maps::leave_end(action, reason::cell(outcome.reason, outcome.verdict));
-        // SAFETY: as above; without the program nothing is measured. Where the packet goes is noted
-        // by the kernel for this CPU.
-        unsafe { aside.tail_call(ctx, layout::MEASURES) };
-    }
-    told(ctx, &kernel, aside, &outcome, action)
+    measured(ctx, &kernel, aside, &outcome)
 }
 
 #[inline(always)]
@@ -167,8 +160,25 @@ fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROG
     let kernel = Kernel::new(ctx);
     let outcome = engine::decide(&mut packet, &kernel);
     leave_aside(ctx, aside, &outcome);
-    let action = conclude(&kernel, &outcome);
-    told(ctx, &kernel, aside, &outcome, action)
+    measured(ctx, &kernel, aside, &outcome)
+}
+
+/// What XDP shall do with a packet that was not left aside: it goes there once what it tells is measured.
+#[inline(always)]
+fn measured(
+    ctx: &XdpContext,
+    kernel: &Kernel<'_>,
+    aside: &ProgramArray<PROGRAMS>,
+    outcome: &Outcome,
+) -> u32 {
+    let action = conclude(kernel, outcome);
+    if engine::is_measured(kernel, outcome) {
+        maps::leave_end(action, reason::cell(outcome.reason, outcome.verdict));
+        // SAFETY: as in `go`; without the program nothing is measured. Where the packet goes is noted
+        // by the kernel for this CPU.
+        unsafe { aside.tail_call(ctx, layout::MEASURES) };
+    }
+    told(ctx, kernel, aside, outcome, action)
 }
 
 /// Leaves the packet to the program that answers, if it is one to be answered.

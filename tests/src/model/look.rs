@@ -12,8 +12,6 @@ use super::{
 pub(super) enum Looked {
     /// It goes on, or there is none.
     GoesOn(Option<Known>),
-    /// The service was asked, and it goes on.
-    Stays(Known),
     /// It was ended.
     Ended,
 }
@@ -49,9 +47,9 @@ impl Model {
         {
             Fate::Same => {
                 flow.commit = self.site.commit;
-                Looked::Stays(known)
+                Looked::GoesOn(Some(known))
             }
-            Fate::Later => Looked::Stays(known),
+            Fate::Later => Looked::GoesOn(Some(known)),
             Fate::Ends => {
                 flow.is_cut = true;
                 self.counts.of(server).cut += 1;

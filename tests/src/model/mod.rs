@@ -270,14 +270,8 @@ impl Model {
         if let Some(Known::Beside(_)) = known {
             self.begun_beside(&key);
         }
-        let mut is_measured = true;
         let known = match self.look(&key, ports, known) {
             Looked::GoesOn(known) => known,
-            // METRICS, "What is not measured": the program that decides measures nothing.
-            Looked::Stays(known) => {
-                is_measured = false;
-                Some(known)
-            }
             Looked::Ended if seen.protocol == TCP => {
                 return answers::reset(frame, seen, ports, Reason::FlowCut);
             }
@@ -337,7 +331,7 @@ impl Model {
         };
         let way = (self.ways.to_server)(address);
         let outcome = self.forward(frame, seen, to, way, reason, Some(server));
-        if let Some(known) = known.filter(|_| is_measured) {
+        if let Some(known) = known {
             self.heard(frame, seen, ports, &key, known, &outcome);
         }
         outcome
