@@ -12,6 +12,7 @@ use crate::layout::{
     ONCE_ARRAYS, Page, ServiceRow, VersionTimes,
 };
 use crate::segment::PLACES;
+use crate::traits::ClientRow;
 
 /// Services on one host. Two rows each.
 pub const MAX_SERVICES: u32 = 1_024;
@@ -51,6 +52,15 @@ pub const MAX_CONDITIONS: usize = 32;
 pub const COHORTS_OF_MEMBER: usize = 4;
 /// Cohorts that the segments of one service ask about.
 pub const COHORTS_ASKED: usize = 8;
+/// Device classes of a host, that of unknown devices among them; a power of two.
+pub const DEVICE_CLASSES: usize = 16;
+/// Rules by which a host knows device classes.
+pub const DEVICE_RULES: usize = 32;
+/// Different sets of device classes and activities that the segments of one service ask about.
+pub const TRAITS_ASKED: usize = 8;
+/// Default size of the table of clients whose traits are remembered, entries; those who were not seen for
+/// longest go first.
+pub const KNOWN_CLIENTS: u32 = 65_536;
 /// Cohorts of a host.
 pub const MAX_COHORTS: usize = 1_024;
 /// Bytes of the reference that a member carries.
@@ -62,11 +72,11 @@ pub const COHORT_MEMBERS: u32 = 262_144;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
-pub const ESTABLISHED_FLOWS: u32 = 655_360;
+pub const ESTABLISHED_FLOWS: u32 = 589_824;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
-pub const CONTROL_WORDS: u32 = 11;
+pub const CONTROL_WORDS: u32 = 12;
 /// Traces that run at once; at most 8.
 pub const TRACES: u32 = 4;
 /// Bytes of the ring that traced packets are told in; a power of two, and of pages.
@@ -142,6 +152,8 @@ pub struct Sizes {
     pub pages: u32,
     /// Clients whose limits are remembered.
     pub limited_clients: u32,
+    /// Clients whose traits are remembered.
+    pub known_clients: u32,
     /// Addresses in cohorts.
     pub members: u32,
     /// Services that are judged.
@@ -152,7 +164,7 @@ pub struct Sizes {
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
 /// when they are listed, those of addresses in cohorts when they come: `prefixes` and `members` are.
-pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [Share; 15] {
+pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [Share; 16] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
@@ -163,6 +175,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
     let service = (2 * size_of::<ServiceRow>() + size_of::<RecheckRow>() + 2 * 8) as u64 + flows;
     let versions = sizes.services as u64 * MAX_VERSIONS as u64;
     let limited = size_of::<ClientKey>() as u64 + 8 + LRU_OVERHEAD_BYTES;
+    let known = (size_of::<ClientKey>() + size_of::<ClientRow>()) as u64 + LRU_OVERHEAD_BYTES;
     let ledger = size_of::<LedgerRow>() as u64
         + EVIDENCE_ROWS as u64 * size_of::<EvidenceRow>() as u64
         + ONCE_ARRAYS as u64 * sizes.judged_clients as u64 / 8;
@@ -196,6 +209,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
                 + versions * size_of::<VersionTimes>() as u64,
         },
         share("clients with limits", sizes.limited_clients as u64, limited),
+        share("clients with traits", sizes.known_clients as u64, known),
         share("evidence of judged services", sizes.ledgers as u64, ledger),
         share("listed prefixes", prefixes as u64, PREFIX_BYTES),
         Share {
@@ -234,6 +248,7 @@ mod tests {
             backends: MAX_BACKENDS,
             pages: TABLE_PAGES,
             limited_clients: LIMITED_CLIENTS,
+            known_clients: KNOWN_CLIENTS,
             members: COHORT_MEMBERS,
             ledgers: LEDGERS,
             judged_clients: JUDGED_CLIENTS,

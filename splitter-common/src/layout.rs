@@ -27,7 +27,7 @@ pub use service::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +56,8 @@ pub enum Control {
     TraceDue = 9,
     /// Packets that were asked for and not told.
     Untold = 10,
+    /// Which of the two sets of device rules is in force: 0 or 1.
+    Devices = 11,
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.
@@ -226,6 +228,8 @@ pub struct Left {
     pub action: u32,
     /// How it ended: the cell of reason and verdict, see [`crate::reason::cell`].
     pub ended: u32,
+    /// The [`crate::traits::Traits`] that the open flow was decided by.
+    pub traits: u32,
 }
 
 /// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always

@@ -2,12 +2,14 @@ extern crate std;
 use super::*;
 use crate::{
     cohort::MemberRow,
+    device::{DeviceRule, DeviceRules, Signature},
     engine::Parsed,
     flow::{law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
     packet::{Network, Segment, Transport},
     segment::{Segments, Term},
     trace::{TraceRow, Traced},
+    traits::{ClientRow, TraitsRow},
 };
 use core::mem::offset_of;
 use std::{format, string::String};
@@ -94,7 +96,8 @@ fn fingerprint() -> u64 {
         places,
         used,
         list,
-        cohorts
+        cohorts,
+        traits
     });
     row!(Term { mask, want });
     row!(MemberRow { words });
@@ -104,6 +107,18 @@ fn fingerprint() -> u64 {
     });
     row!(RecheckRow { newest, from, at });
     row!(ClientKey { client, service });
+    row!(ClientRow { latched, counted });
+    row!(TraitsRow {
+        devices,
+        activities,
+        latch_s,
+        half_window_s,
+        normal_from,
+        heavy_from
+    });
+    row!(DeviceRule { mask, want, class });
+    row!(DeviceRules { rules });
+    row!(Signature { words });
     row!(Left {
         aside,
         number,
@@ -112,7 +127,8 @@ fn fingerprint() -> u64 {
         frontend,
         established,
         action,
-        ended
+        ended,
+        traits
     });
     row!(TraceRow {
         until,
@@ -224,7 +240,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (7, 2_793_745_016_672_627_647),
+        (8, 3_091_502_212_106_179_853),
         "record the fingerprint"
     );
 }

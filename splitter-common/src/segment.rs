@@ -13,7 +13,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     address::{is_zero, select},
-    capacity::{COHORTS_ASKED, MAX_SEGMENTS, MAX_TERMS},
+    capacity::{COHORTS_ASKED, DEVICE_CLASSES, MAX_SEGMENTS, MAX_TERMS},
+    traits::{Activity, TraitsRow},
 };
 
 /// Places of a service's clients: none of its segments, or one of them.
@@ -62,6 +63,8 @@ pub struct Segments {
     /// The cohorts whose members' [`crate::cohort::condition`]s hold, by [`crate::cohort::number`]; 0
     /// behind the last.
     pub cohorts: [u32; COHORTS_ASKED],
+    /// What is asked of device class and activity.
+    pub traits: TraitsRow,
 }
 
 impl Segments {
@@ -73,6 +76,14 @@ impl Segments {
         used: 0,
         list: 0,
         cohorts: [0; COHORTS_ASKED],
+        traits: TraitsRow {
+            devices: [0; DEVICE_CLASSES],
+            activities: [0; Activity::COUNT],
+            latch_s: 0,
+            half_window_s: 0,
+            normal_from: 0,
+            heavy_from: 0,
+        },
     };
 
     /// The place of a client of whom `conditions` hold; below [`PLACES`].

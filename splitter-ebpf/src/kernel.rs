@@ -29,10 +29,11 @@ use splitter_common::{
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
+    traits::{Traits, TraitsRow},
 };
 
 use crate::{
-    evidence,
+    clients, evidence,
     maps::{self, FlowCell},
     times,
 };
@@ -339,6 +340,28 @@ impl Env for Kernel<'_> {
     fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32 {
         let [a, b] = client.0;
         maps::cohorts(asked, a, b, self.jiffies().0, otherwise)
+    }
+
+    #[inline(always)]
+    fn sign(&self, word: usize, value: u64) {
+        maps::sign(word, value);
+    }
+
+    #[inline(always)]
+    fn device(&self) -> u32 {
+        clients::device()
+    }
+
+    #[inline(always)]
+    fn client_traits(&self, asks: &TraitsRow, key: &ClientKey, device: u32) -> u32 {
+        let [a, b] = key.client.0;
+        clients::traits(asks, key.service, a, b, device)
+    }
+
+    #[inline(always)]
+    fn learn(&self, asks: &TraitsRow, key: &ClientKey, traits: Traits) {
+        let [a, b] = key.client.0;
+        clients::learn(asks, key.service, a, b, traits.0 as u32);
     }
 
     #[inline(always)]

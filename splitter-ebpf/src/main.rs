@@ -1,8 +1,8 @@
 //! The XDP program of splitter: a thin shell over `splitter_common::engine`. It turns bytes into
 //! halfwords, look-ups into map look-ups and an outcome into an XDP action; it decides nothing.
 //!
-//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`], [`times`], [`evidence`] (map
-//! access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
+//! Invariants: no policy here; `unsafe` stands in [`packet`] (packet access), [`maps`], [`times`], [`evidence`], [`clients`]
+//! (map access), [`losses`] (the kernel's structures) and the entry points below, nowhere else.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -12,6 +12,7 @@
     reason = "the xdp macro emits public items without docs"
 )]
 
+mod clients;
 mod evidence;
 mod kernel;
 mod losses;

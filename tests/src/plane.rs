@@ -34,7 +34,7 @@ pub fn in_memory(flows: u32) -> Result<DataPlane> {
     })?)
 }
 
-/// Forgets flows, fragments and members of cohorts, and what flows are looked at for.
+/// Forgets flows, fragments, clients and members of cohorts, and what flows are looked at for.
 ///
 /// # Errors
 ///
@@ -46,6 +46,7 @@ pub fn forget(plane: &mut DataPlane) -> Result<()> {
         }
     }
     plane.forget_rechecks();
+    plane.forget_clients()?;
     let members = plane.members();
     let addresses = members.rows()?.into_iter().map(|(address, _)| address);
     members.remove(&addresses.collect::<Vec<_>>())?;
@@ -86,6 +87,7 @@ pub fn age(plane: &mut DataPlane, seconds: u32) -> Result<()> {
         }
     }
     age_members(plane, u64::from(jiffies))?;
+    age_clients(plane, seconds)?;
     for (key, mut row) in plane.maps().fragments() {
         row.seen = row.seen.wrapping_sub(jiffies);
         plane.maps_mut().put_fragment(&key, &row)?;
@@ -107,6 +109,18 @@ fn asked_earlier(table: Table, word: u64, seconds: u32) -> u64 {
     }
     let earlier = us.wrapping_sub(u64::from(seconds) * 1_000_000) & TIME;
     word & !(TIME << at) | earlier.max(1) << at
+}
+
+/// Brings the time nearer at which traits of clients are found anew, and lets half windows go by: as many
+/// as there are whole ones in these seconds.
+fn age_clients(plane: &mut DataPlane, seconds: u32) -> Result<()> {
+    let hz = plane.hz();
+    for (key, row) in plane.clients() {
+        let service = plane.maps().service_in_force(key.service as u32);
+        let older = row.aged(&service.segments.traits, seconds, hz);
+        plane.put_client(&key, &older)?;
+    }
+    Ok(())
 }
 
 /// Brings the ends of memberships nearer.

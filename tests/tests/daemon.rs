@@ -76,6 +76,8 @@ mod tls;
 mod top;
 #[path = "daemon/trace.rs"]
 mod trace;
+#[path = "daemon/traits.rs"]
+mod traits;
 #[path = "daemon/truth.rs"]
 mod truth;
 #[path = "daemon/upgrade.rs"]

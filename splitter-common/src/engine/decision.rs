@@ -8,6 +8,7 @@ use super::{
     flows::{insert, remove, service_row},
     request::key_of,
     send::{self, Decided},
+    traits,
 };
 use crate::{
     address::Address,
@@ -22,15 +23,27 @@ use crate::{
         recheck::{Answer, Fate, looked_at},
     },
     layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef, options},
-    packet::TCP,
+    packet::{Packet, TCP},
     reason::{Reason, Verdict},
     segment::PLACES,
+    traits::Traits,
 };
 
 /// A packet that was left to its service.
 #[inline(always)]
-pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided {
+pub(super) fn process<P: Packet, E: Env>(
+    packet: &P,
+    env: &E,
+    parsed: &Parsed,
+    left: &Left,
+) -> Decided {
+    let Some(row) = row_of(env, left.service) else {
+        return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
+    };
     let key = key_of(parsed, left.frontend);
+    // What costs most to walk comes before anything that leaves the verifier with several cases.
+    let traits = traits::of_packet(packet, env, parsed, left, row);
+    let conditions = conditions(env, row, key.client, traits);
     let is_tcp = parsed.network.protocol == TCP;
     let unknown = if is_tcp {
         law::unknown(&parsed.transport.segment)
@@ -40,11 +53,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided 
     let is_open = left.backend != 0;
     // What goes on already stays where it is, whoever watches.
     let watched = is_open || !matches!(unknown, Unknown::New) || send::is_vouched(env);
-    let Some(row) = row_of(env, left.service) else {
-        return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
-    };
     let denied = is_denied(env, row, key.client);
-    let conditions = conditions(env, row, key.client);
     let asked = conditions as u64 | (watched as u64) << 32;
     let choice = Choice::unpack(choose(row, parsed, asked));
     if is_open {
@@ -66,7 +75,15 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, left: &Left) -> Decided 
     if denied {
         return Decided::end(Outcome::drop(Reason::Denied));
     }
-    match new_flow(env, parsed, left, key.client, row, &choice, unknown) {
+    match new_flow(
+        env,
+        parsed,
+        left,
+        key.client,
+        row,
+        &choice,
+        (unknown, traits),
+    ) {
         Ok(target) => send::to_backend(env, parsed, target.0, target.1),
         Err(outcome) => Decided::end(outcome),
     }
@@ -143,18 +160,19 @@ fn is_denied<E: Env>(env: &E, row: &ServiceRow, client: Address) -> bool {
     env.listed(row.deny, client, 0) != 0 || row.allow != 0 && env.listed(row.allow, client, 0) == 0
 }
 
-/// The conditions of a service's segments that hold of a client.
+/// The conditions of a service's segments that hold of a client with such traits.
 #[inline(always)]
-pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address) -> u32 {
+pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address, traits: u32) -> u32 {
     // A zero of which the verifier does not know that it is one: it walks what follows once, not once
     // more for clients of whom nothing holds.
     let none = row.options & options::UNUSED;
     let segments = &row.segments;
     let of_prefixes = env.listed(segments.list, client, none);
+    let of_traits = segments.traits.conditions(Traits::from_number(traits));
     if segments.cohorts[0] == 0 {
-        return of_prefixes;
+        return of_prefixes | of_traits;
     }
-    of_prefixes | env.cohorts(&segments.cohorts, client, none)
+    of_prefixes | of_traits | env.cohorts(&segments.cohorts, client, none)
 }
 
 /// Looks at an open flow once more and marks it.
@@ -213,7 +231,8 @@ pub(super) fn backend_for<E: Env>(
     let Some(row) = row_of(env, service) else {
         return Err(Outcome::inconsistent(Verdict::Drop, service));
     };
-    let conditions = conditions(env, row, question.client);
+    let traits = traits::of_client(env, row, question.client, service);
+    let conditions = conditions(env, row, question.client, traits);
     let decision = decide_watched(row, question, conditions, true);
     match in_table(env, decision.table, decision.cell) {
         0 => Err(Outcome::drop(Reason::VersionEmpty)),
@@ -232,10 +251,10 @@ pub(super) fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
 }
 
 /// Enters a flow that was decided; a function of its own, for its room on the stack. `owner`: backend
-/// number and, 32 bits up, generation; `marks`: version index, 8 bits up state, and 24 bits up the mark of
-/// what is judged.
+/// number and, 32 bits up, generation; `marks`: version index, 8 bits up state, 24 bits up the mark of
+/// what is judged, and 32 bits up the client's traits.
 #[inline(never)]
-fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u32) {
+fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u64) {
     let key = key_of(parsed, left.frontend);
     let generation = (owner >> 32) as u32;
     let entry = Entry {
@@ -251,6 +270,7 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u3
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
         syn_us: env.now_us(),
+        traits: Traits((marks >> 32) as u16),
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.
@@ -268,7 +288,7 @@ fn new_flow<E: Env>(
     client: Address,
     row: &ServiceRow,
     choice: &Choice,
-    unknown: Unknown,
+    (unknown, traits): (Unknown, u32),
 ) -> Result<(u32, Reason), Outcome> {
     let is_tcp = parsed.network.protocol == TCP;
     let is_new = matches!(unknown, Unknown::New);
@@ -308,6 +328,8 @@ fn new_flow<E: Env>(
     } else {
         Mark::default()
     };
+    // What is met in the middle shows nothing of its client: that is not to be remembered.
+    let kept = if is_new { traits } else { 0 };
     if !matches!(unknown, Unknown::AdoptOnce) {
         let owner = backend as u64 | (row.generation as u64) << 32;
         remember(
@@ -315,7 +337,10 @@ fn new_flow<E: Env>(
             parsed,
             left,
             owner,
-            choice.version as u32 | (state as u32) << 8 | (mark.0 as u32) << 24,
+            choice.version as u64
+                | (state as u64) << 8
+                | (mark.0 as u64) << 24
+                | (kept as u64) << 32,
         );
     }
     if is_new {

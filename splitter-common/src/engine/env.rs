@@ -13,6 +13,7 @@ use crate::{
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
+    traits::{Traits, TraitsRow},
 };
 
 /// The world beside the packet: maps, clock and routes. All numbers may be out of range; a
@@ -122,6 +123,15 @@ pub trait Env {
     /// The conditions of the cohorts in `asked` that hold of a client, see
     /// [`crate::cohort::conditions`]; `otherwise` when it is in none of any service's.
     fn cohorts(&self, asked: &[u32; COHORTS_ASKED], client: Address, otherwise: u32) -> u32;
+    /// Keeps a word of the signature of this packet, see [`crate::device::Signature`].
+    fn sign(&self, word: usize, value: u64);
+    /// The device class by the signature that was kept, below [`crate::capacity::DEVICE_CLASSES`].
+    fn device(&self) -> u32;
+    /// The [`Traits`] of a client as a number; `device` is the class of its SYN, for when they are found
+    /// anew.
+    fn client_traits(&self, asks: &TraitsRow, key: &ClientKey, device: u32) -> u32;
+    /// A flow of a client was answered that was decided by `traits`.
+    fn learn(&self, asks: &TraitsRow, key: &ClientKey, traits: Traits);
     /// Asks the kernel's routing and neighbour tables.
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route;
 }

@@ -3,7 +3,7 @@
 
 use core::hint::black_box;
 
-use super::{Directory, Env, Parsed, evidence, reply, request, service_row};
+use super::{Directory, Env, Parsed, evidence, reply, request, service_row, traits};
 use crate::{
     evidence::Sample,
     flow::{
@@ -18,7 +18,7 @@ use crate::{
 pub mod tells {
     /// The client asks.
     pub const ASKS: u64 = 0x01;
-    /// The client's ACK completes the handshake of a flow that is judged.
+    /// The client's ACK completes the handshake of a flow that is judged, or whose service asks for traits.
     pub const COMPLETES: u64 = 0x02;
     /// The client sends its SYN once more, for a flow that is judged.
     pub const WAITS: u64 = 0x04;
@@ -28,7 +28,7 @@ pub mod tells {
     pub const ANSWERS: u64 = 0x08;
     /// The backend's SYN-ACK.
     pub const ACCEPTS: u64 = 0x10;
-    /// The backend's answer makes a flow an established one that is judged.
+    /// The backend's answer makes such a flow an established one.
     pub const ENTERS: u64 = 0x20;
     /// The backend resets a flow that is judged and established.
     pub const RESETS: u64 = 0x40;
@@ -117,6 +117,12 @@ fn of_established<P: Packet, E: Env>(
     }
     if told & !tells::ASKS == 0 {
         return;
+    }
+    if told & (tells::COMPLETES | tells::ENTERS) != 0
+        && entry.traits.is_asked() != 0
+        && let Some(row) = service_row(env, entry.service as u32)
+    {
+        traits::learn(env, row, key, &entry);
     }
     let Some(judged) = evidence::judged(env, key, parsed.network.protocol, &entry) else {
         return;

@@ -24,6 +24,7 @@ mod reset;
 mod send;
 mod too_big;
 mod trace;
+mod traits;
 mod turn;
 
 use core::cell::Cell;
@@ -115,7 +116,7 @@ pub fn decide<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
     let Some((parsed, left)) = env.kept().zip(env.left()) else {
         return Outcome::pass(Reason::NotConfigured);
     };
-    let decided = decision::process(env, parsed, left);
+    let decided = decision::process(packet, env, parsed, left);
     conclude(packet, env, parsed, &decided)
 }
 

@@ -22,6 +22,7 @@ use crate::{
         tcp_flags::{ACK, RST, SYN},
     },
     reason::{Reason, Verdict},
+    traits::Traits,
 };
 
 /// The key of a packet of a backend that serves this frontend: the one of its client's packets.
@@ -129,6 +130,7 @@ fn remember_own<E: Env>(
         client_seq: 0,
         server_seq: 0,
         syn_us: 0,
+        traits: Traits::NONE,
     };
     insert(env, Table::Established, key, &entry, NO_HOP);
 }
@@ -272,7 +274,7 @@ fn speaks<C: Cell>(parsed: &Parsed, found: &Found<C>) -> u64 {
 fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
-        env.tell(parsed, found.entry.mark.is_judged() * tells::ENTERS);
+        env.tell(parsed, enters(&found.entry) * tells::ENTERS);
         return (
             Entry {
                 seen: parsed.now.jiffies,
@@ -294,10 +296,18 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
         env.count(reply.entry.backend, Counter::ResetsByServer);
         env.count(reply.entry.backend, Counter::ResetsByServerEarly);
     }
-    let of_judged = (reply.promote as u64 * tells::ENTERS) | (reply.reset as u64 * tells::REFUSES);
+    let refuses = reply.entry.mark.is_judged() * reply.reset as u64 * tells::REFUSES;
+    let enters = enters(&reply.entry) * reply.promote as u64 * tells::ENTERS;
     let accepts = reply.answered as u64 * tells::ACCEPTS;
-    env.tell(parsed, (reply.entry.mark.is_judged() * of_judged) | accepts);
+    env.tell(parsed, refuses | enters | accepts);
     (reply.entry, reply.promote)
+}
+
+/// 1 when it is to be told that a flow is an established one now: it is judged, or its client is to be
+/// remembered.
+#[inline(always)]
+const fn enters(entry: &Entry) -> u64 {
+    entry.mark.is_judged() | entry.traits.is_asked()
 }
 
 /// The way to the client: learned once per flow and route epoch, then kept in the entry.

@@ -29,6 +29,8 @@ struct Target {
     reason: Reason,
     /// 1: the service must be asked whether the flow may go on.
     look: u64,
+    /// The traits that its flow was decided by.
+    traits: u32,
 }
 
 impl Target {
@@ -38,6 +40,7 @@ impl Target {
             backend,
             reason,
             look: 0,
+            traits: 0,
         }
     }
 }
@@ -85,6 +88,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
         backend: open.backend,
         frontend: vip.frontend,
         established: (found && !matches!(open.reason, Reason::Pending)) as u16,
+        traits: open.traits,
         ..Left::default()
     });
     let without = Outcome::inconsistent(Verdict::Drop, vip.number);
@@ -135,7 +139,8 @@ fn tcp<E: Env>(
             Pending::Complete(entry) => {
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
-                let completes = entry.mark.is_judged() * tells::COMPLETES;
+                let completes =
+                    (entry.mark.is_judged() | entry.traits.is_asked()) * tells::COMPLETES;
                 let asks = (segment.payload != 0) as u64 * tells::ASKS;
                 env.tell(parsed, completes | asks);
                 return Some(Target::new(entry.backend, Reason::Handshake));
@@ -203,6 +208,7 @@ fn use_established<E: Env>(
         backend: entry.backend,
         reason: Reason::Established,
         look: must_look(entry, newest),
+        traits: entry.traits.0 as u32,
     }
 }
 
@@ -247,5 +253,6 @@ fn udp<E: Env>(
         backend: entry.backend,
         reason,
         look: must_look(&entry, newest),
+        traits: entry.traits.0 as u32,
     })
 }

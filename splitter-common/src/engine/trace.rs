@@ -7,6 +7,7 @@ use super::{
     decision::{conditions, in_table, question, row_of},
     reply, request,
     send::is_vouched,
+    traits,
 };
 use crate::{
     address::Address,
@@ -96,7 +97,8 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
     traced.has = 1;
     if let Some(row) = row_of(env, service) {
         let question = question(&whose.key, parsed.network.protocol);
-        let holds = conditions(env, row, question.client);
+        let traits = traits::of_client(env, row, question.client, service);
+        let holds = conditions(env, row, question.client, traits);
         let decision = decide_watched(row, &question, holds, is_vouched(env));
         traced.hash = decision.u;
         traced.place = decision.place as u8;

@@ -13,6 +13,7 @@ use crate::{
     clock::Jiffies32,
     evidence::Mark,
     layout::{FlowEntry, FlowKey},
+    traits::Traits,
 };
 
 /// The two tables of flows.
@@ -104,6 +105,8 @@ pub struct Entry {
     pub server_seq: u32,
     /// When the SYN came, as [`turns::us`] says it; 0 when that is not known. Of a pending flow.
     pub syn_us: u32,
+    /// The traits of its client that it was decided by.
+    pub traits: Traits,
 }
 
 impl FlowKey {
@@ -182,6 +185,7 @@ impl Entry {
             version: (identity >> 48) as u8,
             mark: Mark((identity >> 56) as u8),
             state: state as u16,
+            traits: Traits((state >> 16) as u16),
             checked: (state >> 32) as u32,
             seen: Jiffies32(time as u32),
             began: Jiffies32((time >> 32) as u32),
@@ -219,7 +223,7 @@ impl Entry {
 
     #[inline(always)]
     const fn state_word(&self) -> u64 {
-        self.state as u64 | (self.checked as u64) << 32
+        self.state as u64 | (self.traits.0 as u64) << 16 | (self.checked as u64) << 32
     }
 
     #[inline(always)]
@@ -248,6 +252,7 @@ mod tests {
             client_seq: 0xdead_beef,
             server_seq: 0x0bad_cafe,
             syn_us: 0,
+            traits: Traits::NONE,
         };
         let key = FlowKey {
             client_port: 1,

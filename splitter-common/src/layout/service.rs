@@ -71,8 +71,12 @@ pub enum Affinity {
 pub mod options {
     /// Backends speak HTTP/1.x without encryption: what they answer is counted by its class.
     pub const HTTP1: u32 = 0x01;
+    /// Segments ask for traits of clients, see [`crate::traits`].
+    pub const TRAITS: u32 = 0x02;
+    /// They ask for device classes, so that SYNs are looked at.
+    pub const DEVICES: u32 = 0x04;
     /// The others, which are 0.
-    pub const UNUSED: u32 = !HTTP1;
+    pub const UNUSED: u32 = !(HTTP1 | TRAITS | DEVICES);
 }
 
 /// A service: everything that a new flow's decision needs.

@@ -149,6 +149,8 @@ pub struct Transport {
     pub segment: Segment,
 }
 
+/// Bytes of a TCP header without options.
+pub const TCP_HEADER: usize = network_types::tcp::TcpHdr::LEN;
 /// The checksum's offset inside a TCP header.
 pub const TCP_CHECKSUM: usize = 16;
 /// The checksum's offset inside a UDP header.

@@ -3,7 +3,12 @@
 use core::{hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
-use splitter_common::{engine::Parsed, layout::Left, packet::Inner};
+use splitter_common::{
+    device::{SIGNATURE_WORDS, Signature},
+    engine::Parsed,
+    layout::Left,
+    packet::Inner,
+};
 
 #[btf_map]
 static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
@@ -13,6 +18,10 @@ static PARSED: PerCpuArray<MaybeUninit<Parsed>, 1> = PerCpuArray::new();
 static LEFT: PerCpuArray<Left, 1> = PerCpuArray::new();
 #[btf_map]
 static INNER: PerCpuArray<MaybeUninit<Inner>, 1> = PerCpuArray::new();
+
+/// What a SYN shows; within one program.
+#[btf_map]
+static SIGNATURE: PerCpuArray<Signature, 1> = PerCpuArray::new();
 
 /// Keeps what was read of this CPU's packet, and reads it back from memory.
 #[inline(always)]
@@ -79,4 +88,21 @@ pub(crate) fn leave_end(action: u32, ended: u32) {
 #[inline(always)]
 pub(crate) fn left() -> Option<&'static Left> {
     LEFT.get(0)
+}
+/// Keeps a word of what a SYN shows; `word` is a constant below [`SIGNATURE_WORDS`] at every call.
+#[inline(always)]
+pub(crate) fn sign(word: usize, value: u64) {
+    if let Some(cell) = SIGNATURE.get_ptr_mut(0) {
+        // SAFETY: as in `keep`; the index is in range.
+        unsafe { (&raw mut (*cell).words[word]).write_volatile(value) };
+    }
+}
+/// Those words.
+#[inline(always)]
+pub(crate) fn signature() -> Option<[u64; SIGNATURE_WORDS]> {
+    SIGNATURE.get_ptr(0).map(|cell| {
+        // SAFETY: as in `keep`; indices are in range.
+        let word = |at: usize| unsafe { (&raw const (*cell).words[at]).read_volatile() };
+        core::array::from_fn(word)
+    })
 }

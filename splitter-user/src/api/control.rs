@@ -12,11 +12,11 @@ use thiserror::Error;
 use super::trace::Trace;
 use super::types::{
     ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, CohortCreate,
-    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence,
-    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
-    HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload, ReloadRequest,
-    ServiceShown, ServiceSummary, Simulate, Simulated, Status, Supervise, Supervision, TraceQuery,
-    WeightChange, WeightSet, Weights, Whois,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, DeviceList,
+    Evidence, EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset,
+    History, HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload,
+    ReloadRequest, ServiceShown, ServiceSummary, Simulate, Simulated, Status, Supervise,
+    Supervision, TraceQuery, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::EventLog;
 use crate::model::Vip;
@@ -198,6 +198,9 @@ pub trait Control: Send + Sync + 'static {
         service: String,
         wanted: Simulate,
     ) -> impl Future<Output = Result<Simulated, Refusal>> + Send;
+
+    /// The rules by which device classes are known.
+    fn devices(&self) -> impl Future<Output = DeviceList> + Send;
 
     /// Says who an address is, by databases of regions and to every service.
     fn whois(&self, address: IpAddr) -> impl Future<Output = Result<Whois, Refusal>> + Send;

@@ -28,9 +28,9 @@ use super::metrics;
 use super::simulate;
 use super::trace;
 use super::types::{
-    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence,
-    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
-    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
+    ApiError, BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, DeviceList,
+    Evidence, EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset,
+    History, HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Status, Supervise,
     Supervision, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::model::Vip;
@@ -81,6 +81,7 @@ pub fn router<C: Control>(control: Arc<C>) -> Router {
         )
         .route("/v1/services/{name}/explain", get(explain::<C>))
         .route("/v1/services/{name}/history", get(history::<C>))
+        .route("/v1/devices", get(devices::<C>))
         .route("/v1/whois", get(whois::<C>))
         .merge(cohorts::routes::<C>())
         .merge(simulate::routes::<C>())
@@ -365,6 +366,10 @@ async fn explain<C: Control>(
             .explain(name, query.client, query.port, query.vip)
             .await?,
     ))
+}
+
+async fn devices<C: Control>(State(control): State<Arc<C>>) -> Json<DeviceList> {
+    Json(control.devices().await)
 }
 
 /// What can stand behind the `?` of `whois`.

@@ -8,6 +8,7 @@ mod backend;
 mod clients;
 mod cohort;
 mod counters;
+mod devices;
 mod evidence;
 mod explain;
 mod flow_rules;
@@ -38,6 +39,7 @@ pub use cohort::{
     CohortList, CohortMoves, MemberAdd, MemberChange, MemberRemove, Membership, Memberships,
 };
 pub use counters::Counters;
+pub use devices::{ClientTraits, DeviceList, DeviceRuleLine};
 pub use evidence::{
     ClientCounts, Evidence, EvidenceReset, LedgerInUse, SplitCheck, UnderWeights, VersionEvidence,
 };

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::backend::BackendCommand;
 use super::clients::ClientsArgs;
 use super::cohort::CohortCommand;
+use super::devices::DevicesArgs;
 use super::events::EventsArgs;
 use super::evidence::EvidenceCommand;
 use super::exit;
@@ -136,6 +137,8 @@ pub enum Command {
     /// or Linux cooked) the packets to a VIP count: each source is a client, or each flow where the service
     /// splits by flow. Nothing is changed.
     Simulate(SimulateArgs),
+    /// Show the rules by which device classes are known, or the classes of the SYNs in a capture
+    Devices(DevicesArgs),
     /// Say who an address is: by databases of regions, and to every service
     Whois {
         /// The address

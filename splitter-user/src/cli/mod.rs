@@ -8,7 +8,8 @@ pub mod backend;
 mod check;
 pub mod clients;
 pub mod cohort;
-pub mod events;
+pub mod devices;
+mod events;
 pub mod evidence;
 pub mod exit;
 pub mod flows;
@@ -157,6 +158,7 @@ fn execute(cli: Cli) -> anyhow::Result<String> {
             answer(output.output, &why, show::explanation)
         }),
         Command::Simulate(args) => simulate::run(&socket, args),
+        Command::Devices(args) => devices::run(&socket, args),
         Command::Whois { address, output } => ask(async {
             let who = Client::new(&socket).whois(address).await?;
             answer(output.output, &who, whois::whois)

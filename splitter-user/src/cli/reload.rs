@@ -16,6 +16,7 @@ pub(super) fn reload(reload: &Reload) -> String {
     let of_host = [
         ("interfaces", &reload.interfaces),
         ("metrics", &reload.metrics),
+        ("devices", &reload.devices),
     ];
     if reload.services.is_empty() && of_host.iter().all(|(_, differ)| differ.is_empty()) {
         out += "  the file asks for nothing else than what is in force\n";
@@ -120,6 +121,7 @@ mod tests {
             generation: 7,
             services: vec![shop, gone],
             interfaces: vec![difference("eth1", None, Some("auto"))],
+            devices: Vec::new(),
             metrics: vec![difference("listen", None, Some("127.0.0.1:9405"))],
             kept: vec!["kept".to_owned()],
             dropped: vec!["dropped".to_owned()],

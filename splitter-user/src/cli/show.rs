@@ -2,7 +2,9 @@
 
 use super::cohort;
 use super::text::{percent, table};
-use crate::api::types::{Cut, Explanation, Membership, Move, SegmentTried, Supervision};
+use crate::api::types::{
+    ClientTraits, Cut, Explanation, Membership, Move, SegmentTried, Supervision,
+};
 
 /// What becomes of open flows, in a sentence.
 pub(super) fn fate(flows: &str) -> String {
@@ -54,6 +56,7 @@ pub(super) fn explanation(why: &Explanation) -> String {
     }
     out += "why\n";
     out += &cohorts(&why.cohorts);
+    out += &traits(why.traits.as_ref());
     out += &segments(&why.segments);
     out += &format!(
         "  key {}: hash of {} is {}, {} of the way through the hash space\n",
@@ -76,6 +79,32 @@ fn cohorts(held: &[Membership]) -> String {
         format!("  in cohort {} {end}\n", of.cohort)
     };
     held.iter().map(line).collect()
+}
+
+/// What the service knows of the client beside its address.
+fn traits(known: Option<&ClientTraits>) -> String {
+    let Some(known) = known else {
+        return String::new();
+    };
+    let ClientTraits {
+        device,
+        activity,
+        stands_s,
+        flows,
+    } = known;
+    let flows = match flows {
+        1 => "1 answered flow".to_owned(),
+        flows => format!("{flows} answered flows"),
+    };
+    match stands_s {
+        Some(left) => {
+            format!("  device {device}, activity {activity}: stands for {left:.0} s; {flows}\n")
+        }
+        None => format!(
+            "  device by its next SYN ({device} without one), activity {activity} ({flows}): nothing is \
+             latched\n"
+        ),
+    }
 }
 
 /// The segments that a client came to, and what came of it.

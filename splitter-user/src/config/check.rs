@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use splitter_common::capacity::MAX_VERSIONS;
 
 use super::backends::{backend_addresses, families};
+use super::devices;
 use super::draft::{Draft, ServiceDraft, VersionPlaces};
 use super::error::{ConfigError, Place};
 use super::health;
@@ -49,6 +50,7 @@ pub(super) fn check(draft: &Draft, start: &Place) -> Vec<ConfigError> {
     }
     sharing::check(&distinct, &mut faults);
     capacities(draft, start, &mut faults);
+    faults.0.extend(devices::check(&draft.devices));
     faults.0
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: the `_at` lists run parallel to the model's lists, index by index.
 
 use super::error::Place;
-use crate::model::{Databases, Interface, Limits, Metrics, Service};
+use crate::model::{Databases, DeviceRule, Interface, Limits, Metrics, Service};
 
 /// All files together.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(super) struct Draft {
     pub(super) limits: Option<(Limits, Place)>,
     pub(super) metrics: Option<(Metrics, Place)>,
     pub(super) databases: Option<(Databases, Place)>,
+    pub(super) devices: Vec<(DeviceRule, Place)>,
     pub(super) services: Vec<ServiceDraft>,
 }
 

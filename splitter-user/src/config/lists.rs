@@ -26,6 +26,8 @@ use crate::model::{Databases, RegionKind};
 pub struct Lists {
     pub(super) prefix_files: PrefixFiles,
     pub(super) regions: Regions,
+    /// Device classes for which there are rules, wherever they stand.
+    pub(super) classes: BTreeSet<String>,
     stamps: Stamps,
 }
 
@@ -36,6 +38,7 @@ impl Lists {
         // Before they are read, so that no change is missed.
         let stamps = named.stamps();
         Self {
+            classes: named.classes,
             prefix_files: PrefixFiles::read(named.prefix_files),
             regions: Regions::read(named.databases, &named.wanted),
             stamps,
@@ -104,6 +107,7 @@ struct Named {
     prefix_files: BTreeSet<PathBuf>,
     databases: Databases,
     wanted: Wanted,
+    classes: BTreeSet<String>,
 }
 
 impl Named {
@@ -132,6 +136,12 @@ impl Named {
                         let paths = paths.map(|name| beside(&source.place(0).file, name));
                         self.databases.entry(kind).or_default().extend(paths);
                     }
+                }
+                ("device", DeValue::Array(rules)) => {
+                    let classes = rules
+                        .iter()
+                        .filter_map(|rule| rule.get_ref().get("class")?.get_ref().as_str());
+                    self.classes.extend(classes.map(str::to_owned));
                 }
                 (_, below) => self.by(source, below),
             }

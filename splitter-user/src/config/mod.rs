@@ -7,6 +7,7 @@ mod address;
 mod backends;
 mod check;
 mod databases;
+mod devices;
 mod draft;
 mod error;
 mod files;
@@ -30,6 +31,7 @@ mod weights;
 
 use std::path::Path;
 
+pub use devices::built_in as built_in_devices;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use files::Texts;
 pub use lists::{Lists, Stamps};
@@ -86,6 +88,7 @@ fn read(
                 .databases
                 .map(|(databases, _)| databases)
                 .unwrap_or_default(),
+            devices: devices::with_built_in(draft.devices),
             services: draft
                 .services
                 .into_iter()

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::databases::databases;
+use super::devices;
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
 use super::lists::Lists;
@@ -44,7 +45,15 @@ pub(super) fn file(source: &Source, lists: &Lists, draft: &mut Draft) -> Parsed 
 }
 
 fn read(root: &Section<'_, '_, '_>, draft: &mut Draft) {
-    root.only(&["databases", "interface", "limits", "metrics", "service"]);
+    root.only(&[
+        "databases",
+        "device",
+        "interface",
+        "limits",
+        "metrics",
+        "service",
+    ]);
+    devices::rules(root, draft);
     for node in root
         .items("interface", "written [[interface]]")
         .unwrap_or_default()

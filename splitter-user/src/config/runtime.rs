@@ -48,6 +48,8 @@ pub fn check_again(config: &Config) -> Result<(), ConfigErrors> {
         limits: Some((config.limits, here.clone())),
         metrics: Some((config.metrics, here.clone())),
         databases: Some((config.databases.clone(), here.clone())),
+        // Nothing that is set at run time changes rules.
+        devices: Vec::new(),
         services: config
             .services
             .iter()

@@ -6,13 +6,14 @@ use splitter_common::{capacity::MAX_SEGMENTS, weight::Weight};
 use toml::{Spanned, de::DeValue};
 
 use super::databases::in_regions;
+use super::devices;
 use super::parse::check_name;
 use super::prefix::prefixes;
 use super::prefix_file::from_file;
 use super::reader::{Node, Section};
 use super::version::weight;
 use super::weights::apply_segment_weights;
-use crate::model::{Condition, PrefixSet, RegionKind, Segment, Service, compile};
+use crate::model::{Activities, Condition, PrefixSet, RegionKind, Segment, Service, compile};
 
 /// Reads the segments into a service whose versions have been read: `versions_whole` says whether all
 /// of them could be.
@@ -145,6 +146,8 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         "city",
         "asn",
         "cohort",
+        "device",
+        "activity",
         "all",
         "any",
         "not",
@@ -158,6 +161,8 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
     let regions = RegionKind::ALL.into_iter();
     parts.extend(regions.filter_map(|kind| in_regions(&inner, kind)));
     parts.extend(cohort(&inner));
+    parts.extend(devices::condition(&inner));
+    parts.extend(activity(&inner));
     if let Some(all) = list(&inner, "all") {
         parts.push(Condition::All(all));
     }
@@ -171,7 +176,8 @@ fn condition(section: &Section<'_, '_, '_>, key: &str, node: &Node<'_>) -> Optio
         0 => {
             let message = format!(
                 "`{key}` says nothing: write `{key} = {{ prefix = [\"192.0.2.0/24\"] }}`, or \
-                 `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `all`, `any` or `not`"
+                 `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `device`, `activity`, \
+                 `all`, `any` or `not`"
             );
             section.error(&node.span(), message);
             None
@@ -186,6 +192,28 @@ fn cohort(section: &Section<'_, '_, '_>) -> Option<Condition> {
     let text = section.text("cohort")?;
     check_name(section, &text, "a cohort's name");
     Some(Condition::Cohort((*text.get_ref()).to_owned()))
+}
+
+/// The activities that a condition names.
+fn activity(section: &Section<'_, '_, '_>) -> Option<Condition> {
+    let example = "a list such as [\"new\", \"light\", \"normal\", \"heavy\"]";
+    let nodes = section.items("activity", example)?;
+    let mut all = Activities::default();
+    for node in nodes {
+        match node.get_ref().as_str().and_then(Activities::named) {
+            Some(activity) => {
+                all.0.insert(activity);
+            }
+            None => section.error(&node.span(), format_args!("`activity`: write {example}")),
+        }
+    }
+    if nodes.is_empty() {
+        let span = section
+            .get("activity")
+            .map_or(section.span.clone(), Spanned::span);
+        section.error(&span, format_args!("`activity` is empty: write {example}"));
+    }
+    Some(Condition::Activity(all))
 }
 
 /// The conditions of `all` or `any`.

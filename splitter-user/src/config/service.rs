@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::address::usable;
+use super::devices;
 use super::draft::{ServiceDraft, VersionPlaces};
 use super::error::Place;
 use super::flows::{flows, limits};
@@ -44,6 +45,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         "failsafe_max_weight",
         "health",
         "segment",
+        "traits",
         "version",
     ]);
     let keys = [
@@ -78,6 +80,7 @@ pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft
         fail_safe_max: fail_safe_max(section),
         supervised: false,
         segments: Vec::new(),
+        traits: devices::settings(section),
         versions: Vec::new(),
         health: health(section),
     };

@@ -71,7 +71,7 @@ pub(super) async fn list(
     let more = all.len().saturating_sub(wanted.limit as usize);
     all.truncate(wanted.limit as usize);
     let line = |recent: &Recent| {
-        let place = place(&core, &row, recent);
+        let place = place(&core, given.number, &row, recent);
         ClientLine {
             client: client_text(service.key, recent),
             idle_s: seen.idle_s(recent),
@@ -90,9 +90,9 @@ pub(super) async fn list(
 }
 
 /// The place of the segment that a client is in.
-fn place(core: &Core, row: &ServiceRow, recent: &Recent) -> usize {
+fn place(core: &Core, number: u16, row: &ServiceRow, recent: &Recent) -> usize {
     let question = recent.question();
-    let conditions = core.conditions(row, question.client);
+    let conditions = core.conditions(number, row, question.client);
     decide(row, &question, conditions).place
 }
 
@@ -127,7 +127,7 @@ pub(super) fn would_move(
     let row = core.planned_row(planned, name)?;
     let version = |row: &ServiceRow, given: &ServiceNumbers, recent: &Recent| {
         let question = recent.question();
-        let conditions = core.conditions(row, question.client);
+        let conditions = core.conditions(given.number, row, question.client);
         version_name(given, decide(row, &question, conditions).assigned)
     };
     let ways = |recent: &Recent| {

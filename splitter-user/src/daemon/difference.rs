@@ -5,7 +5,7 @@
 use super::weights;
 use crate::{
     api::types::{Difference, ServiceChange},
-    model::{Config, Segment, Service, Version},
+    model::{Config, Segment, Service, TraitSettings, Version},
     state::State,
 };
 
@@ -50,6 +50,17 @@ pub(super) fn interfaces(before: &Config, after: &Config) -> Vec<Difference> {
     let items = |config: &Config| {
         let item = |each: &crate::model::Interface| (each.name.clone(), each.xdp.to_string());
         config.interfaces.iter().map(item).collect()
+    };
+    differences(items(before), items(after))
+}
+
+/// The rules of devices that differ, by their places.
+pub(super) fn devices(before: &Config, after: &Config) -> Vec<Difference> {
+    let items = |config: &Config| {
+        let rules = (1..).zip(&config.devices);
+        rules
+            .map(|(nth, rule)| (format!("rule {nth}"), rule.to_string()))
+            .collect()
     };
     differences(items(before), items(after))
 }
@@ -144,6 +155,7 @@ fn items(service: &Service) -> Items {
         // Not the file's to change.
         supervised: _,
         segments,
+        traits,
         versions,
         health,
     } = service;
@@ -174,6 +186,9 @@ fn items(service: &Service) -> Items {
         ("slice".to_owned(), text)
     }));
     items.push(("flows".to_owned(), flows.to_string()));
+    if *traits != TraitSettings::default() {
+        items.push(("traits".to_owned(), traits.to_string()));
+    }
     for (word, prefixes) in [("direct", direct), ("deny", deny), ("allow", allow)] {
         let each = prefixes.iter();
         items.extend(each.map(|prefix| (format!("{word} {prefix}"), String::new())));

@@ -15,7 +15,7 @@ use splitter_common::{
     weight::{WHOLE_PPM, Weight},
 };
 
-use super::{cohorts, core::Core, flows::FlowState, segments, weights::intervals};
+use super::{cohorts, core::Core, devices, flows::FlowState, segments, weights::intervals};
 use crate::{
     api::{
         Refusal,
@@ -48,7 +48,9 @@ pub(super) fn explain(
         port: dialled,
         protocol: vip.protocol.number(),
     };
-    let conditions = core.plane.conditions(&row, question.client);
+    core.plane.jiffies().map_err(Refusal::internal)?;
+    let traits = core.traits(given.number, &row, question.client);
+    let conditions = core.plane.conditions_lately(&row, question.client, traits);
     let conditions = conditions.map_err(Refusal::internal)?;
     let decision = decide(&row, &question, conditions);
     let cohorts = cohorts::of_client(core, &service, question.client)?;
@@ -76,6 +78,7 @@ pub(super) fn explain(
         cuts: cuts(&row.cuts[decision.place], &given),
         segments: segments::tried(&service, &given, decision.place),
         cohorts,
+        traits: devices::of_client(core, given.number, &row, question.client),
         segment: segment.map(|segment| segment.name.clone()),
         version: version_name(&given, decision.version),
         backend,

@@ -9,6 +9,7 @@ mod backends;
 mod clients;
 mod cohorts;
 mod core;
+mod devices;
 mod difference;
 mod evidence;
 mod explain;
@@ -460,6 +461,10 @@ impl Control for Daemon {
         wanted: types::Simulate,
     ) -> Result<types::Simulated, Refusal> {
         simulate::simulate(&mut *self.core.lock().await, &service, &wanted)
+    }
+
+    async fn devices(&self) -> types::DeviceList {
+        devices::list(&*self.core.lock().await)
     }
 
     async fn whois(&self, address: std::net::IpAddr) -> Result<types::Whois, Refusal> {

@@ -151,6 +151,7 @@ pub(super) async fn carry_out(
         services: difference::services(&core.config, &config),
         interfaces: difference::interfaces(&core.config, &config),
         metrics: difference::metrics(&core.config, &config),
+        devices: difference::devices(&core.config, &config),
         kept: difference::overlays(&state, &file),
         dropped,
     };

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use splitter_common::{address::Address, layout::ServiceRow};
+use splitter_common::{address::Address, device, layout::ServiceRow, traits::Traits};
 
 use super::{core::Core, explain, shown, status::overlay};
 use crate::{
@@ -17,12 +17,20 @@ use crate::{
 
 impl Core {
     /// The conditions of a service's segments that hold of a client, as the kernel finds them.
-    pub(super) fn conditions(&self, row: &ServiceRow, client: Address) -> u32 {
-        let found = self.plane.conditions_lately(row, client);
+    pub(super) fn conditions(&self, number: u16, row: &ServiceRow, client: Address) -> u32 {
+        let traits = self.traits(number, row, client);
+        let found = self.plane.conditions_lately(row, client, traits);
         found.unwrap_or_else(|error| {
             log::error!("the cohorts of a client cannot be read: {error}");
-            self.plane.listed(row.segments.list, client)
+            self.plane.conditions_with(row, client, None, traits)
         })
+    }
+
+    /// The traits of a client by which a flow of it would be decided whose SYN shows nothing.
+    pub(super) fn traits(&self, number: u16, row: &ServiceRow, client: Address) -> Traits {
+        let number = u32::from(number);
+        self.plane
+            .traits_lately(number, row, client, device::UNKNOWN)
     }
 }
 
@@ -54,7 +62,7 @@ pub(super) fn holding(
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let row = core.plane.maps().service_in_force(u32::from(given.number));
-    let conditions = core.conditions(&row, Address::from(client));
+    let conditions = core.conditions(given.number, &row, Address::from(client));
     let terms = || row.segments.terms.iter().zip(&row.segments.places);
     let holds = |segment: &&Segment| {
         let place = given.segments.get(&segment.name);

@@ -44,6 +44,7 @@ impl Core {
             limits: config.limits,
             metrics: config.metrics,
             databases: config.databases.clone(),
+            devices: config.devices.clone(),
         }
     }
 
@@ -87,6 +88,7 @@ impl Core {
             limits: self.config.limits,
             metrics: self.config.metrics,
             databases: self.config.databases.clone(),
+            devices: self.config.devices.clone(),
             services: self.config.services.iter().map(service).collect(),
         }
     }

@@ -104,7 +104,10 @@ impl Law {
             port: dialled.port,
             protocol: dialled.vip.protocol.number(),
         };
-        let conditions = core.plane.conditions_lately(&self.row, question.client);
+        let traits = core.traits(self.given.number, &self.row, question.client);
+        let conditions = core
+            .plane
+            .conditions_lately(&self.row, question.client, traits);
         let conditions = conditions.map_err(Refusal::internal)?;
         let decision = decide(&self.row, &question, conditions);
         let (backend, _) = explain::backend(

@@ -81,10 +81,11 @@ pub(super) fn summaries(core: &Core) -> Vec<ServiceSummary> {
     core.config.services.iter().map(summary).collect()
 }
 
-/// Two hosts with the same services in force, weights, releases and lists included, and the same secret,
-/// which the salts are drawn from with their releases, show the same digest; others show others.
+/// Two hosts with the same services in force, weights, releases and lists included, the same rules of
+/// devices, and the same secret, which the salts are drawn from with their releases, show the same digest; others show others.
 pub(super) fn config_digest(core: &Core) -> String {
-    let decides = (&core.config.services, core.secret.digest());
+    let config = &core.config;
+    let decides = (&config.services, &config.devices, core.secret.digest());
     let text = serde_json::to_vec(&decides).unwrap_or_default();
     format!("{:016x}", siphash13(HashKey::default(), &text))
 }

@@ -71,6 +71,7 @@ fn read_back(
         generation: plane.generation(),
         cursor: in_force.backends.keys().next_back().copied().unwrap_or(0),
         services: BTreeMap::new(),
+        devices: BTreeMap::new(),
     };
     let mut told = vec![format!(
         "the state file {why}: numbers and weights were read back from the kernel, and totals \

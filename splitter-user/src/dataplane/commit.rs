@@ -80,6 +80,8 @@ impl DataPlane {
             Some(_) => image.heirs(&self.endpoints),
             None => BTreeSet::new(),
         };
+        // Before the rows that ask for them.
+        self.put_device_rules(&image.devices)?;
         heirs.retain(|service| self.maps.service_word(*service).generation != 0);
         self.write_new_rows(image);
         if let Some(first) = &prepared.first {

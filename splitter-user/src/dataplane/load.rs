@@ -123,6 +123,7 @@ impl DataPlane {
             prefixes: PrefixLists::new(options.limits.prefixes),
             flipped: HashMap::new(),
             directory_flipped: None,
+            devices_flipped: None,
             endpoints: Vec::new(),
             adopted,
             pin_dir,

@@ -10,6 +10,7 @@ use splitter_common::{
     clock::Jiffies,
     cohort::{self, MemberRow},
     layout::{Control, ServiceRow},
+    traits::Traits,
 };
 
 use super::{DataPlane, DataPlaneError, bpf::Typed};
@@ -121,9 +122,14 @@ impl DataPlane {
     }
 
     /// The conditions of a service's segments that hold of a client, as the program finds them.
-    pub fn conditions(&mut self, row: &ServiceRow, client: Address) -> Result<u32, DataPlaneError> {
+    pub fn conditions(
+        &mut self,
+        row: &ServiceRow,
+        client: Address,
+        traits: Traits,
+    ) -> Result<u32, DataPlaneError> {
         self.jiffies()?;
-        self.conditions_lately(row, client)
+        self.conditions_lately(row, client, traits)
     }
 
     /// The same at the time when the clock was last read, which is once a second while a daemon runs.
@@ -131,16 +137,17 @@ impl DataPlane {
         &self,
         row: &ServiceRow,
         client: Address,
+        traits: Traits,
     ) -> Result<u32, DataPlaneError> {
         if row.segments.cohorts[0] == 0 {
-            return Ok(self.conditions_with(row, client, None));
+            return Ok(self.conditions_with(row, client, None, traits));
         }
         let found = self.maps.members.row(client);
         let found = found.map_err(|error| DataPlaneError::Map {
             map: NAME,
             why: error.to_string(),
         })?;
-        Ok(self.conditions_with(row, client, found.as_ref()))
+        Ok(self.conditions_with(row, client, found.as_ref(), traits))
     }
 
     /// The same with an element of the table of members that need not stand there; `None`: the client is
@@ -150,12 +157,14 @@ impl DataPlane {
         row: &ServiceRow,
         client: Address,
         member: Option<&MemberRow>,
+        traits: Traits,
     ) -> u32 {
-        let of_prefixes = self.listed(row.segments.list, client);
+        let asks = &row.segments.traits;
+        let others = self.listed(row.segments.list, client) | asks.conditions(traits);
         let Some(MemberRow { words }) = member else {
-            return of_prefixes;
+            return others;
         };
         let now = Jiffies(self.maps.control.load_word(Control::Jiffies as u32));
-        of_prefixes | cohort::conditions(&row.segments.cohorts, *words, client, now)
+        others | cohort::conditions(&row.segments.cohorts, *words, client, now)
     }
 }

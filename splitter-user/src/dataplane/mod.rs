@@ -5,6 +5,7 @@
 //! ([`pins`]); here `unsafe` stands in [`mapped`], [`pod`] and [`bpf`] alone.
 
 mod bpf;
+mod clients;
 mod clock;
 mod commit;
 mod directory;
@@ -136,6 +137,8 @@ pub struct DataPlane {
     prefixes: prefixes::PrefixLists,
     flipped: HashMap<u32, Instant>,
     directory_flipped: Option<Instant>,
+    /// When the rules of devices were last switched.
+    devices_flipped: Option<Instant>,
     /// What the directory in force knows. Nobody else writes it while this process has the lock.
     endpoints: Vec<Endpoint>,
     adopted: bool,

@@ -22,6 +22,7 @@ use splitter_common::{
         TABLE_EVENT_CELLS,
     },
     cohort::MemberRow,
+    device::DeviceRules,
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
@@ -31,6 +32,7 @@ use splitter_common::{
         ServiceRow, VersionTimes,
     },
     segment::PLACES,
+    traits::ClientRow,
 };
 
 use super::{DataPlaneError, bpf, lock::lock, maps::NAMES};
@@ -216,6 +218,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         prefixes: of("PREFIXES"),
         cohort_members: of("MEMBERS"),
         limited_clients: of("CLIENT_LIMITS"),
+        known_clients: of("CLIENTS"),
         judged_services: of("LEDGER_ROWS"),
         judged_clients: 64
             * of("COUNTED_ONCE")
@@ -241,6 +244,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "PREFIXES" => Some(limits.prefixes),
         "MEMBERS" => Some(sizes.members),
         "CLIENT_LIMITS" => Some(sizes.limited_clients),
+        "CLIENTS" => Some(sizes.known_clients),
         "LEDGER_ROWS" => Some(sizes.ledgers),
         "EVIDENCE" => Some(sizes.ledgers * EVIDENCE_ROWS),
         "COUNTED_ONCE" => Some(sizes.ledgers * ONCE_ARRAYS * (sizes.judged_clients / 64)),
@@ -276,6 +280,8 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "RECHECKS" => (bytes::<u32, RecheckRow>(), 0),
         "SERVICE_LIMITS" | "EMPTIED" | "ASSIGNED" => (bytes::<u32, u64>(), 0),
         "CLIENT_LIMITS" => (bytes::<ClientKey, u64>(), 0),
+        "CLIENTS" => (bytes::<ClientKey, ClientRow>(), 0),
+        "DEVICE_RULES" => (bytes::<u32, DeviceRules>(), 2),
         "LOSSES" => (bytes::<LossKey, u64>(), LOSS_ROWS),
         "LOSS_PLACES" => (bytes::<u32, LossPlaces>(), 1),
         "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),

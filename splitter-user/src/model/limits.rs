@@ -13,9 +13,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::capacity::{
-    self, COHORT_MEMBERS, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, JUDGED_CLIENTS, LEDGERS,
-    LIMITED_CLIENTS, MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
-    PENDING_FLOWS, TABLE_PAGES,
+    self, COHORT_MEMBERS, ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, JUDGED_CLIENTS, KNOWN_CLIENTS,
+    LEDGERS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_PREFIXES,
+    MAX_SERVICES, PENDING_FLOWS, TABLE_PAGES,
 };
 
 use super::Service;
@@ -44,6 +44,8 @@ pub struct Limits {
     pub cohort_members: u32,
     /// Clients whose new flows are limited, remembered at once.
     pub limited_clients: u32,
+    /// Clients whose device class and activity are remembered at once.
+    pub known_clients: u32,
     /// Services whose clients are judged at once.
     pub judged_services: u32,
     /// Clients of a judged service that are told apart, a power of two: of more, some that come later
@@ -65,6 +67,7 @@ impl Default for Limits {
             prefixes: MAX_PREFIXES,
             cohort_members: COHORT_MEMBERS,
             limited_clients: LIMITED_CLIENTS,
+            known_clients: KNOWN_CLIENTS,
             judged_services: LEDGERS,
             judged_clients: JUDGED_CLIENTS,
         }
@@ -85,7 +88,7 @@ pub struct Limit {
 
 impl Limits {
     /// Every key.
-    pub const ALL: [Limit; 12] = [
+    pub const ALL: [Limit; 13] = [
         limit("flows", 1_024..=16_777_216, |limits| &mut limits.flows),
         limit("pending", 1_024..=16_777_216, |limits| &mut limits.pending),
         limit("fragments", 1_024..=1_048_576, |limits| {
@@ -103,6 +106,9 @@ impl Limits {
         }),
         limit("limited_clients", 1_024..=16_777_216, |limits| {
             &mut limits.limited_clients
+        }),
+        limit("known_clients", 1_024..=16_777_216, |limits| {
+            &mut limits.known_clients
         }),
         limit("judged_services", 1..=1_024, |limits| {
             &mut limits.judged_services
@@ -138,6 +144,7 @@ impl Limits {
             pages: self.table_pages,
             members: self.cohort_members,
             limited_clients: self.limited_clients,
+            known_clients: self.known_clients,
             ledgers: self.judged_services,
             judged_clients: self.judged_clients,
         }
@@ -293,7 +300,7 @@ mod tests {
             .map(|limit| *(limit.of)(&mut limits))
             .collect();
         seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         let mut other = limits;
         other.vips = 99;
         assert_eq!(

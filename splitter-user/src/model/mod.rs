@@ -14,6 +14,7 @@ mod metrics;
 mod options;
 mod regions;
 mod segments;
+mod traits;
 mod vip;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,13 @@ pub use options::{
     ServeOptions,
 };
 pub use regions::{Databases, Region, RegionKind};
-pub use segments::{Compiled, Condition, PrefixSet, Segment, SegmentsError, compile};
+pub use segments::{
+    Compiled, Condition, PrefixSet, Segment, SegmentsError, TraitSet, compile, trait_condition,
+};
+pub use traits::{
+    Activities, DeviceRule, TcpOption, TraitSettings, UNKNOWN_DEVICE, options_text, rule_of,
+    signature,
+};
 pub use vip::{Protocol, Vip, VipError};
 
 /// Everything that the configuration file and its `conf.d` ask for.
@@ -56,6 +63,9 @@ pub struct Config {
     /// Databases of regions.
     #[serde(default)]
     pub databases: Databases,
+    /// Rules by which devices are known, those of the file before those that are built in.
+    #[serde(default)]
+    pub devices: Vec<DeviceRule>,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -122,6 +132,9 @@ pub struct Service {
     /// Clients that have weights of their own, in the order in which they are asked.
     #[serde(default)]
     pub segments: Vec<Segment>,
+    /// How device class and activity are found, for segments that ask for them.
+    #[serde(default)]
+    pub traits: TraitSettings,
     /// The versions, in the order of the file; exactly one is the baseline.
     pub versions: Vec<Version>,
     /// How the backends' health is found out; `None`: not at all, so that every one counts as

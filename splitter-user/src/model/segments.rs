@@ -14,15 +14,16 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use splitter_common::{
-    capacity::{COHORTS_ASKED, MAX_CONDITIONS, MAX_TERMS},
+    capacity::{COHORTS_ASKED, MAX_CONDITIONS, MAX_TERMS, TRAITS_ASKED},
     cohort,
     hash::{HashKey, siphash13},
     segment::Term,
+    traits::Activity,
     weight::Weight,
 };
 use thiserror::Error;
 
-use super::Service;
+use super::{Activities, Service};
 
 /// Clients of a service that have weights of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,10 @@ pub enum Condition {
     Prefix(PrefixSet),
     /// It is in the cohort of this name.
     Cohort(String),
+    /// Its device is of one of these classes.
+    Device(BTreeSet<String>),
+    /// It is as active as one of these says.
+    Activity(Activities),
     /// All of these hold.
     All(Vec<Condition>),
     /// One of these does.
@@ -53,24 +58,37 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it holds of a client that is in these cohorts, by the plain meaning of its words.
-    pub fn holds(&self, client: IpAddr, cohorts: &[&str]) -> bool {
+    /// Whether it holds of a client that is in these cohorts and of this device class and activity, by the
+    /// plain meaning of its words.
+    pub fn holds(&self, client: IpAddr, cohorts: &[&str], traits: (&str, Activity)) -> bool {
         match self {
+            Self::Device(classes) => classes.contains(traits.0),
+            Self::Activity(activities) => activities.0.contains(&traits.1),
             Self::Prefix(set) => set.contains(client),
             Self::Cohort(name) => cohorts.contains(&name.as_str()),
-            Self::All(all) => all.iter().all(|each| each.holds(client, cohorts)),
-            Self::Any(any) => any.iter().any(|each| each.holds(client, cohorts)),
-            Self::Not(not) => !not.holds(client, cohorts),
+            Self::All(all) => all.iter().all(|each| each.holds(client, cohorts, traits)),
+            Self::Any(any) => any.iter().any(|each| each.holds(client, cohorts, traits)),
+            Self::Not(not) => !not.holds(client, cohorts, traits),
         }
     }
 
     /// The cohorts that it names.
     pub fn cohorts(&self) -> BTreeSet<&str> {
         match self {
-            Self::Prefix(_) => BTreeSet::new(),
+            Self::Prefix(_) | Self::Device(_) | Self::Activity(_) => BTreeSet::new(),
             Self::Cohort(name) => BTreeSet::from([name.as_str()]),
             Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::cohorts).collect(),
             Self::Not(not) => not.cohorts(),
+        }
+    }
+
+    /// The device classes that it names.
+    pub fn devices(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Device(classes) => classes.iter().map(String::as_str).collect(),
+            Self::Prefix(_) | Self::Cohort(_) | Self::Activity(_) => BTreeSet::new(),
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::devices).collect(),
+            Self::Not(not) => not.devices(),
         }
     }
 
@@ -78,7 +96,7 @@ impl Condition {
     pub fn prefixes(&self) -> usize {
         match self {
             Self::Prefix(set) => set.count,
-            Self::Cohort(_) => 0,
+            Self::Cohort(_) | Self::Device(_) | Self::Activity(_) => 0,
             Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::prefixes).sum(),
             Self::Not(not) => not.prefixes(),
         }
@@ -95,6 +113,11 @@ impl fmt::Display for Condition {
         match self {
             Self::Prefix(set) => set.fmt(f),
             Self::Cohort(name) => write!(f, "cohort {name}"),
+            Self::Device(classes) => {
+                let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+                write!(f, "device {}", classes.join(" "))
+            }
+            Self::Activity(activities) => write!(f, "activity {activities}"),
             Self::All(parts) => list(f, "all of", parts),
             Self::Any(parts) => list(f, "any of", parts),
             Self::Not(not) => write!(f, "not {not}"),
@@ -208,8 +231,19 @@ pub struct Compiled<'s> {
     pub asked: Vec<&'s PrefixSet>,
     /// Whose members each bit is of, from the last one down: see [`cohort::condition`].
     pub cohorts: Vec<&'s str>,
+    /// What each bit says of traits, from the one behind those of cohorts down.
+    pub traits: Vec<TraitSet<'s>>,
     /// Terms with the position of their segment, in the order of the segments.
     pub terms: Vec<(usize, Term)>,
+}
+
+/// What one bit says of a client's traits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TraitSet<'s> {
+    /// Its device class is one of these.
+    Device(&'s BTreeSet<String>),
+    /// Its activity is one of these.
+    Activity(&'s Activities),
 }
 
 /// Why segments cannot be evaluated.
@@ -227,6 +261,12 @@ pub enum SegmentsError {
          into one cohort more"
     )]
     Cohorts,
+    /// Too many sets of traits.
+    #[error(
+        "the segments of a service ask about at most {TRAITS_ASKED} different sets of device classes \
+         and activities"
+    )]
+    Traits,
     /// Too many terms.
     #[error(
         "the segments of a service come to more than {MAX_TERMS} combinations of conditions; use \
@@ -259,6 +299,18 @@ fn terms<'s>(
         (Condition::Not(not), _) => terms(not, !holds, asked)?,
         (Condition::Prefix(set), _) => vec![alone(asked.bit_of(set)?, holds)],
         (Condition::Cohort(name), _) => vec![alone(asked.bit_of_cohort(name)?, holds)],
+        (Condition::Device(classes), _) => {
+            vec![alone(
+                asked.bit_of_traits(TraitSet::Device(classes))?,
+                holds,
+            )]
+        }
+        (Condition::Activity(activities), _) => {
+            vec![alone(
+                asked.bit_of_traits(TraitSet::Activity(activities))?,
+                holds,
+            )]
+        }
         (Condition::All(parts), true) | (Condition::Any(parts), false) => {
             let mut products = vec![Term::ALWAYS];
             for part in parts {
@@ -300,7 +352,7 @@ impl<'s> Compiled<'s> {
         if let Some(at) = self.asked.iter().position(|known| *known == set) {
             return Ok(1 << at);
         }
-        self.has_room()?;
+        self.has_room(1)?;
         self.asked.push(set);
         Ok(1 << (self.asked.len() - 1))
     }
@@ -310,20 +362,46 @@ impl<'s> Compiled<'s> {
         if let Some(at) = self.cohorts.iter().position(|known| *known == name) {
             return Ok(cohort::condition(at));
         }
-        self.has_room()?;
         if self.cohorts.len() == COHORTS_ASKED {
             return Err(SegmentsError::Cohorts);
+        }
+        if self.traits.is_empty() {
+            self.has_room(1)?;
         }
         self.cohorts.push(name);
         Ok(cohort::condition(self.cohorts.len() - 1))
     }
 
-    const fn has_room(&self) -> Result<(), SegmentsError> {
-        if self.asked.len() + self.cohorts.len() == MAX_CONDITIONS {
+    /// The same for one of traits.
+    fn bit_of_traits(&mut self, set: TraitSet<'s>) -> Result<u32, SegmentsError> {
+        if let Some(at) = self.traits.iter().position(|known| *known == set) {
+            return Ok(trait_condition(at));
+        }
+        self.traits.push(set);
+        if self.traits.len() > TRAITS_ASKED {
+            return Err(SegmentsError::Traits);
+        }
+        self.has_room(0)?;
+        Ok(trait_condition(self.traits.len() - 1))
+    }
+
+    /// Whether there is room for so many more conditions of prefixes or cohorts.
+    const fn has_room(&self, more: usize) -> Result<(), SegmentsError> {
+        // Bits of traits stand behind all those that cohorts may have.
+        let from_the_last = match self.traits.len() {
+            0 => self.cohorts.len(),
+            traits => COHORTS_ASKED + traits,
+        };
+        if self.asked.len() + from_the_last + more > MAX_CONDITIONS {
             return Err(SegmentsError::Conditions);
         }
         Ok(())
     }
+}
+
+/// The condition that says of a client's traits what the set at `index` does.
+pub const fn trait_condition(index: usize) -> u32 {
+    cohort::condition(COHORTS_ASKED + index)
 }
 
 /// What two terms say together; `None` when they contradict each other.

@@ -18,11 +18,22 @@ fn cohort_of(name: &str) -> Condition {
     Condition::Cohort(name.to_owned())
 }
 
-/// Conditions over four prefixes that lie in each other and beside, and two cohorts.
+fn devices(classes: &[&str]) -> Condition {
+    Condition::Device(classes.iter().map(|class| (*class).to_owned()).collect())
+}
+
+fn activities(of: &[Activity]) -> Condition {
+    Condition::Activity(Activities(of.iter().copied().collect()))
+}
+
+/// Conditions over four prefixes that lie in each other and beside, two cohorts, and sets of traits.
 fn condition() -> impl Strategy<Value = Condition> {
-    let leaf = (0..6usize).prop_map(|nth| match nth {
+    let leaf = (0..9usize).prop_map(|nth| match nth {
         4 => cohort_of("beta"),
         5 => cohort_of("alpha"),
+        6 => devices(&["windows", "apple"]),
+        7 => devices(&["apple", "unknown"]),
+        8 => activities(&[Activity::Heavy, Activity::New]),
         nth => set(&[["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16"][nth]]),
     });
     leaf.prop_recursive(3, 12, 3, |inner| {
@@ -52,9 +63,22 @@ proptest! {
                         conditions |= cohort::condition(at);
                     }
                 }
-                let holds = compiled.terms.iter().any(|(_, term)| term.holds(conditions) == 1);
-                let wanted = condition.holds(client, cohorts);
-                prop_assert_eq!(holds, wanted, "{} {:?}: {}", client, cohorts, &condition);
+                for device in ["windows", "apple", "unknown", "linux-like"] {
+                    for activity in Activity::ALL {
+                        let of_traits = compiled.traits.iter().enumerate().map(|(at, set)| {
+                            let holds = match set {
+                                TraitSet::Device(classes) => classes.contains(device),
+                                TraitSet::Activity(all) => all.0.contains(&activity),
+                            };
+                            u32::from(holds) * trait_condition(at)
+                        });
+                        let conditions = of_traits.fold(conditions, |bits, bit| bits | bit);
+                        let mut terms = compiled.terms.iter();
+                        let holds = terms.any(|(_, term)| term.holds(conditions) == 1);
+                        let wanted = condition.holds(client, cohorts, (device, activity));
+                        prop_assert_eq!(holds, wanted, "{} {:?}: {}", client, cohorts, &condition);
+                    }
+                }
             }
         }
     }
@@ -72,6 +96,23 @@ fn what_is_too_much_is_told() {
     let some = compile(&cohorts[..8]).expect("eight");
     assert_eq!(some.terms[0].1.mask, 1 << 31, "from the last bit down");
     assert_eq!(compile(&cohorts), Err(SegmentsError::Cohorts));
+    // Traits stand behind all that cohorts may have, and take of the same bits.
+    let sets: Vec<Segment> = (0..9)
+        .map(|nth| segment(devices(&[&format!("d{nth}")])))
+        .collect();
+    let some = compile(&sets[..8]).expect("eight");
+    assert_eq!(some.terms[0].1.mask, 1 << 23);
+    assert_eq!(compile(&sets), Err(SegmentsError::Traits));
+    let mut both = many[..23].to_vec();
+    both.push(sets[0].clone());
+    assert!(compile(&both).is_ok());
+    both.extend_from_slice(&cohorts[..8]);
+    assert!(compile(&both).is_ok(), "their places are kept for them");
+    both.push(sets[1].clone());
+    assert_eq!(compile(&both), Err(SegmentsError::Conditions));
+    let mut both = many[..24].to_vec();
+    both.push(sets[0].clone());
+    assert_eq!(compile(&both), Err(SegmentsError::Conditions));
     // Both take of the same bits.
     let mut both = many[..25].to_vec();
     both.extend_from_slice(&cohorts[..8]);

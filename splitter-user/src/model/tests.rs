@@ -67,6 +67,7 @@ pub(crate) fn version_of(name: &str, baseline: bool, ppm: u32) -> Version {
 pub(crate) fn service_of(versions: Vec<Version>) -> Service {
     Service {
         segments: Vec::new(),
+        traits: crate::model::TraitSettings::default(),
         name: "shop".into(),
         vips: Vec::new(),
         forward: ForwardMethod::Nat,

@@ -7,11 +7,12 @@ use std::{
 
 use splitter_common::{
     address::Address,
+    device::DeviceRules,
     layout::{BackendRow, Endpoint, EndpointKind, FrontendRow},
 };
 
 use super::{
-    PlanError,
+    PlanError, devices,
     numbers::{BackendNumber, Numbers, ServiceNumbers, VersionNumber},
     service::{ServiceImage, service_image},
 };
@@ -35,6 +36,8 @@ pub struct Image {
     pub services: BTreeMap<u32, ServiceImage>,
     /// The numbers of those that stay as they are in force.
     pub standing: BTreeSet<u32>,
+    /// The rules by which devices are known.
+    pub devices: Box<DeviceRules>,
 }
 
 impl Image {
@@ -58,6 +61,7 @@ impl Image {
             backends: BTreeMap::new(),
             services: BTreeMap::new(),
             standing: BTreeSet::new(),
+            devices: Box::new(devices::rules(&config.devices, &numbers.devices)?),
         };
         let mut addresses = HashSet::new();
         for service in &config.services {
@@ -68,7 +72,7 @@ impl Image {
             if given.generation <= in_force {
                 image.standing.insert(u32::from(given.number));
             } else {
-                let built = service_image(service, given, secret)?;
+                let built = service_image(service, given, &numbers.devices, secret)?;
                 image.services.insert(u32::from(given.number), built);
             }
         }

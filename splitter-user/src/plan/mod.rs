@@ -6,6 +6,7 @@
 //! commit's generation, because flows are stamped with it.
 
 pub mod base;
+pub mod devices;
 pub mod directory;
 mod error;
 pub mod evidence;

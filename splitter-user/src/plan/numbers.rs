@@ -14,6 +14,7 @@ use splitter_common::{address::Address, layout::COUNTERS};
 use super::{
     PlanError,
     base::{Base, counts},
+    devices::{self, DeviceNumbers},
     evidence::Judged,
     giver::{Giver, Running},
 };
@@ -113,6 +114,9 @@ pub struct Numbers {
     /// By service name. On disk each stands for itself, beside the rest.
     #[serde(default, skip_serializing)]
     pub services: BTreeMap<String, ServiceNumbers>,
+    /// Those of device classes.
+    #[serde(default)]
+    pub devices: DeviceNumbers,
 }
 
 /// What identifies a backend on every host: its address, then its port, big-endian.
@@ -256,13 +260,15 @@ impl Numbers {
             generation: giver.generation,
             cursor: giver.cursor,
             services,
+            devices: devices::numbers(&config.devices, &self.devices),
         };
         // What is kept of the services is what was configured now: what was read back from the disk
         // has of long lists no more than their digests.
         Ok(if next.services == self.services {
             Self {
-                services: next.services,
-                ..*self
+                generation: self.generation,
+                cursor: self.cursor,
+                ..next
             }
         } else {
             next

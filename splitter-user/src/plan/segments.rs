@@ -3,17 +3,20 @@
 use splitter_common::{
     cohort,
     hash::{HashKey, siphash13},
+    layout::options,
     segment::{PLACES, Segments},
     split::Cuts,
+    traits::TraitsRow,
 };
 
 use super::{
     PlanError,
+    devices::{self, DeviceNumbers},
     numbers::ServiceNumbers,
     prefixes::{self, PrefixList},
     service::cuts,
 };
-use crate::model::{Service, compile};
+use crate::model::{Service, TraitSet, TraitSettings, compile, trait_condition};
 
 /// What stands in a service's row of its segments.
 pub(super) struct SegmentsImage {
@@ -23,18 +26,22 @@ pub(super) struct SegmentsImage {
     pub(super) cuts: [Cuts; PLACES],
     /// The conditions that hold of addresses.
     pub(super) conditions: PrefixList,
+    /// Bits of `layout::options` for what they ask.
+    pub(super) options: u32,
 }
 
 /// The segments of a service.
 pub(super) fn segments_image(
     service: &Service,
     given: &ServiceNumbers,
+    devices: &DeviceNumbers,
 ) -> Result<SegmentsImage, PlanError> {
     let own = cuts(service, given)?;
     let mut image = SegmentsImage {
         segments: Segments::NONE,
         cuts: [own; PLACES],
         conditions: PrefixList::new(),
+        options: 0,
     };
     let compiled = compile(&service.segments).map_err(|error| {
         PlanError::Missing(format!("room in service {}: {error}", service.name))
@@ -59,9 +66,48 @@ pub(super) fn segments_image(
     for (at, name) in compiled.cohorts.iter().enumerate() {
         image.segments.cohorts[at] = cohort::number(name);
     }
+    if !compiled.traits.is_empty() {
+        image.options = options::TRAITS;
+        image.segments.traits = traits_row(&compiled.traits, &service.traits, devices)?;
+        let of_device = |set: &TraitSet<'_>| matches!(set, TraitSet::Device(_));
+        if compiled.traits.iter().any(of_device) {
+            image.options |= options::DEVICES;
+        }
+    }
     let asked = compiled.asked.iter();
     image.conditions = prefixes::list(asked.map(|set| set.prefixes()));
     Ok(image)
+}
+
+/// What a service asks of traits, and how they are found.
+fn traits_row(
+    sets: &[TraitSet<'_>],
+    settings: &TraitSettings,
+    devices: &DeviceNumbers,
+) -> Result<TraitsRow, PlanError> {
+    let mut row = TraitsRow {
+        latch_s: settings.latch.as_secs() as u32,
+        half_window_s: (settings.window.as_secs() / 2) as u32,
+        normal_from: settings.normal_from,
+        heavy_from: settings.heavy_from,
+        ..TraitsRow::default()
+    };
+    for (at, set) in sets.iter().enumerate() {
+        let bit = trait_condition(at);
+        match set {
+            TraitSet::Device(classes) => {
+                for class in *classes {
+                    row.devices[usize::from(devices::number(devices, class)?)] |= bit;
+                }
+            }
+            TraitSet::Activity(activities) => {
+                for activity in &activities.0 {
+                    row.activities[*activity as usize] |= bit;
+                }
+            }
+        }
+    }
+    Ok(row)
 }
 
 /// What a segment's name is in a row; never 0.

@@ -15,6 +15,7 @@ use splitter_common::{
 
 use super::{
     PlanError,
+    devices::DeviceNumbers,
     evidence::Judged,
     numbers::{ServiceNumbers, backend_identity},
     prefixes::{PrefixList, list},
@@ -68,6 +69,7 @@ pub struct LedgerImage {
 pub(super) fn service_image(
     service: &Service,
     given: &ServiceNumbers,
+    devices: &DeviceNumbers,
     secret: &Secret,
 ) -> Result<ServiceImage, PlanError> {
     let tables = tables(service, given, secret)?;
@@ -82,7 +84,7 @@ pub(super) fn service_image(
         }
         versions[index].empty = [0, 1].map(|family| empty(version, family) as u16);
     }
-    let segments = segments_image(service, given)?;
+    let segments = segments_image(service, given, devices)?;
     let affinity = |protocol| match service.affinity_for(protocol) {
         Affinity::Flow => layout::Affinity::Flow as u8,
         Affinity::Client => layout::Affinity::Client as u8,
@@ -103,7 +105,7 @@ pub(super) fn service_image(
         fail_safe: u32::from(service.falls_back()),
         deny: 0,
         allow: 0,
-        options: if service.http1 { options::HTTP1 } else { 0 },
+        options: segments.options | if service.http1 { options::HTTP1 } else { 0 },
         limits: [service.limits.all, service.limits.each].map(|limit| {
             limit.map_or_else(Limit::default, |limit| {
                 Limit::new(limit.flows_per_s, limit.burst)

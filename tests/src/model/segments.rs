@@ -42,6 +42,8 @@ fn holds(condition: &Condition, client: IpAddr) -> bool {
         }
         // Nobody is a member where packets are compared.
         Condition::Cohort(_) => false,
+        // Nor does any configuration that is compared ask for these.
+        Condition::Device(_) | Condition::Activity(_) => false,
         Condition::All(parts) => !parts.iter().any(|part| !holds(part, client)),
         Condition::Any(parts) => parts.iter().any(|part| holds(part, client)),
         Condition::Not(part) => !holds(part, client),

@@ -96,6 +96,7 @@ impl Frame {
                 // A RST offers no window, as Linux sends it.
                 let window = if self.flags & RST == 0 { 0x20 } else { 0 };
                 bytes.extend([words << 4, self.flags, window, 0, 0, 0, 0, 0]);
+                bytes.extend(&self.tcp_option_bytes);
                 bytes.resize(20 + 4 * self.tcp_options, 1);
                 16
             }

@@ -15,6 +15,7 @@
 //! | `data N` | payload bytes: 1, 2, 3, ... |
 //! | `text T` | TCP payload that begins with T, `_` for a space and `\x15`, `\x16`, `\x17` for these bytes, and goes on like `data` |
 //! | `tcpopts N`, `opts N` | N words of TCP or IPv4 options (no-operations) |
+//! | `options LIST` | TCP options by their names or `kind:length`, comma between, with bytes of 7 in them |
 //! | `csum 0` | a UDP datagram without checksum |
 //! | `frag N`, `frag N+` | a fragment at N units of eight bytes; `+`: more follow. Behind the first it has data alone |
 //! | `id N` | the identification (0x1234, 9 by IPv6) |
@@ -45,6 +46,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, bail};
 
 use extension::Extension;
+use splitter_user::model::TcpOption;
 
 pub use read::{describe, difference, faults, read};
 
@@ -89,6 +91,8 @@ pub struct Frame {
     data: usize,
     text: Vec<u8>,
     tcp_options: usize,
+    /// What stands in these words; empty: no-operations.
+    tcp_option_bytes: Vec<u8>,
     ip_options: usize,
     without_checksum: bool,
     fragment: Option<Fragment>,
@@ -148,6 +152,7 @@ impl Frame {
             data: 0,
             text: Vec::new(),
             tcp_options: 0,
+            tcp_option_bytes: Vec::new(),
             ip_options: 0,
             without_checksum: false,
             fragment: None,
@@ -239,6 +244,10 @@ impl Frame {
                 self.data = self.data.max(self.text.len());
             }
             "tcpopts" => self.tcp_options = number::<u8>(rest)?.into(),
+            "options" => {
+                self.tcp_option_bytes = options(value(rest)?)?;
+                self.tcp_options = self.tcp_option_bytes.len() / 4;
+            }
             "opts" => self.ip_options = number::<u8>(rest)?.into(),
             "vlan" => self.vlan = Some(number(rest)?),
             "ether" => self.ethertype = Some(number(rest)?),
@@ -296,6 +305,27 @@ fn fragment(text: &str) -> Result<Fragment> {
 fn macs(text: &str) -> Result<Macs> {
     let (source, destination) = text.split_once('>').context("MAC>MAC")?;
     Ok((mac(source)?, mac(destination)?))
+}
+
+/// The bytes of TCP options.
+fn options(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for word in text.split(',') {
+        let option = TcpOption::parse(word).map_err(anyhow::Error::msg)?;
+        let mut own = vec![7; option.length.into()];
+        own[0] = option.kind;
+        if let Some(length) = own.get_mut(1) {
+            *length = option.length;
+        }
+        bytes.extend(own);
+    }
+    if bytes.len() > 40 || !bytes.len().is_multiple_of(4) {
+        bail!(
+            "{text} are {} bytes, not up to 40 in words of 4",
+            bytes.len()
+        );
+    }
+    Ok(bytes)
 }
 
 fn mac(text: &str) -> Result<[u8; 6]> {

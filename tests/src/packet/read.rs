@@ -108,7 +108,13 @@ impl Frame {
                 let words = bytes.get(l4 + 12)? >> 4;
                 self.flags = *bytes.get(l4 + 13)?;
                 match usize::from(words) {
-                    words if words >= 5 && 4 * words <= room => self.tcp_options = words - 5,
+                    words if words >= 5 && 4 * words <= room => {
+                        self.tcp_options = words - 5;
+                        let options = bytes.get(l4 + 20..l4 + 4 * words)?;
+                        if options.iter().any(|byte| *byte != 1) {
+                            self.tcp_option_bytes = options.to_vec();
+                        }
+                    }
                     _ => self.doff = Some(words),
                 }
                 20 + 4 * self.tcp_options

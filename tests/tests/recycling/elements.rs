@@ -12,6 +12,7 @@ use splitter_common::{
     flow::{Entry, Table},
     layout::FlowKey,
     reason::Reason,
+    traits::Traits,
 };
 
 use crate::lab::{Lab, Packet, config, frame};
@@ -74,6 +75,7 @@ fn entry(lab: &mut Lab, flow: u16) -> (FlowKey, Entry) {
         client_seq: 0,
         server_seq: 0,
         syn_us: 0,
+        traits: Traits::NONE,
     };
     (key, entry)
 }

@@ -21,10 +21,10 @@ pub use self::cohorts::IMPORT_TIMEOUT;
 use self::paths::{clients_path, escape, events_path, flows_path, trace_path};
 use super::control::Refusal;
 use super::types::{
-    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, Evidence, EvidenceReset,
-    Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History, HistoryQuery,
-    Reload, ReloadRequest, ServiceShown, ServiceSummary, Simulate, Simulated, Status, Supervise,
-    Supervision, TraceLine, TraceQuery, WeightChange, WeightSet, Weights, Whois,
+    BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, DeviceList, Evidence,
+    EvidenceReset, Explanation, FlowCount, FlowList, FlowQuery, FlowsReset, FlowsToReset, History,
+    HistoryQuery, Reload, ReloadRequest, ServiceShown, ServiceSummary, Simulate, Simulated, Status,
+    Supervise, Supervision, TraceLine, TraceQuery, WeightChange, WeightSet, Weights, Whois,
 };
 use crate::events::{EventLine, EventList, EventQuery};
 use crate::model::Vip;
@@ -318,6 +318,11 @@ impl Client {
         let body = serde_json::to_vec(wanted).map_err(|error| self.nonsense(error))?;
         let path = format!("/v1/services/{}/simulate", escape(service));
         self.ask(Method::POST, &path, body.into()).await
+    }
+
+    /// The rules by which device classes are known.
+    pub async fn devices(&self) -> Result<DeviceList, ClientError> {
+        self.ask(Method::GET, "/v1/devices", Bytes::new()).await
     }
 
     /// Says who an address is.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::super::types::{
     BackendChange, BackendLine, BackendSet, ClientList, ClientQuery, ClientSimulated, CohortCreate,
-    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Evidence,
-    EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset, FlowsToReset,
-    History, HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships, Reload,
-    ReloadRequest, ServiceShown, ServiceSummary, Simulate, SimulateClient, Simulated, Status,
-    Supervise, Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet, Weights,
-    Whois,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, DeviceList,
+    Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowsReset,
+    FlowsToReset, History, HistoryQuery, MemberAdd, MemberChange, MemberRemove, Memberships,
+    Reload, ReloadRequest, ServiceShown, ServiceSummary, Simulate, SimulateClient, Simulated,
+    Status, Supervise, Supervision, TraceLine, TraceQuery, VersionWeight, WeightChange, WeightSet,
+    Weights, Whois,
 };
 use super::super::{Actor, Control, Refusal, Trace};
 use crate::events::{EventLog, What, acts::ReloadRefused};
@@ -288,6 +288,7 @@ impl Control for Straw {
             return Err(Refusal::invalid("the file has errors:\na.toml:1:1: no"));
         }
         Ok(Reload {
+            devices: Vec::new(),
             config_path: "a.toml".into(),
             dry_run: wanted.dry_run,
             generation: 7,
@@ -351,6 +352,7 @@ impl Control for Straw {
         vip: Option<Vip>,
     ) -> Result<Explanation, Refusal> {
         Ok(Explanation {
+            traits: None,
             denied: None,
             service,
             vip: vip.map(|vip| vip.to_string()).unwrap_or_default(),
@@ -384,6 +386,10 @@ impl Control for Straw {
             generation: 7,
             clients: wanted.clients.into_iter().map(told).collect(),
         })
+    }
+
+    async fn devices(&self) -> DeviceList {
+        DeviceList::default()
     }
 
     async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {

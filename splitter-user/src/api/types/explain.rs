@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Membership, SegmentTried};
+use super::{ClientTraits, Membership, SegmentTried};
 
 /// Why a client is where it is: `GET /v1/services/{name}/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Explanation {
     /// The cohorts that segments ask for and the client is in, as the kernel has it.
     #[serde(default)]
     pub cohorts: Vec<Membership>,
+    /// What the service knows of the client beside its address; `None` where no segment asks.
+    #[serde(default)]
+    pub traits: Option<ClientTraits>,
     /// The segment that takes the client, whose weights are those that the hash space is cut by.
     #[serde(default)]
     pub segment: Option<String>,

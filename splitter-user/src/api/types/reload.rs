@@ -29,6 +29,9 @@ pub struct Reload {
     /// What changes for whoever asks for metrics.
     #[serde(default)]
     pub metrics: Vec<Difference>,
+    /// What changes in the rules by which devices are known.
+    #[serde(default)]
+    pub devices: Vec<Difference>,
     /// What was set at run time and stays over the file, as sentences.
     pub kept: Vec<String>,
     /// What was set at run time and gives way to the file, as sentences.

@@ -19,7 +19,7 @@ const HELD: usize = 256 * 1024;
 const HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Hands on what each frame is, and says how many there were.
-pub(super) fn each_frame<R: Read>(
+pub(in crate::cli) fn each_frame<R: Read>(
     name: &str,
     kind: Kind,
     from: R,

@@ -6,9 +6,14 @@
 
 use std::net::IpAddr;
 
-use splitter_common::packet::{Form, L3, Network, Packet, TCP, UDP, network, transport};
+use splitter_common::device::Signature;
+use splitter_common::packet::{
+    Form, L3, Network, Packet, TCP, UDP, network,
+    tcp_flags::{ACK, FIN, RST, SYN},
+    transport,
+};
 
-use crate::model::Protocol;
+use crate::model::{Protocol, signature};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -59,7 +64,7 @@ impl Link {
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(in crate::cli) enum Seen {
     /// Of TCP or UDP, whole or the first of its fragments.
     Flow {
         client: IpAddr,
@@ -69,6 +74,8 @@ pub(super) enum Seen {
         protocol: Protocol,
         /// Length of the IP packet.
         bytes: u64,
+        /// What it shows of its sender, where it is a SYN.
+        syn: Option<Signature>,
     },
     /// A fragment behind the first, which names no ports.
     Later { to: IpAddr },
@@ -115,8 +122,15 @@ fn flow(packet: &Ip<'_>, network: &Network, to: IpAddr) -> Seen {
             port: transport.destination_port,
             protocol,
             bytes: u64::from(network.length),
+            syn: is_syn(transport.segment.flags)
+                .then(|| signature(network.ttl, packet.bytes.get(network.l4 - L3..)?))
+                .flatten(),
         },
     }
+}
+
+const fn is_syn(flags: u8) -> bool {
+    flags & (SYN | ACK | FIN | RST) == SYN
 }
 
 /// The number of what the frame carries, and where that begins.

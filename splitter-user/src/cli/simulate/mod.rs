@@ -4,11 +4,11 @@
 //! Invariant: the daemon decides, by the code that the kernel runs; here clients are read, asked for in
 //! parts, and added up.
 
-mod capture;
-mod frame;
+pub(super) mod capture;
+pub(super) mod frame;
 mod list;
 mod print;
-mod source;
+pub(super) mod source;
 mod sums;
 #[cfg(test)]
 pub(super) mod tests;

@@ -16,7 +16,7 @@ pub(super) const ACCEPTED: &str = "give a list of addresses, one a line (ADDRESS
 
 /// What kind of thing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// A list of addresses.
     List,
     /// A capture, as libpcap writes it.
@@ -50,18 +50,18 @@ impl Kind {
 }
 
 /// What is read, and where it is from.
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// As it is told.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(in crate::cli) kind: Kind,
     /// All of it.
-    pub(super) reader: Full<Box<dyn Read>>,
+    pub(in crate::cli) reader: Full<Box<dyn Read>>,
 }
 
 impl Source {
     /// A file, or standard input by `-`.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Self::of("standard input".to_owned(), Box::new(io::stdin()));
         }
@@ -87,7 +87,7 @@ impl Source {
 }
 
 /// Reads as much as there is room for: a pipe gives it in pieces.
-pub(super) struct Full<R>(pub(super) R);
+pub(in crate::cli) struct Full<R>(pub(super) R);
 
 impl<R: Read> Read for Full<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {

@@ -66,6 +66,7 @@ impl Traffic {
                 port,
                 protocol,
                 bytes,
+                syn: _,
             } => {
                 let dialled = Vip {
                     address: to,

@@ -22,17 +22,18 @@ use self::status::{mail, shop};
 use self::weights::{cut, cuts, mail_weights, shop_weights};
 use crate::api::types::{
     BackendChange, BackendLine, BackendSet, BackendStatus, ClientList, ClientQuery, CohortCreate,
-    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, Difference,
-    Evidence, EvidenceReset, Explanation, FlowCount, FlowLine, FlowList, FlowQuery, FlowStates,
-    FlowsReset, FlowsToReset, History, HistoryQuery, MemberAdd, MemberChange, MemberRemove,
-    Memberships, Move, Reload, ReloadRequest, ServiceChange, ServiceSettings, ServiceShown,
-    ServiceStatus, ServiceSummary, Simulate, Simulated, Status, Supervise, Supervision, TraceLine,
-    TraceQuery, VersionFlows, VersionStatus, VersionWeight, WeightChange, WeightSet, Weights,
-    Whois,
+    CohortDelete, CohortDeleted, CohortImport, CohortImported, CohortLine, CohortList, DeviceList,
+    DeviceRuleLine, Difference, Evidence, EvidenceReset, Explanation, FlowCount, FlowLine,
+    FlowList, FlowQuery, FlowStates, FlowsReset, FlowsToReset, History, HistoryQuery, MemberAdd,
+    MemberChange, MemberRemove, Memberships, Move, Reload, ReloadRequest, ServiceChange,
+    ServiceSettings, ServiceShown, ServiceStatus, ServiceSummary, Simulate, Simulated, Status,
+    Supervise, Supervision, TraceLine, TraceQuery, VersionFlows, VersionStatus, VersionWeight,
+    WeightChange, WeightSet, Weights, Whois,
 };
 use crate::api::{Actor, Control, Refusal, Trace};
+use crate::config::built_in_devices;
 use crate::events::EventLog;
-use crate::model::Vip;
+use crate::model::{DeviceRule, Vip};
 use crate::observe::metrics;
 
 pub(super) use self::status::distinct_counters;
@@ -325,6 +326,7 @@ impl Control for Fixed {
             after: after.map(Into::into),
         };
         Ok(Reload {
+            devices: Vec::new(),
             config_path: "/etc/splitter/splitter.toml".into(),
             dry_run: wanted.dry_run,
             generation: 12,
@@ -395,6 +397,21 @@ impl Control for Fixed {
     async fn simulate(&self, service: String, wanted: Simulate) -> Result<Simulated, Refusal> {
         known(&service)?;
         simulate::simulate(service, &wanted)
+    }
+
+    async fn devices(&self) -> DeviceList {
+        let line = |(at, rule): (usize, DeviceRule)| DeviceRuleLine {
+            built_in: at > 0,
+            asked_by: match rule.class.as_str() {
+                "windows" => vec!["shop/desktops".into()],
+                _ => Vec::new(),
+            },
+            rule,
+        };
+        let rules = built_in_devices().into_iter().step_by(3).enumerate();
+        DeviceList {
+            rules: rules.map(line).collect(),
+        }
     }
 
     async fn whois(&self, address: IpAddr) -> Result<Whois, Refusal> {

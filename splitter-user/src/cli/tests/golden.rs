@@ -112,6 +112,8 @@ const COMMANDS: &[(&str, &str)] = &[
         "simulate-of-none",
         "simulate FILES/clients.csv --service shpo",
     ),
+    ("devices", "devices"),
+    ("devices-json", "devices -o json"),
     ("whois", "whois 198.51.100.7"),
     ("whois-json", "whois 198.51.100.7 -o json"),
     ("whois-no-address", "whois example.com"),

@@ -3,6 +3,7 @@
 
 mod bad;
 mod databases;
+mod devices;
 mod every_port;
 mod health;
 pub(super) mod mmdb;

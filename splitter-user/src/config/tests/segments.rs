@@ -75,7 +75,7 @@ fn what_is_wrong_is_told_where_it_stands() {
     row(
         "name = \"staff\", match = {}, weight = { canary = \"1%\" }",
         &[
-            "7:38 `match` says nothing | or `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `all`",
+            "7:38 `match` says nothing | or `prefix_file`, `country`, `subdivision`, `city`, `asn`, `cohort`, `device`, `activity`, `all`",
         ],
     );
     row(

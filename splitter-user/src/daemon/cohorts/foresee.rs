@@ -63,9 +63,11 @@ fn of_service(
     let ways = |recent: &Recent| {
         let question = recent.question();
         let client = question.client;
-        let now_so = core.conditions(&row, client);
+        let now_so = core.conditions(given.number, &row, client);
         let then = members.get(&client).map_or(now_so, |member| {
-            core.plane.conditions_with(&row, client, Some(member))
+            let traits = core.traits(given.number, &row, client);
+            core.plane
+                .conditions_with(&row, client, Some(member), traits)
         });
         let version = |conditions| {
             let decision = decide(&row, &question, conditions);

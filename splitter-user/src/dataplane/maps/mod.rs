@@ -14,13 +14,15 @@ use aya::{
     },
 };
 use splitter_common::{
+    device::DeviceRules,
     flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, BackendTimes, Bucket, Control, DirectoryRow, EvidenceRow,
-        FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey, LossPlaces,
-        NextHop, Page, PrefixKey, ServiceRow, VersionTimes, Word,
+        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, Control, DirectoryRow,
+        EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey,
+        LossPlaces, NextHop, Page, PrefixKey, ServiceRow, VersionTimes, Word,
     },
     trace::TraceRow,
+    traits::ClientRow,
 };
 
 use self::take::{counted, flows, mapped, typed};
@@ -32,6 +34,8 @@ use super::{
 /// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
 /// another that does not mean it.
 pub(in crate::dataplane) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
+/// Clients that are remembered for their traits.
+pub(in crate::dataplane) type Clients = HashMap<MapData, Raw<ClientKey>, Raw<ClientRow>>;
 type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
 
 /// Every map of the object but the log's.
@@ -67,6 +71,9 @@ pub struct Maps {
     pub(in crate::dataplane) counted_once: Mapped<u64>,
     pub(in crate::dataplane) prefixes: Prefixes,
     pub(in crate::dataplane) members: MemberTable,
+    /// Two sets of rules by which devices are known, one of them in force.
+    pub(in crate::dataplane) device_rules: Mapped<DeviceRules>,
+    pub(in crate::dataplane) clients: Clients,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
     /// The programs aside, for frames in one buffer.
@@ -93,7 +100,7 @@ pub struct Maps {
 
 /// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
 /// told.
-pub(in crate::dataplane) const NAMES: [&str; 35] = [
+pub(in crate::dataplane) const NAMES: [&str; 37] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -120,6 +127,8 @@ pub(in crate::dataplane) const NAMES: [&str; 35] = [
     "RECHECKS",
     "SERVICE_LIMITS",
     "CLIENT_LIMITS",
+    "CLIENTS",
+    "DEVICE_RULES",
     "TABLE_EVENTS",
     "EMPTIED",
     "ASSIGNED",
@@ -162,6 +171,8 @@ impl Maps {
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: typed(ebpf, "PREFIXES")?,
             members: MemberTable::take(ebpf)?,
+            device_rules: mapped(ebpf, "DEVICE_RULES")?,
+            clients: typed(ebpf, "CLIENTS")?,
             fragments: typed(ebpf, "FRAGMENTS")?,
             pending,
             established,

@@ -6,7 +6,7 @@ mod memory;
 mod trace;
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     net::IpAddr,
 };
@@ -16,6 +16,7 @@ use splitter_common::{
     capacity::{COHORTS_ASKED, DIRECTORY_BUCKETS, FILTER_WORDS},
     clock::Jiffies,
     cohort::{self, MemberRow, Membership},
+    device::Signature,
     engine::{Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{
@@ -29,6 +30,7 @@ use splitter_common::{
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
+    traits::{ClientRow, Traits, TraitsRow},
 };
 use splitter_user::plan::Image;
 
@@ -65,6 +67,8 @@ pub struct Host {
     evidence: RefCell<Ledgers>,
     trace: Trace,
     members: HashMap<Address, Vec<Membership>>,
+    clients: RefCell<HashMap<ClientKey, ClientRow>>,
+    signature: Cell<Signature>,
 }
 
 impl Env for Host {
@@ -162,7 +166,7 @@ impl Env for Host {
             Control::WireLengths => 1,
             Control::TracedUntil => u64::MAX,
             Control::TraceDue | Control::Untold => self.trace.control(word),
-            Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt => 0,
+            Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt | Control::Devices => 0,
         }
     }
 
@@ -326,6 +330,31 @@ impl Env for Host {
         };
         let words = MemberRow::new(client, members).words;
         cohort::conditions(asked, words, client, self.jiffies())
+    }
+
+    fn sign(&self, word: usize, value: u64) {
+        let mut signature = self.signature.get();
+        signature.words[word] = value;
+        self.signature.set(signature);
+    }
+
+    fn device(&self) -> u32 {
+        let tables = self.tables.as_ref().expect("a packet that is decided");
+        u32::from(tables.image.devices.class_of(&self.signature.get().words))
+    }
+
+    fn client_traits(&self, asks: &TraitsRow, key: &ClientKey, device: u32) -> u32 {
+        let known = self.clients.borrow().get(key).copied().unwrap_or_default();
+        known
+            .traits(asks, key, device as u8, (self.jiffies(), HZ))
+            .0
+            .into()
+    }
+
+    fn learn(&self, asks: &TraitsRow, key: &ClientKey, traits: Traits) {
+        let mut clients = self.clients.borrow_mut();
+        let known = clients.entry(*key).or_default();
+        *known = known.after(asks, key, traits, (self.jiffies(), HZ));
     }
 
     fn route(&self, _network: &Network, _source: Address, destination: Address) -> Route {

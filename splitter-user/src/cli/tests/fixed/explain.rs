@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{STAFF, cohorts, cuts};
 use crate::api::Refusal;
-use crate::api::types::{Explanation, LiveFlow, SegmentTried};
+use crate::api::types::{ClientTraits, Explanation, LiveFlow, SegmentTried};
 use crate::model::Vip;
 
 pub(super) fn explain(
@@ -27,6 +27,12 @@ pub(super) fn explain(
             tried("staff", STAFF, false),
         ],
         cohorts: cohorts::held(client),
+        traits: Some(ClientTraits {
+            device: "windows".into(),
+            activity: "light".into(),
+            stands_s: Some(1_234.5),
+            flows: 3,
+        }),
         segment: None,
         service,
         vip: vip.map_or("203.0.113.10:443/tcp".into(), |vip| vip.to_string()),
