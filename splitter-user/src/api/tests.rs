@@ -128,6 +128,7 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
         ("[2001:db8::1]:443/udp", "2001:db8::9 Some(77)")
     );
     let one = SimulateClient {
+        device: None,
         address,
         port: Some(65_535),
         vip: Some(vip),

@@ -99,24 +99,23 @@ struct Look {
     shows: String,
 }
 
-/// SYNs by what they show.
-struct Looks {
+/// Classes by the rules in force.
+pub(super) struct Classes {
     rules: DeviceRules,
-    /// Class names, those of the rules by their places.
-    classes: Vec<String>,
-    seen: BTreeMap<Signature, (u64, HashSet<IpAddr>)>,
+    /// Their names, by the numbers that these rules give them.
+    names: Vec<String>,
 }
 
-impl Looks {
-    fn new(list: &DeviceList) -> Self {
-        let mut classes = vec![UNKNOWN_DEVICE.to_owned()];
+impl Classes {
+    pub(super) fn new(list: &DeviceList) -> Self {
+        let mut names = vec![UNKNOWN_DEVICE.to_owned()];
         let mut rules = DeviceRules::NONE;
         for (row, line) in rules.rules.iter_mut().zip(&list.rules) {
             let class = &line.rule.class;
-            let known = classes.iter().position(|other| other == class);
+            let known = names.iter().position(|other| other == class);
             let number = known.unwrap_or_else(|| {
-                classes.push(class.clone());
-                classes.len() - 1
+                names.push(class.clone());
+                names.len() - 1
             });
             let (mask, want) = line.rule.words();
             *row = Row {
@@ -125,9 +124,28 @@ impl Looks {
                 class: number as u64,
             };
         }
+        Self { rules, names }
+    }
+
+    /// The class of a SYN.
+    pub(super) fn of(&self, signature: &Signature) -> &str {
+        let number = usize::from(self.rules.class_of(&signature.words));
+        self.names
+            .get(number)
+            .map_or(UNKNOWN_DEVICE, String::as_str)
+    }
+}
+
+/// SYNs by what they show.
+struct Looks {
+    classes: Classes,
+    seen: BTreeMap<Signature, (u64, HashSet<IpAddr>)>,
+}
+
+impl Looks {
+    fn new(list: &DeviceList) -> Self {
         Self {
-            rules,
-            classes,
+            classes: Classes::new(list),
             seen: BTreeMap::new(),
         }
     }
@@ -149,8 +167,7 @@ impl Looks {
     fn told(self) -> Syns {
         let mut looks = BTreeMap::<(String, String), (u64, HashSet<IpAddr>)>::new();
         for (signature, (syns, clients)) in self.seen {
-            let number = usize::from(self.rules.class_of(&signature.words));
-            let class = self.classes.get(number).cloned().unwrap_or_default();
+            let class = self.classes.of(&signature).to_owned();
             let shows = match rule_of(&class, &signature) {
                 Some(rule) => rule
                     .to_string()

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use splitter_common::{
     address::Address,
     decide::{Question, decide},
+    device,
     layout::ServiceRow,
 };
 
@@ -18,8 +19,9 @@ use crate::{
         Refusal,
         types::{ClientSimulated, Simulate, SimulateClient, Simulated},
     },
+    config::hint,
     model::{FlowFate, Service},
-    plan::numbers::ServiceNumbers,
+    plan::{devices, numbers::ServiceNumbers},
 };
 
 /// Where the clients go.
@@ -86,7 +88,9 @@ struct Law {
 
 impl Law {
     fn of(&self, core: &Core, client: &SimulateClient) -> Result<ClientSimulated, Refusal> {
-        let SimulateClient { address, port, vip } = *client;
+        let SimulateClient {
+            address, port, vip, ..
+        } = *client;
         let address = address.to_canonical();
         let dialled = match explain::dialled(&self.service, address, port, vip) {
             Ok(dialled) => dialled,
@@ -104,7 +108,14 @@ impl Law {
             port: dialled.port,
             protocol: dialled.vip.protocol.number(),
         };
-        let traits = core.traits(self.given.number, &self.row, question.client);
+        let device = match &client.device {
+            Some(class) => device(core, class)?,
+            None => device::UNKNOWN,
+        };
+        let number = u32::from(self.given.number);
+        let traits = core
+            .plane
+            .traits_lately(number, &self.row, question.client, device);
         let conditions = core
             .plane
             .conditions_lately(&self.row, question.client, traits);
@@ -134,6 +145,19 @@ impl Law {
     fn version(&self, index: usize) -> String {
         explain::version_name(&self.given, index)
     }
+}
+
+/// The number of a device class.
+fn device(core: &Core, class: &str) -> Result<u8, Refusal> {
+    let numbers = &core.state.numbers.devices;
+    devices::number(numbers, class).map_err(|_unknown| {
+        let known: Vec<&str> = numbers.keys().map(String::as_str).collect();
+        let what = format!(
+            "no rule has the device class \"{class}\"{}",
+            hint(class, &known)
+        );
+        Refusal::invalid(what)
+    })
 }
 
 /// Whether a service does not serve a client, as the program finds it.

@@ -101,6 +101,7 @@ fn clients() -> Vec<SimulateClient> {
             address,
             port: None,
             vip: None,
+            device: None,
         }
     };
     (0..CLIENTS).map(one).collect()

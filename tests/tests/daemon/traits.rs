@@ -1,10 +1,10 @@
 //! Device classes and activity, over real connections: by the SYNs of this kernel's stack, whose time to live
 //! is changed as if it were another's.
 
-use std::net::IpAddr;
+use std::{fs, net::IpAddr};
 
 use serde_json::Value;
-use splitter_tests::{client::Client, topology::vip_for};
+use splitter_tests::{capture::Capture, client::Client, topology::vip_for};
 
 use crate::scene::{PORT, Scene, config, scene};
 
@@ -114,4 +114,47 @@ fn who_comes_often_is_of_the_regulars_once_what_was_found_has_stood_its_time() {
         (&"heavy".into(), &5.into())
     );
     assert_eq!(scene.traits(rare)["flows"], 2);
+}
+
+#[test]
+fn a_capture_says_what_devices_there_were_and_where_they_would_go() {
+    let mut scene = scene_of("latch = \"1h\"");
+    let [one, other] = scene.two();
+    let capture = Capture::start(&scene.topology.client, "eth0").expect("begun");
+    scene.served_by(one);
+    scene.begin_with_ttl("128");
+    scene.served_by(other);
+    let frames = capture.stop().expect("a capture");
+    let path = scene.daemon.config_path().with_file_name("day.pcap");
+    fs::write(&path, frames).expect("written");
+    let path = path.to_string_lossy().into_owned();
+    let told = scene.daemon.cli_ok(&["devices", &path]).expect("told");
+    let classes: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(classes, ["CLASS", "kiosk", "linux-like"], "{told}");
+    assert!(
+        told.contains("ttl 128, options mss sack ts nop ws"),
+        "{told}"
+    );
+    // Where nothing stands for anybody, what a SYN shows decides.
+    scene.daemon.stop().expect("stopped");
+    let pin_dir = scene.daemon.pin_dir().to_string_lossy().into_owned();
+    let detach = ["detach", "--pin-dir", &pin_dir];
+    scene.daemon.cli_ok(&detach).expect("detached");
+    scene.daemon.serve().expect("started");
+    let told = scene.daemon.cli_ok(&["simulate", &path, "-o", "json"]);
+    let told: Value = serde_json::from_str(&told.expect("simulated")).expect("JSON");
+    let clients = told["clients"].as_array().expect("clients");
+    let segment = |client: IpAddr| {
+        let client = client.to_string();
+        let found = clients
+            .iter()
+            .find(|each| each["client"] == client.as_str());
+        let found = found.expect("a client of the capture");
+        (found["version"].clone(), found["segment"].clone())
+    };
+    assert_eq!(segment(one), ("stable".into(), Value::Null));
+    assert_eq!(segment(other), ("canary".into(), "kiosks".into()));
 }

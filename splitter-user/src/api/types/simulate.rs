@@ -27,7 +27,7 @@ impl Simulate {
 }
 
 /// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateClient {
     /// Its address.
@@ -38,6 +38,9 @@ pub struct SimulateClient {
     /// What it dials; the service's first VIP of its address family without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vip: Option<Vip>,
+    /// The device class that its SYN shows, where none stands for it already; `unknown` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// Where they go.

@@ -27,6 +27,7 @@ use self::source::{Kind, Source};
 use self::sums::{Sums, Tally};
 use self::traffic::{Traffic, by_flow};
 use super::args::{Output, OutputArgs};
+use super::devices::Classes;
 use super::weight::{Assignment, by_version};
 use super::{ask, no_service};
 use crate::api::types::{ServiceStatus, Simulate, SimulateClient, Simulated};
@@ -107,8 +108,9 @@ async fn simulate(
         (Kind::List | Kind::Pcap | Kind::Pcapng, _) => {
             let (traffic, count) = traffic(&services, source.kind, &source.name, source.reader)?;
             packets = Some(count);
+            let classes = Classes::new(&daemon.devices().await?);
             for (index, service) in services.iter().enumerate() {
-                teller.clients(service, traffic.clients(index)).await?;
+                teller.clients(service, &traffic, index, &classes).await?;
             }
         }
     }
@@ -217,6 +219,7 @@ impl<W: Write> Teller<'_, W> {
                 address: client.address.to_canonical(),
                 port: client.port,
                 vip: vip.filter(|vip| vip.address.is_ipv4() == client.address.is_ipv4()),
+                device: None,
             });
             tallies.push(one);
             self.ask_when_full(&mut sums, &mut tallies).await?;
@@ -229,12 +232,18 @@ impl<W: Write> Teller<'_, W> {
     async fn clients(
         &mut self,
         service: &ServiceStatus,
-        clients: &std::collections::BTreeMap<SimulateClient, Tally>,
+        traffic: &Traffic,
+        index: usize,
+        classes: &Classes,
     ) -> anyhow::Result<()> {
         let mut sums = Sums::of(service, !self.wanted.weights.is_empty(), self.of_capture);
         let mut tallies = Vec::new();
-        for (client, tally) in clients {
-            self.wanted.clients.push(*client);
+        for (client, tally) in traffic.clients(index) {
+            let syn = traffic.syn(index, client);
+            self.wanted.clients.push(SimulateClient {
+                device: syn.map(|syn| classes.of(syn).to_owned()),
+                ..client.clone()
+            });
             tallies.push(*tally);
             self.ask_when_full(&mut sums, &mut tallies).await?;
         }

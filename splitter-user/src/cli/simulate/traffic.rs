@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
+use splitter_common::device::Signature;
+
 use super::frame::Seen;
 use super::sums::Tally;
 use crate::api::Refusal;
@@ -20,6 +22,8 @@ const FLOWS_MAX: usize = 2_000_000;
 struct Met {
     by_flow: bool,
     clients: BTreeMap<SimulateClient, Tally>,
+    /// What the first SYN of each shows.
+    syns: HashMap<SimulateClient, Signature>,
 }
 
 /// What was met.
@@ -51,6 +55,7 @@ impl Traffic {
             traffic.services.push(Met {
                 by_flow: by_flow(service),
                 clients: BTreeMap::new(),
+                syns: HashMap::new(),
             });
         }
         Ok(traffic)
@@ -66,14 +71,14 @@ impl Traffic {
                 port,
                 protocol,
                 bytes,
-                syn: _,
+                syn,
             } => {
                 let dialled = Vip {
                     address: to,
                     port,
                     protocol,
                 };
-                self.flow((client, client_port), dialled, bytes)?;
+                self.flow((client, client_port), dialled, bytes, syn)?;
             }
             Seen::Later { to } if self.addresses.contains(&to) => self.later += 1,
             Seen::Unread { to } if self.addresses.contains(&to) => self.unread += 1,
@@ -82,7 +87,13 @@ impl Traffic {
         Ok(())
     }
 
-    fn flow(&mut self, from: (IpAddr, u16), dialled: Vip, bytes: u64) -> Result<(), Refusal> {
+    fn flow(
+        &mut self,
+        from: (IpAddr, u16),
+        dialled: Vip,
+        bytes: u64,
+        syn: Option<Signature>,
+    ) -> Result<(), Refusal> {
         let of_every_port = Vip { port: 0, ..dialled };
         let service = self.vips.get(&dialled).or(self.vips.get(&of_every_port));
         let Some(met) = service.and_then(|index| self.services.get_mut(*index)) else {
@@ -100,13 +111,22 @@ impl Traffic {
             address,
             port: met.by_flow.then_some(port),
             vip: met.by_flow.then_some(dialled),
+            device: None,
         };
+        if let Some(signature) = syn {
+            met.syns.entry(client.clone()).or_insert(signature);
+        }
         let tally = met.clients.entry(client).or_default();
         tally.clients = 1;
         let brought = tally.brought.get_or_insert_default();
         brought.flows += u64::from(is_new);
         brought.bytes += bytes;
         Ok(())
+    }
+
+    /// What the first SYN of a client of a service shows.
+    pub(super) fn syn(&self, service: usize, client: &SimulateClient) -> Option<&Signature> {
+        self.services[service].syns.get(client)
     }
 
     /// The clients of a service by its index.
