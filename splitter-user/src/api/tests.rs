@@ -135,7 +135,7 @@ async fn requests_reach_the_daemon_and_answers_come_back() {
     };
     let mut wanted = Simulate {
         // As many as may be, and as long as they can be.
-        clients: vec![one; Simulate::MOST],
+        clients: vec![one.clone(); Simulate::MOST],
         weights: [("v 1".to_owned(), "7%".to_owned())].into(),
         segment: Some("staff".into()),
     };

@@ -1,7 +1,10 @@
 //! Owns what a start takes up: the state on disk where it fits what runs, else what the kernel's
 //! own tables say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use splitter_common::{
     layout::{COUNTERS, Counter},
@@ -71,7 +74,7 @@ fn read_back(
         generation: plane.generation(),
         cursor: in_force.backends.keys().next_back().copied().unwrap_or(0),
         services: BTreeMap::new(),
-        devices: BTreeMap::new(),
+        devices: mem::take(&mut state.numbers.devices),
     };
     let mut told = vec![format!(
         "the state file {why}: numbers and weights were read back from the kernel, and totals \

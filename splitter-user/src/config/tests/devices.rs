@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{built_in_devices, devices::BUILT_IN_DEVICES};
 use super::bad::{STABLE, VIPS, expect, one};
 use super::parse_str;
-use crate::model::{Config, TraitSettings};
+use crate::model::{Config, DeviceRule, TraitSettings, UNKNOWN_DEVICE, signature};
 
 const CANARY: &str = "version.canary = { weight = \"5%\", backends = [\"10.0.2.11:8443\"] }\n";
 
@@ -162,4 +162,71 @@ fn no_more_rules_and_classes_than_the_kernel_has_room_for() {
         &with("", &rules(13, each)),
         &["44:1 device: class \"c12\" is one too many; at most 15 fit a host"],
     );
+}
+
+/// SYNs as they stand on the wire: the time to live behind some hops, the window, the options.
+const SYNS: [(&str, u8, u16, &str); 9] = [
+    // Windows 10 and 11, Windows 7, Windows XP.
+    ("windows", 117, 64_240, "020405b4 01030308 01010402"),
+    ("windows", 124, 8_192, "020405b4 01030302 01010402"),
+    ("windows", 128, 65_535, "020405b4 01010402"),
+    // macOS and iOS, of Ethernet and of a mobile network.
+    (
+        "apple",
+        55,
+        65_535,
+        "020405b4 01030306 0101080a 2f1c3b4a 00000000 04020000",
+    ),
+    (
+        "apple",
+        50,
+        65_535,
+        "02040564 01030305 0101080a 00a1b2c3 00000000 04020000",
+    ),
+    // Linux 5 and 6, and Android.
+    (
+        "linux-like",
+        64,
+        64_240,
+        "020405b4 0402080a 9d1c0fa3 00000000 01030307",
+    ),
+    (
+        "linux-like",
+        49,
+        65_535,
+        "02040578 0402080a 0041d0f2 00000000 01030308",
+    ),
+    // FreeBSD; and who writes nothing but the segment size, as scanners do.
+    (
+        "unknown",
+        61,
+        65_535,
+        "020405b4 01030306 0402080a 5b3f8d21 00000000",
+    ),
+    ("unknown", 241, 1_024, "020405b4"),
+];
+
+#[test]
+fn syns_of_well_known_stacks_have_their_classes() {
+    let rules = built_in_devices();
+    for (class, ttl, window, options) in SYNS {
+        let digits: Vec<char> = options.chars().filter(|digit| *digit != ' ').collect();
+        let byte = |pair: &[char]| {
+            let pair: String = pair.iter().collect();
+            u8::from_str_radix(&pair, 16).expect("two digits")
+        };
+        let options: Vec<u8> = digits.chunks(2).map(byte).collect();
+        let mut tcp = vec![0; 20];
+        tcp[12] = ((5 + options.len() / 4) << 4) as u8;
+        tcp[14..16].copy_from_slice(&window.to_be_bytes());
+        tcp.extend(options);
+        let shown = signature(ttl, &tcp).expect("a whole header").words;
+        let knows = |rule: &&DeviceRule| {
+            let (mask, want) = rule.words();
+            (0..shown.len()).all(|at| shown[at] & mask[at] == want[at])
+        };
+        let found = rules.iter().find(knows);
+        let found = found.map_or(UNKNOWN_DEVICE, |rule| rule.class.as_str());
+        assert_eq!(found, class, "ttl {ttl}, window {window}");
+    }
 }
