@@ -9,6 +9,7 @@ mod api;
 mod ask;
 mod bpffs;
 mod cli;
+mod clock;
 mod running;
 
 use std::fs::OpenOptions;
@@ -42,6 +43,8 @@ pub struct Daemon {
     directory: TempDir,
     pin_dir: PathBuf,
     manager: Option<UnixDatagram>,
+    /// Whether its clock is set by [`Self::set_clock`].
+    has_own_clock: bool,
     child: Option<Child>,
 }
 
@@ -76,6 +79,7 @@ impl Daemon {
             directory,
             pin_dir: bpffs::new_pin_dir(),
             manager: None,
+            has_own_clock: false,
             child: None,
         };
         daemon.write_config(config)?;
@@ -120,6 +124,9 @@ impl Daemon {
             .stderr(log)
             // Ctrl-C is for the test to handle, in its own order.
             .process_group(0);
+        if self.has_own_clock {
+            command.envs(self.own_clock());
+        }
         if self.manager.is_some() {
             command.env("NOTIFY_SOCKET", self.manager_path());
         }
@@ -261,10 +268,21 @@ impl Daemon {
     ///
     /// When bpftool cannot read it.
     pub fn generation(&self) -> Result<u32> {
+        Ok(Word::unpack(self.control(Control::Directory)?).generation)
+    }
+
+    /// A word of the control map, as it stands in the pinned one.
+    ///
+    /// # Errors
+    ///
+    /// When bpftool cannot read it.
+    pub fn control(&self, word: Control) -> Result<u64> {
+        let key = (word as u32).to_ne_bytes().map(|byte| byte.to_string());
         let output = Command::new("bpftool")
             .args(["-j", "map", "lookup", "pinned"])
             .arg(self.layout_dir().join("map_CONTROL"))
-            .args(["key", "0", "0", "0", "0"])
+            .arg("key")
+            .args(key)
             .output()
             .context("cannot run bpftool")?;
         let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -273,7 +291,7 @@ impl Daemon {
             let byte = byte.as_str()?.strip_prefix("0x")?;
             Some(word << 8 | u64::from_str_radix(byte, 16).ok()?)
         });
-        Ok(Word::unpack(word.context("no bytes")?).generation)
+        word.context("no bytes")
     }
 
     /// Ends the time for which a dead daemon vouched for next hops, so that nobody waits for it.

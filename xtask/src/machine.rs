@@ -29,6 +29,8 @@ pub(crate) struct Machine {
     pub(crate) nft: bool,
     /// Tests may lay networks with `ip`.
     pub(crate) ip: bool,
+    /// Tests run the daemon by a clock that is set.
+    pub(crate) faketime: bool,
     /// Tests run the README's examples for applications.
     pub(crate) curl: bool,
     /// The same.
@@ -92,6 +94,7 @@ impl Machine {
             promtool: paths::has_program("promtool"),
             nft: paths::has_program("nft"),
             ip: paths::has_program("ip"),
+            faketime: paths::has_program("faketime"),
             curl: paths::has_program("curl"),
             python3: paths::has_program("python3"),
         }

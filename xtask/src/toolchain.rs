@@ -93,6 +93,7 @@ pub(crate) fn lacks(road: Road, scope: Scope, machine: &Machine) -> Vec<Lack> {
                 ip,
                 ("prometheus", "prometheus", machine.prometheus),
                 ("promtool", "prometheus", machine.promtool),
+                ("faketime", "faketime", machine.faketime),
                 ("curl", "curl", machine.curl),
                 ("python3", "python3", machine.python3),
             ],

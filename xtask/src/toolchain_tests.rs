@@ -32,6 +32,7 @@ fn debian() -> Machine {
         promtool: true,
         nft: true,
         ip: true,
+        faketime: true,
         curl: true,
         python3: true,
     }
@@ -50,6 +51,7 @@ fn bare(os: Os) -> Machine {
         promtool: false,
         nft: false,
         ip: false,
+        faketime: false,
         curl: false,
         python3: false,
     }
@@ -213,7 +215,7 @@ fn a_bare_debian_is_mended_by_apt() {
     let machine = bare(Os::Debian);
     assert_eq!(choose(&machine), Road::System);
     let lacks = lacks(Road::System, Scope::Tests, &machine);
-    assert_eq!(lacks.len(), 8);
+    assert_eq!(lacks.len(), 9);
     assert!(
         lacks.iter().all(|lack| lack.remedy != Remedy::ByHand),
         "{lacks:?}"
@@ -227,7 +229,7 @@ fn a_bare_debian_is_mended_by_apt() {
     for lack in &lacks[4..6] {
         assert_eq!(lack.remedy, Remedy::Apt(vec!["prometheus".into()]));
     }
-    for (lack, package) in lacks[6..].iter().zip(["curl", "python3"]) {
+    for (lack, package) in lacks[6..].iter().zip(["faketime", "curl", "python3"]) {
         assert_eq!(lack.remedy, Remedy::Apt(vec![package.into()]));
     }
     let lacks = super::lacks(Road::System, Scope::Bench, &machine);
