@@ -34,7 +34,7 @@ pub(super) fn segments_image(
     let mut image = SegmentsImage {
         segments: Segments::NONE,
         cuts: [own; PLACES],
-        conditions: PrefixList::new(),
+        conditions: PrefixList::default(),
     };
     let compiled = compile(&service.segments).map_err(|error| {
         PlanError::Missing(format!("room in service {}: {error}", service.name))
@@ -59,8 +59,7 @@ pub(super) fn segments_image(
     for (at, name) in compiled.cohorts.iter().enumerate() {
         image.segments.cohorts[at] = cohort::number(name);
     }
-    let asked = compiled.asked.iter();
-    image.conditions = prefixes::list(asked.map(|set| set.prefixes()));
+    image.conditions = prefixes::conditions(compiled.asked.iter().copied());
     Ok(image)
 }
 

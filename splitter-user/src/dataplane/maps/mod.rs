@@ -23,15 +23,17 @@ use splitter_common::{
     trace::TraceRow,
 };
 
-use self::take::{counted, flows, mapped, typed};
+use self::take::{counted, flows, mapped, prefixes, typed};
 use super::{
-    DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
+    DataPlaneError, bpf::Typed, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
     traces::TraceRing, walk::FlowTable,
 };
 
 /// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
 /// another that does not mean it.
 pub(in crate::dataplane) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
+/// The same for batches, by the words of `struct bpf_lpm_trie_key`: the length, then [`PrefixKey`].
+pub(in crate::dataplane) type PrefixTable = Typed<[u32; 6], u32>;
 type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
 
 /// Every map of the object but the log's.
@@ -66,6 +68,7 @@ pub struct Maps {
     /// Bits by ledger, scope and event.
     pub(in crate::dataplane) counted_once: Mapped<u64>,
     pub(in crate::dataplane) prefixes: Prefixes,
+    pub(in crate::dataplane) prefix_table: Arc<PrefixTable>,
     pub(in crate::dataplane) members: MemberTable,
     /// What open flows are looked at for, by service number.
     pub rechecks: Mapped<RecheckRow>,
@@ -140,6 +143,7 @@ impl Maps {
         let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
         let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
         let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
+        let (prefixes, prefix_table) = prefixes(ebpf)?;
         let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,
@@ -160,7 +164,8 @@ impl Maps {
             rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
-            prefixes: typed(ebpf, "PREFIXES")?,
+            prefixes,
+            prefix_table: Arc::new(prefix_table),
             members: MemberTable::take(ebpf)?,
             fragments: typed(ebpf, "FRAGMENTS")?,
             pending,
