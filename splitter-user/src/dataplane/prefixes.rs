@@ -70,7 +70,9 @@ impl PrefixLists {
         if list.is_empty() {
             return Ok(0);
         }
-        if let Some((number, _)) = self.lists.iter().find(|(_, there)| *there == list) {
+        if let Some((number, there)) = self.lists.iter_mut().find(|(_, there)| *there == list) {
+            // The planned one, which is found again while somebody has it, for one that was read back.
+            *there = list.clone();
             return Ok(*number);
         }
         let taken = self.lists.values().map(PrefixList::len).sum::<usize>() + list.len();
