@@ -168,7 +168,7 @@ fn sustained(topology: &Topology, stop: &StopFlag) -> Result<u32> {
 
 /// Waits until the trie of a daemon is empty.
 fn freed(daemon: &Daemon) -> Result<()> {
-    let data = MapData::from_pin(daemon.layout_dir().join("PREFIXES"))?;
+    let data = MapData::from_pin(daemon.layout_dir().join("map_PREFIXES"))?;
     let trie: LpmTrie<_, [u8; 20], u32> = LpmTrie::try_from(Map::LpmTrie(data))?;
     let begin = Instant::now();
     while trie.keys().next().is_some() {
