@@ -14,6 +14,7 @@ mod layout;
 mod live;
 mod report;
 mod rounds;
+mod segments;
 pub mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub struct BenchOptions {
     pub object: PathBuf,
     /// Only record the sizes of the programs that run here.
     pub sizes: bool,
+    /// Only what lists of a million prefixes and members cost.
+    pub segments: bool,
     /// Fewer flows, repeats and rounds.
     pub quick: bool,
     /// Where to write the figures as JSON.
@@ -51,6 +54,10 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
         sizes::record(&programs)?;
         return Ok(true);
     }
+    if options.segments {
+        let segments = segments::run(&object, options.quick, stop)?;
+        return write(options, &serde_json::json!({ "segments": segments }));
+    }
     let commits = commits::run(stop)?;
     report::print_commits(&commits);
     let mut lab = lab::Lab::new(&object, bare(&options.object)?)?;
@@ -64,8 +71,13 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     figures.live = live::run(&mut lab, options.quick, stop)?;
     report::print_live(&figures.live);
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
+    write(options, &figures)
+}
+
+/// Writes figures where they are asked for.
+fn write(options: &BenchOptions, figures: &impl serde::Serialize) -> Result<bool> {
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&figures)? + "\n";
+        let text = serde_json::to_string_pretty(figures)? + "\n";
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     Ok(true)

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(2);
 /// A pause between sendings; more than the pause is never made up for.
 const TICK: Duration = Duration::from_millis(1);
-/// Sockets that send, one datagram each a tick.
+/// Sockets that send, in turns, as many datagrams each a tick as were asked for.
 const SOCKETS: usize = 2;
 
 /// What came of a stream.
@@ -56,6 +56,15 @@ impl Stream {
     ///
     /// When a socket cannot be made.
     pub fn start(topology: &Topology, port: u16) -> Result<Self> {
+        Self::paced(topology, port, 1)
+    }
+
+    /// The same with so many datagrams by each of two sockets a tick of a millisecond.
+    ///
+    /// # Errors
+    ///
+    /// When a socket cannot be made.
+    pub fn paced(topology: &Topology, port: u16, per_tick: u32) -> Result<Self> {
         let backend = &topology.backends[0];
         let server = bind(&backend.netns, SocketAddr::from((backend.v4, port)))?;
         server.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -88,7 +97,7 @@ impl Stream {
         Ok(Self {
             stop,
             arrived,
-            sender: std::thread::spawn(move || send(&sockets, &ended)),
+            sender: std::thread::spawn(move || send(&sockets, per_tick, &ended)),
             server: serving,
             dropped_before,
         })
@@ -118,12 +127,12 @@ fn bind(netns: &Netns, address: SocketAddr) -> Result<UdpSocket> {
         .with_context(|| format!("cannot bind {address}"))
 }
 
-fn send(sockets: &[UdpSocket], stop: &AtomicBool) -> Counts {
+fn send(sockets: &[UdpSocket], per_tick: u32, stop: &AtomicBool) -> Counts {
     let mut counts = Counts::default();
     let mut seen: Vec<bool> = Vec::new();
     let begin = Instant::now();
     while !stop.load(Ordering::Relaxed) && begin.elapsed() < LIMIT {
-        for socket in sockets {
+        for socket in (0..per_tick).flat_map(|_| sockets) {
             // One that the sender's own socket has no room for was not sent.
             if socket.send(&counts.sent.to_le_bytes()).is_ok() {
                 counts.sent += 1;

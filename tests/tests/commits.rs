@@ -1,6 +1,8 @@
 //! Commits over the kernel's maps: at every moment each VIP has an owner whose tables stand.
 //! Needs root.
 
+use std::time::Duration;
+
 use splitter_common::{
     hash::HashKey,
     layout::{Control, Counter, Word},
@@ -189,6 +191,7 @@ fn a_prefix_list_stands_while_a_row_names_it_and_equal_ones_are_one() {
     };
     let named = |lab: &Lab| [0, 1].map(|number| lab.plane.maps().service_in_force(number).direct);
     let sizes = |lab: &Lab| -> Vec<usize> {
+        assert!(lab.plane.prefixes_freed(Duration::from_secs(60)));
         let lists = lab.plane.prefix_lists();
         lists.values().map(|list| list.len()).collect()
     };

@@ -24,6 +24,7 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
@@ -101,7 +102,7 @@ struct Element {
     flags: u64,
 }
 
-/// The arguments of `BPF_MAP_LOOKUP_BATCH` and `BPF_MAP_UPDATE_BATCH`.
+/// The arguments of `BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH` and `BPF_MAP_DELETE_BATCH`.
 #[repr(C)]
 struct Batch {
     in_batch: u64,
@@ -225,26 +226,48 @@ impl<K: Pod, V: Pod> Typed<K, V> {
 
     /// Enters or replaces elements, as many as there are keys and values; those before one that the
     /// kernel refuses are in. Source: `generic_map_update_batch` in kernel/bpf/syscall.c, of hash maps
-    /// since 5.6.
+    /// since 5.6, of tries since 5.16.
     pub(super) fn put_batch(&self, keys: &[K], values: &[V]) -> io::Result<()> {
         let count = keys.len().min(values.len());
-        if count == 0 {
-            return Ok(());
+        let (keys, values) = (&keys[..count], &values[..count]);
+        self.change_batch(BPF_MAP_UPDATE_BATCH, keys, values).1
+    }
+
+    /// Removes elements; one that is not there ends the batch. How many were seen to, that one included.
+    /// Source: `generic_map_delete_batch`, as above.
+    pub(super) fn remove_batch(&self, keys: &[K]) -> io::Result<usize> {
+        let (gone, told) = self.change_batch(BPF_MAP_DELETE_BATCH, keys, &[]);
+        match told {
+            Ok(()) => Ok(keys.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(gone + 1),
+            Err(error) => Err(error),
         }
+    }
+
+    /// One batch; an update takes as many values as keys. Once the kernel has begun, how many
+    /// elements it took stands before what it says.
+    fn change_batch(
+        &self,
+        number: libc::c_long,
+        keys: &[K],
+        values: &[V],
+    ) -> (usize, io::Result<()>) {
         let mut batch = Batch {
             in_batch: 0,
             out_batch: 0,
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
-            count: count as u32,
+            count: keys.len() as u32,
             map_fd: self.fd.as_raw_fd() as u32,
             elem_flags: 0,
             flags: 0,
         };
-        // SAFETY: the kernel reads `count` keys and values of the map's sizes, which are those of `K`
-        // and `V`, and writes how many it took into `batch`.
+        // SAFETY: the kernel reads `count` keys, and for an update as many values, which the callers
+        // see to, of the map's sizes, which are those of `K` and `V`, and writes how many it took into
+        // `batch`.
         #[allow(unsafe_code, reason = "bpf(2); see the module")]
-        unsafe { command_mut(BPF_MAP_UPDATE_BATCH, &mut batch) }.map(drop)
+        let told = unsafe { command_mut(number, &mut batch) };
+        (batch.count as usize, told.map(drop))
     }
 
     /// Removes a key; `false` when it was not there.

@@ -116,11 +116,12 @@ impl DataPlane {
         }
         let mut ebpf = load(object, options, pin_dir.as_deref())?;
         let maps = Maps::take(&mut ebpf)?;
+        let prefixes = PrefixLists::new(options.limits.prefixes, &maps.prefix_table);
         let mut plane = Self {
             ebpf,
             maps,
             pages: Pages::new(options.limits.table_pages),
-            prefixes: PrefixLists::new(options.limits.prefixes),
+            prefixes,
             flipped: HashMap::new(),
             directory_flipped: None,
             devices_flipped: None,

@@ -10,6 +10,7 @@ mod clock;
 mod commit;
 mod directory;
 mod evidence;
+mod freeing;
 mod links;
 mod load;
 mod lock;

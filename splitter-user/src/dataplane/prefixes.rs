@@ -1,12 +1,13 @@
 //! Owns the lists of prefixes in the kernel: one trie holds all, each under a number of its own.
 //!
 //! Invariant: a list in force is never changed. Another content goes in under another number, and
-//! the service's row names it when the row is switched; a list that no row in force names goes.
-//! Lists of equal content are one.
+//! the service's row names it when the row is switched; a list that no row in force names goes
+//! ([`freeing`](super::freeing)). Lists of equal content are one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    thread,
+    sync::Arc,
+    time::Duration,
 };
 
 use aya::maps::lpm_trie::Key;
@@ -15,78 +16,101 @@ use splitter_common::{
     layout::{PrefixKey, ServiceRow},
 };
 
-use super::{DataPlane, DataPlaneError, commit::REST, maps::Prefixes, pod::Raw};
-use crate::plan::prefixes::PrefixList;
+use super::{
+    DataPlane, DataPlaneError,
+    freeing::Freeing,
+    maps::{PrefixTable, Prefixes},
+    pod::Raw,
+};
+use crate::plan::prefixes::{Listed, PrefixList};
+
+/// Elements that go in at once.
+const BATCH: usize = 4_096;
+/// How long a commit waits for the room of lists that go.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// What is in the trie, by list number.
 pub(super) struct PrefixLists {
     /// Prefixes for which there is room.
     room: u32,
+    table: Arc<PrefixTable>,
     lists: BTreeMap<u32, PrefixList>,
+    freeing: Freeing,
 }
 
 impl PrefixLists {
     /// None, with room for so many prefixes.
-    pub(super) fn new(room: u32) -> Self {
+    pub(super) fn new(room: u32, table: &Arc<PrefixTable>) -> Self {
         Self {
             room,
+            table: Arc::clone(table),
             lists: BTreeMap::new(),
+            freeing: Freeing::new(table),
         }
     }
 
     /// What an earlier process filled a trie with.
     fn read(trie: &Prefixes) -> BTreeMap<u32, PrefixList> {
-        let mut lists = BTreeMap::<u32, PrefixList>::new();
+        let mut lists = BTreeMap::<u32, Vec<Listed>>::new();
         for (key, value) in trie.iter().flatten() {
             let [a, b, c, d] = key.data().0.address.map(u64::from);
             let address = Address([a | b << 32, c | d << 32]);
             let bits = key.prefix_len() - PrefixKey::LIST_BITS;
             let list = lists.entry(key.data().0.list).or_default();
-            list.insert((bits, address), value);
+            list.push(((bits, address), value));
         }
+        let lists = lists.into_iter();
         lists
+            .map(|(number, listed)| (number, PrefixList::new(listed)))
+            .collect()
     }
 
     /// The number of a list, which is put in unless it is there; 0 for the empty one.
-    fn put(&mut self, trie: &mut Prefixes, list: &PrefixList) -> Result<u32, DataPlaneError> {
+    fn put(&mut self, list: &PrefixList) -> Result<u32, DataPlaneError> {
         if list.is_empty() {
             return Ok(0);
         }
-        if let Some((number, _)) = self.lists.iter().find(|(_, there)| *there == list) {
+        if let Some((number, there)) = self.lists.iter_mut().find(|(_, there)| *there == list) {
+            // The planned one, which is found again while somebody has it, for one that was read back.
+            *there = list.clone();
             return Ok(*number);
         }
-        let taken: usize = self.lists.values().map(PrefixList::len).sum();
-        if taken + list.len() > self.room as usize {
+        let taken = self.lists.values().map(PrefixList::len).sum::<usize>() + list.len();
+        let free = (self.room as usize).checked_sub(taken);
+        if free.is_none_or(|free| !self.freeing.wait(free, ROOM_WAIT)) {
             return Err(DataPlaneError::PrefixesFull {
                 prefixes: list.len(),
                 all: self.room,
             });
         }
-        let unused = (1..).find(|number| !self.lists.contains_key(number));
-        let number = unused.unwrap_or(u32::MAX);
-        // Known before it is whole, so that what was put in of it is taken away.
+        let unused = |number: &u32| !self.lists.contains_key(number) && !self.freeing.has(*number);
+        let number = (1..).find(unused).unwrap_or(u32::MAX);
+        for batch in list.listed().chunks(BATCH) {
+            let keys: Vec<_> = batch
+                .iter()
+                .map(|(prefix, _)| key(number, prefix))
+                .collect();
+            let values: Vec<u32> = batch.iter().map(|(_, value)| *value).collect();
+            if let Err(error) = self.table.put_batch(&keys, &values) {
+                self.freeing.free(number, list.clone());
+                return Err(DataPlaneError::Map {
+                    map: "PREFIXES",
+                    why: error.to_string(),
+                });
+            }
+        }
         self.lists.insert(number, list.clone());
-        for (prefix, value) in list {
-            let put = trie.insert(&key(number, prefix), value, 0);
-            put.map_err(|error| DataPlaneError::Map {
-                map: "PREFIXES",
-                why: error.to_string(),
-            })?;
-        }
         Ok(number)
-    }
-
-    fn remove(&mut self, trie: &mut Prefixes, number: u32) {
-        for prefix in self.lists.remove(&number).unwrap_or_default().into_keys() {
-            // One that never came in is no error.
-            let _absent = trie.remove(&key(number, &prefix));
-        }
     }
 }
 
-fn key(list: u32, (bits, address): &(u32, Address)) -> Key<Raw<PrefixKey>> {
-    let data = PrefixKey::new(list, *address);
-    Key::new(PrefixKey::LIST_BITS + bits, Raw(data))
+/// Where a list has a prefix: its length, then the words of [`PrefixKey`].
+pub(super) fn key(list: u32, (bits, address): &(u32, Address)) -> [u32; 6] {
+    let PrefixKey {
+        list,
+        address: [a, b, c, d],
+    } = PrefixKey::new(list, *address);
+    [PrefixKey::LIST_BITS + bits, list, a, b, c, d]
 }
 
 /// The lists that a row names.
@@ -119,7 +143,7 @@ impl DataPlane {
 
     /// The number of a list, for a row to name.
     pub(super) fn list_of(&mut self, list: &PrefixList) -> Result<u32, DataPlaneError> {
-        self.prefixes.put(&mut self.maps.prefixes, list)
+        self.prefixes.put(list)
     }
 
     /// Takes away the lists that no row in force names.
@@ -135,12 +159,16 @@ impl DataPlane {
                 }
             }
         }
-        if !unnamed.is_empty() {
-            // A program may still read the row that was switched from.
-            thread::sleep(REST);
-        }
         for number in unnamed {
-            self.prefixes.remove(&mut self.maps.prefixes, number);
+            if let Some(list) = self.prefixes.lists.remove(&number) {
+                self.prefixes.freeing.free(number, list);
+            }
         }
+    }
+
+    /// Waits until every list that nobody names is gone, but not longer than `timeout`; whether they
+    /// are. For tests and the bench.
+    pub fn prefixes_freed(&self, timeout: Duration) -> bool {
+        self.prefixes.freeing.wait(0, timeout)
     }
 }

@@ -189,6 +189,11 @@ impl PrefixSet {
         &self.prefixes
     }
 
+    /// Digest and number of the prefixes; `None` where they themselves are not at hand.
+    pub fn content(&self) -> Option<(u64, usize)> {
+        (self.prefixes.len() == self.count).then_some((self.digest, self.count))
+    }
+
     /// Whether one of them has an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.prefixes.iter().any(|prefix| prefix.contains(&address))

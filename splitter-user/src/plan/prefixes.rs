@@ -1,16 +1,115 @@
 //! Owns lists of prefixes as the kernel looks them up: by the longest prefix alone.
 //!
-//! Invariant: what a list says of its longest prefix that has an address is what all of its prefixes
+//! Invariants: what a list says of its longest prefix that has an address is what all of its prefixes
 //! that have it say together. What a shorter one says is thus said again by the longer ones in it.
+//! Lists are equal when their digests are: a list may be a million prefixes long, and is planned once
+//! for as long as anybody has it.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ipnet::IpNet;
-use splitter_common::address::Address;
+use splitter_common::{
+    address::Address,
+    hash::{HashKey, siphash13},
+};
 
-/// Prefixes as they go into the kernel: the length in bits, of 128, and the address; and what is said
+use crate::model::PrefixSet;
+
+/// A prefix as it goes into the kernel, the length in bits, of 128, and the address; and what is said
 /// of those who have no longer one.
-pub type PrefixList = BTreeMap<(u32, Address), u32>;
+pub type Listed = ((u32, Address), u32);
+
+/// A list, in order of length and address, each prefix once. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct PrefixList {
+    digest: [u64; 2],
+    listed: Arc<[Listed]>,
+}
+
+impl PrefixList {
+    /// The list of these, in any order.
+    pub fn new(mut listed: Vec<Listed>) -> Self {
+        listed.sort_unstable();
+        listed.dedup_by_key(|(prefix, _)| *prefix);
+        let mut bytes = Vec::with_capacity(listed.len() * size_of::<[u64; 3]>());
+        for ((bits, address), value) in &listed {
+            let [a, b] = address.0;
+            let said = u64::from(*bits) << 32 | u64::from(*value);
+            for word in [a, b, said] {
+                bytes.extend(word.to_le_bytes());
+            }
+        }
+        let half = |k0| siphash13(HashKey { k0, k1: 0 }, &bytes);
+        Self {
+            digest: [half(0), half(1)],
+            listed: listed.into(),
+        }
+    }
+
+    /// Its prefixes, in order.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+}
+
+impl Default for PrefixList {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl PartialEq for PrefixList {
+    fn eq(&self, other: &Self) -> bool {
+        (self.digest, self.len()) == (other.digest, other.len())
+    }
+}
+
+/// The digests and lengths of the sets that a list was planned from.
+type Source = Vec<(u64, usize)>;
+/// A list that somebody may still have.
+struct Planned {
+    source: Source,
+    digest: [u64; 2],
+    listed: Weak<[Listed]>,
+}
+
+/// Shorter ones are planned in less time than they are worth being kept in mind.
+const LONG: usize = 4_096;
+static PLANNED: Mutex<Vec<Planned>> = Mutex::new(Vec::new());
+
+/// The list that says bit `n` of the prefixes of the set `n`: the same one as before, where it is a
+/// long one that anybody still has.
+pub fn conditions<'p>(sets: impl Iterator<Item = &'p PrefixSet> + Clone) -> PrefixList {
+    let plan = || list(sets.clone().map(PrefixSet::prefixes));
+    let source: Option<Source> = sets.clone().map(PrefixSet::content).collect();
+    let Some(source) = source.filter(|of| of.iter().map(|(_, count)| count).sum::<usize>() >= LONG)
+    else {
+        return plan();
+    };
+    let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+    planned.retain(|each| each.listed.strong_count() > 0);
+    let known = planned.iter().find(|each| each.source == source);
+    if let Some((digest, Some(listed))) = known.map(|each| (each.digest, each.listed.upgrade())) {
+        return PrefixList { digest, listed };
+    }
+    let new = plan();
+    planned.push(Planned {
+        source,
+        digest: new.digest,
+        listed: Arc::downgrade(&new.listed),
+    });
+    new
+}
 
 /// IPv4 addresses lie among those of IPv6 as `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
 const MAPPED: (u128, u32) = (0xffff << 32, 96);
@@ -18,25 +117,28 @@ const MAPPED: (u128, u32) = (0xffff << 32, 96);
 /// The list that says bit `n` of the prefixes of the set `n`.
 pub fn list<'p>(sets: impl IntoIterator<Item = &'p [IpNet]>) -> PrefixList {
     // By first address and length: a prefix comes right before those that lie in it.
-    let mut families = [BTreeMap::<(u128, u32), u32>::new(), BTreeMap::new()];
+    let mut families = [Vec::<Spread>::new(), Vec::new()];
     for (bit, set) in sets.into_iter().enumerate() {
         for prefix in set {
             let (family, key) = key(prefix);
-            *families[family].entry(key).or_default() |= 1 << bit;
+            families[family].push((key, 1 << bit));
         }
     }
     let [v4, v6] = &mut families;
     said_again(v4);
     said_again(v6);
     // What is said of all IPv6 addresses is not said of those of IPv4 among them.
-    let covers = |key: &(u128, u32)| key.1 < MAPPED.1 && has(*key, MAPPED.0);
-    if v6.keys().any(covers) {
-        v4.entry(MAPPED).or_insert(0);
+    let covers = |(key, _): &Spread| key.1 < MAPPED.1 && has(*key, MAPPED.0);
+    if v6.iter().any(covers) && v4.first().is_none_or(|(key, _)| *key != MAPPED) {
+        v4.push((MAPPED, 0));
     }
     let all = v4.iter().chain(v6.iter());
-    all.map(|((first, bits), value)| ((*bits, address(*first)), *value))
-        .collect()
+    let listed = all.map(|((first, bits), value)| ((*bits, address(*first)), *value));
+    PrefixList::new(listed.collect())
 }
+
+/// First address and length of a prefix, and what is said of it.
+type Spread = ((u128, u32), u32);
 
 /// The family, 0 or 1, first address and length of a prefix.
 fn key(prefix: &IpNet) -> (usize, (u128, u32)) {
@@ -60,9 +162,15 @@ fn has((first, bits): (u128, u32), address: u128) -> bool {
     (first ^ address).checked_shr(128 - bits).unwrap_or(0) == 0
 }
 
-/// Lets each prefix say what those around it say.
-fn said_again(prefixes: &mut BTreeMap<(u128, u32), u32>) {
-    let mut around: Vec<((u128, u32), u32)> = Vec::new();
+/// Puts prefixes in order, each once, and lets each say what those around it say.
+fn said_again(prefixes: &mut Vec<Spread>) {
+    prefixes.sort_unstable();
+    prefixes.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        kept.1 |= if same { next.1 } else { 0 };
+        same
+    });
+    let mut around: Vec<Spread> = Vec::new();
     for (key, value) in prefixes {
         while around.last().is_some_and(|(outer, _)| !has(*outer, key.0)) {
             around.pop();
@@ -83,6 +191,7 @@ mod tests {
         let number = |address: Address| u128::from_be_bytes(address.bytes());
         let client = number(Address::from(client));
         let found = list
+            .listed()
             .iter()
             .rfind(|((bits, prefix), _)| has((number(*prefix), *bits), client));
         found.map_or(0, |(_, value)| *value)
@@ -120,6 +229,36 @@ mod tests {
                 prop_assert_eq!(longest(&list, client), said, "{}", client);
             }
         }
+    }
+
+    #[test]
+    fn lists_are_equal_by_content_whatever_the_order_they_came_in() {
+        let listed =
+            |last: u8, value| ((128, Address::from(IpAddr::from([10, 0, 0, last]))), value);
+        let one = PrefixList::new(vec![listed(1, 1), listed(2, 2)]);
+        assert_eq!(one, PrefixList::new(vec![listed(2, 2), listed(1, 1)]));
+        for other in [
+            vec![listed(1, 1)],
+            vec![listed(1, 2), listed(2, 1)],
+            vec![listed(1, 1), listed(3, 2)],
+        ] {
+            assert_ne!(one, PrefixList::new(other));
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_planned_once_while_somebody_has_it() {
+        let set = |first: u32| {
+            let address = |number: u32| IpNet::from(IpAddr::from((first + number).to_be_bytes()));
+            PrefixSet::new((0..LONG as u32).map(address).collect())
+        };
+        let (set, other) = (set(0x0b00_0000), set(0x0c00_0000));
+        let first = conditions([&set].into_iter());
+        let again = conditions([&set.clone()].into_iter());
+        assert!(Arc::ptr_eq(&first.listed, &again.listed));
+        assert_eq!(first, list([set.prefixes()]));
+        assert_ne!(first, conditions([&other].into_iter()));
+        assert_ne!(first, conditions([&set, &other].into_iter()));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn segments_image(
     let mut image = SegmentsImage {
         segments: Segments::NONE,
         cuts: [own; PLACES],
-        conditions: PrefixList::new(),
+        conditions: PrefixList::default(),
         options: 0,
     };
     let compiled = compile(&service.segments).map_err(|error| {
@@ -74,8 +74,7 @@ pub(super) fn segments_image(
             image.options |= options::DEVICES;
         }
     }
-    let asked = compiled.asked.iter();
-    image.conditions = prefixes::list(asked.map(|set| set.prefixes()));
+    image.conditions = prefixes::conditions(compiled.asked.iter().copied());
     Ok(image)
 }
 

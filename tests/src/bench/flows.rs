@@ -86,7 +86,7 @@ pub(super) fn target(address: IpAddr, port: u16) -> Target {
     target
 }
 
-/// A flow, with the backend that splitter decides for it.
+/// One of the usual flows, with the backend that splitter decides for it.
 pub(super) fn flow(family: Family, index: u32, image: &Image) -> Result<Flow> {
     let host = index % CLIENTS;
     let port = FIRST_PORT + (index / CLIENTS) as u16;
@@ -94,6 +94,11 @@ pub(super) fn flow(family: Family, index: u32, image: &Image) -> Result<Flow> {
         Family::V4 => Ipv4Addr::from(0x0a64_0000 + host).into(),
         Family::V6 => Ipv6Addr::new(0xfd64, 0, 0, host as u16, 0, 0, 0, 1).into(),
     };
+    flow_of(family, client, port, image)
+}
+
+/// The flow of a client and its port.
+pub(super) fn flow_of(family: Family, client: IpAddr, port: u16, image: &Image) -> Result<Flow> {
     let service = image.services.values().next().context("no service")?;
     let question = Question {
         client: Address::from(client),

@@ -34,7 +34,7 @@ use crate::{
 
 /// BPF_PROG_TEST_RUN's packets come in by the namespace's loopback.
 const INGRESS: u32 = 1;
-const SEED: HashKey = HashKey { k0: 3, k1: 5 };
+pub(super) const SEED: HashKey = HashKey { k0: 3, k1: 5 };
 /// So much of what was driven may have gone another way: an LRU table evicts before it is full.
 const STRAYS: f64 = 0.001;
 
@@ -231,6 +231,18 @@ impl Lab {
         }
     }
 
+    /// Tells another data plane of the same backends where all of them are reached.
+    pub(super) fn share_hops(&self, other: &mut DataPlane) {
+        for number in &self.backends {
+            other.set_next_hop(*number, self.plane.next_hop(*number));
+        }
+    }
+
+    /// Gives a flow other ends.
+    pub(super) fn set_flow(&mut self, index: u32, flow: Flow) -> Result<()> {
+        Ok(self.flows.set(index, flow, 0)?)
+    }
+
     /// Packets that the bench's own programs have counted.
     pub(super) fn counted_by_bench(&self) -> Result<u64> {
         let cells = self.counts.get(&0, 0)?;
@@ -381,7 +393,7 @@ pub(super) fn bind(cpu: usize) -> Result<()> {
 }
 
 /// Fresh tables under the product's object, or another one of the same layout.
-fn open(object: Option<&[u8]>, limits: Limits) -> Result<DataPlane> {
+pub(super) fn open(object: Option<&[u8]>, limits: Limits) -> Result<DataPlane> {
     let options = Options {
         pin_dir: None,
         limits,

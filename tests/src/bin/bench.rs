@@ -19,8 +19,11 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only record the sizes of the programs on this kernel, in tests/program-sizes.json
-    #[arg(long, conflicts_with_all = ["quick", "json"])]
+    #[arg(long, conflicts_with_all = ["quick", "json", "segments"])]
     sizes: bool,
+    /// Only what a million prefixes and a million cohort members cost: to load, to free, and by look-up
+    #[arg(long)]
+    segments: bool,
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
                 object: object.into(),
                 quick: arguments.quick,
                 sizes: arguments.sizes,
+                segments: arguments.segments,
                 json: arguments.json,
             };
             Ok(Box::new(move |stop| bench::run(&options, stop)))

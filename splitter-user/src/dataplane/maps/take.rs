@@ -5,8 +5,8 @@ use aya::{
     maps::{Map, MapError},
 };
 
-use super::{Flows, named_error};
-use crate::dataplane::{DataPlaneError, mapped::Mapped, totals::Sums, walk::FlowTable};
+use super::{Flows, PrefixTable, Prefixes, named_error};
+use crate::dataplane::{DataPlaneError, bpf::Typed, mapped::Mapped, totals::Sums, walk::FlowTable};
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DataPlaneError> {
     ebpf.take_map(name).ok_or_else(|| DataPlaneError::Map {
@@ -43,6 +43,19 @@ pub(super) fn flows(
     let table = FlowTable::of(data).map_err(|why| DataPlaneError::Map { map: name, why })?;
     let flows = Flows::try_from(map).map_err(|error| named_error(name, &error))?;
     Ok((flows, table))
+}
+
+/// The trie of prefixes, by key and for batches.
+pub(super) fn prefixes(ebpf: &mut Ebpf) -> Result<(Prefixes, PrefixTable), DataPlaneError> {
+    let name = "PREFIXES";
+    let failed = |why: String| DataPlaneError::Map { map: name, why };
+    let map = take(ebpf, name)?;
+    let Map::LpmTrie(data) = &map else {
+        return Err(failed("not a trie".to_owned()));
+    };
+    let (table, _) = Typed::of(data).map_err(failed)?;
+    let prefixes = Prefixes::try_from(map).map_err(|error| named_error(name, &error))?;
+    Ok((prefixes, table))
 }
 
 /// An array that the program counts in, by element and for sweeps.

@@ -302,7 +302,7 @@ impl Env for Host {
         let list = lists.and_then(|lists| lists.get(list.checked_sub(1)? as usize));
         // By length first.
         let longest = list.and_then(|list| {
-            let mut all = list.iter().rev();
+            let mut all = list.listed().iter().rev();
             all.find(|((bits, prefix), _)| has_prefix(address, *prefix, *bits))
         });
         longest.map_or(otherwise, |(_, value)| *value)
