@@ -114,6 +114,12 @@ fn configured(service: &ServiceStatus, settings: &ServiceSettings) -> String {
     if let Some(slo) = &settings.turn_slo {
         out += &format!("  turn_slo {slo}\n");
     }
+    if let Some(slice) = &settings.slice {
+        out += &format!("  slice {slice}\n");
+    }
+    if let Some(traits) = &settings.traits {
+        out += &format!("  traits: {traits}\n");
+    }
     if !settings.direct.is_empty() {
         out += &format!("  direct {}\n", settings.direct.join(" "));
     }

@@ -106,6 +106,12 @@ fn settings(service: &Service) -> ServiceSettings {
         turn_slo: service
             .turn_slo
             .map(|slo| humantime::format_duration(slo).to_string()),
+        slice: service
+            .slice
+            .map(|slice| humantime::format_duration(slice).to_string()),
+        traits: service
+            .asks_for_traits()
+            .then(|| service.traits.to_string()),
         direct: service.direct.iter().map(ToString::to_string).collect(),
         failsafe_max_weight: service.fail_safe_max.to_string(),
         health: service.health.as_ref().map(health),

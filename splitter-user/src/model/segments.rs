@@ -433,6 +433,11 @@ fn absorb(terms: &mut Vec<Term>) {
 }
 
 impl Service {
+    /// Whether its segments ask for device class or activity.
+    pub fn asks_for_traits(&self) -> bool {
+        compile(&self.segments).is_ok_and(|compiled| !compiled.traits.is_empty())
+    }
+
     /// Prefixes that its segments put into the kernel.
     pub fn segment_prefixes(&self) -> usize {
         let Ok(compiled) = compile(&self.segments) else {

@@ -135,6 +135,12 @@ pub struct ServiceSettings {
     /// How long a turn may take at most: `300ms`; `None` where that is not said.
     #[serde(default)]
     pub turn_slo: Option<String>,
+    /// How long a slice of its release is, `10m`; `None`: an hour.
+    #[serde(default)]
+    pub slice: Option<String>,
+    /// How device class and activity of its clients are found, in words; `None` where no segment asks.
+    #[serde(default)]
+    pub traits: Option<String>,
     /// Those who speak to its backends without a VIP.
     pub direct: Vec<String>,
     /// Up to which weight a supervised release falls back to the baseline: `25%`.

@@ -16,6 +16,8 @@ pub(super) fn settings() -> ServiceSettings {
         salt_group: Some("front".into()),
         protocol: Some("http1".into()),
         turn_slo: Some("300ms".into()),
+        slice: Some("10m".into()),
+        traits: Some("latch 30m, window 1day, normal from 10, heavy from 100".into()),
         direct: vec!["10.9.0.0/16".into(), "fd09::/16".into()],
         failsafe_max_weight: "25%".into(),
         health: Some(HealthSettings {
