@@ -249,7 +249,12 @@ fn table(
 ) -> (Vec<Line<'static>>, usize) {
     let columns = columns(width);
     let wide = width >= 120;
-    let name = if wide { 40 } else { 28 };
+    // All the other columns of a wide terminal take 90.
+    let name = if wide {
+        usize::from(width).saturating_sub(90).min(40)
+    } else {
+        28
+    };
     let mut head = format!("{:<name$}{:>8}", "", "WEIGHT");
     if wide {
         head += &format!("{:>8}{:>9}", "SHARE", "OPEN");

@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 
-use super::draw::{Choice, Palette, draw};
+use super::draw::{Choice, Palette, draw, text};
 use super::screen::obey;
 use super::view::{Fares, Series, View};
 use crate::api::types::{Counters, Quantiles, Status};
@@ -272,8 +272,26 @@ fn a_frame_fits_every_size_and_the_selected_service_is_in_sight() {
 }
 
 #[test]
+fn every_column_has_room_at_every_width() {
+    let view = view();
+    for width in 60..=250 {
+        let text = text(&view, width);
+        let head = text
+            .lines()
+            .find(|line| line.contains("WEIGHT"))
+            .expect("a head");
+        assert!(
+            head.ends_with("ERR") && head.len() <= usize::from(width),
+            "{width}: {head}"
+        );
+        let buffer = frame(&view, &Choice::default(), false, width, 30);
+        assert!(symbols(&buffer).contains(" ERR"), "{width}");
+    }
+}
+
+#[test]
 fn one_frame_as_text_has_every_service_and_no_escapes() {
-    let text = super::draw::text(&view(), 80);
+    let text = text(&view(), 80);
     for part in [
         "shop",
         "mail",
