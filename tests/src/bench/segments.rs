@@ -39,7 +39,8 @@ pub(super) struct Segments {
     pub(super) prefixes_1m_free_s: f64,
     /// `splitter cohort import` of a million addresses, seconds.
     pub(super) cohort_1m_load_s: f64,
-    /// Datagrams a second of the streams: half of what came through whole.
+    /// Datagrams a second of the stream during the load, half as many a tick as came through whole, of
+    /// [`PER_TICK`].
     pub(super) paced_per_s: f64,
     /// During the load, the free and the import.
     pub(super) sent: [u64; 3],
@@ -140,7 +141,7 @@ fn loads(stop: &StopFlag) -> Result<Segments> {
         weight_set_ms,
         prefixes_1m_free_s,
         cohort_1m_load_s,
-        paced_per_s: f64::from(per_tick) * 2e3,
+        paced_per_s: load.sent as f64 / (TRIAL.as_secs_f64() + prefixes_1m_load_s),
         sent: of.map(|counts| counts.sent),
         received: of.map(|counts| counts.received),
         counted_drops: of.map(|counts| counts.dropped),

@@ -75,6 +75,11 @@ pub(super) fn run(object: &[u8], quick: bool, stop: &StopFlag) -> Result<Vec<Loo
         ..Limits::default()
     };
     let mut lab = Lab::with_limits(object, None, limits)?;
+    // Replies ask for the way back to scattered clients.
+    lab.netns.ip_batch(
+        "route add 16.0.0.0/4 via 10.1.0.2\nroute add 32.0.0.0/3 via 10.1.0.2\n\
+         route add 64.0.0.0/4 via 10.1.0.2\n",
+    )?;
     let rounds = if quick { 3 } else { 9 };
     let mut all = Vec::new();
     println!("\nmore net ns than without segments: a new flow's packet, an established one's");
