@@ -226,7 +226,7 @@ impl<K: Pod, V: Pod> Typed<K, V> {
 
     /// Enters or replaces elements, as many as there are keys and values; those before one that the
     /// kernel refuses are in. Source: `generic_map_update_batch` in kernel/bpf/syscall.c, of hash maps
-    /// since 5.6, of tries since 5.16.
+    /// since 5.6; tries of 6.1, the oldest kernel that is tested, have it.
     pub(super) fn put_batch(&self, keys: &[K], values: &[V]) -> io::Result<()> {
         let count = keys.len().min(values.len());
         let (keys, values) = (&keys[..count], &values[..count]);

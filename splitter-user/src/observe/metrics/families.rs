@@ -62,6 +62,8 @@ pub(super) const OF_VERSIONS: &[Family] = families![
     SynRetransmits "syn_retransmits" false "SYNs that clients sent once more",
     ResetsByClient "client_resets" false "Flows reset by the client",
     ResetsByServer "server_resets" false "Flows reset by a backend",
+    ResetsByClientEarly "client_early_resets" false "Flows reset by the client before a backend had sent payload",
+    ResetsByServerEarly "server_early_resets" false "Flows reset by a backend before it had sent payload",
     IcmpErrors "icmp_errors" false "ICMP errors about its flows, either way",
     Adopted "adopted_packets" false "Packets forwarded by decision, their flow not being known",
     Diverted "diverted_flows" false "Flows begun by clients that belong to another version",

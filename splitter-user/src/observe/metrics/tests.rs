@@ -75,6 +75,10 @@ fn the_text_says_what_was_counted() {
             "1009",
         ),
         (
+            format!("splitter_version_server_early_resets_total{of}}}"),
+            "1017",
+        ),
+        (
             format!("splitter_version_http_5xx_answers_total{of}}}"),
             "1021",
         ),
