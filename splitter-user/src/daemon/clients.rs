@@ -92,7 +92,7 @@ pub(super) async fn list(
 /// The place of the segment that a client is in.
 fn place(core: &Core, number: u16, row: &ServiceRow, recent: &Recent) -> usize {
     let question = recent.question();
-    let conditions = core.conditions(number, row, question.client);
+    let conditions = core.conditions(number, row, question.client, recent.device());
     decide(row, &question, conditions).place
 }
 
@@ -127,7 +127,7 @@ pub(super) fn would_move(
     let row = core.planned_row(planned, name)?;
     let version = |row: &ServiceRow, given: &ServiceNumbers, recent: &Recent| {
         let question = recent.question();
-        let conditions = core.conditions(given.number, row, question.client);
+        let conditions = core.conditions(given.number, row, question.client, recent.device());
         version_name(given, decide(row, &question, conditions).assigned)
     };
     let ways = |recent: &Recent| {

@@ -2,6 +2,7 @@
 
 use splitter_common::{
     address::Address,
+    device,
     layout::{ServiceRow, options},
     traits::Activity,
 };
@@ -47,7 +48,7 @@ pub(super) fn of_client(
     if row.options & options::TRAITS == 0 {
         return None;
     }
-    let traits = core.traits(number, row, client);
+    let traits = core.traits(number, row, client, device::UNKNOWN);
     let (plane, number) = (&core.plane, u32::from(number));
     let left = plane.traits_left(number, row, client);
     Some(ClientTraits {

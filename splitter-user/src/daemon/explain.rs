@@ -9,6 +9,7 @@ use splitter_common::{
     capacity::PAGE_CELLS,
     clock::Jiffies,
     decide::{Decision, Question, decide},
+    device,
     flow::{Entry, Table, law},
     layout::FlowKey,
     split::Cuts,
@@ -49,7 +50,7 @@ pub(super) fn explain(
         protocol: vip.protocol.number(),
     };
     core.plane.jiffies().map_err(Refusal::internal)?;
-    let traits = core.traits(given.number, &row, question.client);
+    let traits = core.traits(given.number, &row, question.client, device::UNKNOWN);
     let conditions = core.plane.conditions_lately(&row, question.client, traits);
     let conditions = conditions.map_err(Refusal::internal)?;
     let decision = decide(&row, &question, conditions);

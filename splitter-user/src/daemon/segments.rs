@@ -16,9 +16,16 @@ use crate::{
 };
 
 impl Core {
-    /// The conditions of a service's segments that hold of a client, as the kernel finds them.
-    pub(super) fn conditions(&self, number: u16, row: &ServiceRow, client: Address) -> u32 {
-        let traits = self.traits(number, row, client);
+    /// The conditions of a service's segments that hold of a client, as the kernel finds them; `device` is the
+    /// class that its SYN would have.
+    pub(super) fn conditions(
+        &self,
+        number: u16,
+        row: &ServiceRow,
+        client: Address,
+        device: u8,
+    ) -> u32 {
+        let traits = self.traits(number, row, client, device);
         let found = self.plane.conditions_lately(row, client, traits);
         found.unwrap_or_else(|error| {
             log::error!("the cohorts of a client cannot be read: {error}");
@@ -26,11 +33,16 @@ impl Core {
         })
     }
 
-    /// The traits of a client by which a flow of it would be decided whose SYN shows nothing.
-    pub(super) fn traits(&self, number: u16, row: &ServiceRow, client: Address) -> Traits {
+    /// The traits of a client by which a flow of it would be decided whose SYN shows this device class.
+    pub(super) fn traits(
+        &self,
+        number: u16,
+        row: &ServiceRow,
+        client: Address,
+        device: u8,
+    ) -> Traits {
         let number = u32::from(number);
-        self.plane
-            .traits_lately(number, row, client, device::UNKNOWN)
+        self.plane.traits_lately(number, row, client, device)
     }
 }
 
@@ -62,7 +74,7 @@ pub(super) fn holding(
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let row = core.plane.maps().service_in_force(u32::from(given.number));
-    let conditions = core.conditions(given.number, &row, Address::from(client));
+    let conditions = core.conditions(given.number, &row, Address::from(client), device::UNKNOWN);
     let terms = || row.segments.terms.iter().zip(&row.segments.places);
     let holds = |segment: &&Segment| {
         let place = given.segments.get(&segment.name);

@@ -82,6 +82,18 @@ fn a_device_is_known_by_its_syn_and_stands_whatever_the_next_one_shows() {
     assert_eq!(scene.traits(other)["device"], "kiosk");
     // It was of another device a moment ago.
     assert_eq!(scene.served_by(one), "stable");
+    // Who of those seen lately would move is known by what their flows were decided by.
+    let away = ["weight", "set", "shop", "canary=0%", "--segment", "kiosks"];
+    let told = scene
+        .daemon
+        .cli_ok(&[&away[..], &["--dry-run", "-o", "json"]].concat());
+    let told: Value = serde_json::from_str(&told.expect("told")).expect("JSON");
+    let moves = &told["seen"]["moves"];
+    assert_eq!(
+        (&moves[0]["clients"], &moves[1]),
+        (&1.into(), &Value::Null),
+        "{told}"
+    );
     scene.begin_with_ttl("64");
     assert_eq!(scene.served_by(other), "canary");
     scene.daemon.kill9().expect("killed");

@@ -63,9 +63,9 @@ fn of_service(
     let ways = |recent: &Recent| {
         let question = recent.question();
         let client = question.client;
-        let now_so = core.conditions(given.number, &row, client);
+        let now_so = core.conditions(given.number, &row, client, recent.device());
         let then = members.get(&client).map_or(now_so, |member| {
-            let traits = core.traits(given.number, &row, client);
+            let traits = core.traits(given.number, &row, client, recent.device());
             core.plane
                 .conditions_with(&row, client, Some(member), traits)
         });

@@ -42,6 +42,8 @@ pub(in crate::daemon) struct Recent {
     protocol: Protocol,
     /// The backend of that.
     pub(in crate::daemon) backend: u32,
+    /// The device class that it was decided by.
+    device: u8,
     /// How long ago, in jiffies.
     idle: u32,
     /// Open flows.
@@ -54,6 +56,11 @@ impl Recent {
     /// How long ago it was seen, in jiffies; to sort by.
     pub(in crate::daemon) const fn last_seen(&self) -> u32 {
         self.idle
+    }
+
+    /// The device class of its last flow, for when none stands for it any more.
+    pub(in crate::daemon) const fn device(&self) -> u8 {
+        self.device
     }
 
     /// What the split law is asked for.
@@ -214,6 +221,7 @@ impl Look {
             key: *key,
             protocol,
             backend: entry.backend,
+            device: entry.traits.device() as u8,
             idle: self.now.jiffies.since(entry.seen),
             open: u64::from(state.is_some_and(|state| state != FlowState::Closing)),
             flows: 1,
@@ -265,6 +273,7 @@ mod tests {
     fn a_client_is_as_its_last_flow_was_and_has_all_of_them() {
         let mut recents = Recents::default();
         let flow = |port, backend, idle, open| Recent {
+            device: 0,
             key: key("10.0.0.1", port),
             protocol: Protocol::Tcp,
             backend,
