@@ -155,7 +155,8 @@ const FLOWS_MAX: u32 = u16::MAX as u32;
 #[inline(always)]
 const fn tag(key: &ClientKey) -> u16 {
     let [a, b] = key.client.0;
-    let mixed = (a ^ b.rotate_left(29) ^ key.service << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed =
+        (a ^ b.rotate_left(29) ^ key.service.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // Never that of an unused row.
     (mixed >> 48) as u16 | 1
 }

@@ -35,7 +35,7 @@ pub(super) fn of_packet<P: Packet, E: Env>(
     } else {
         row.options & options::UNUSED
     };
-    let key = client_key(parsed.network.source, left.service);
+    let key = ClientKey::of(parsed.network.source, left.service, row);
     env.client_traits(&row.segments.traits, &key, device)
 }
 
@@ -46,23 +46,16 @@ pub(super) fn of_client<E: Env>(env: &E, row: &ServiceRow, client: Address, serv
     if row.options & options::TRAITS == 0 {
         return none;
     }
-    env.client_traits(&row.segments.traits, &client_key(client, service), none)
+    let key = ClientKey::of(client, service, row);
+    env.client_traits(&row.segments.traits, &key, none)
 }
 
 /// A flow was answered whose service asks for traits: its client is remembered.
 #[inline(always)]
 pub(super) fn learn<E: Env>(env: &E, row: &ServiceRow, key: &FlowKey, entry: &Entry) {
     if row.options & options::TRAITS != 0 {
-        let key = client_key(key.client, entry.service as u32);
+        let key = ClientKey::of(key.client, entry.service as u32, row);
         env.learn(&row.segments.traits, &key, entry.traits);
-    }
-}
-
-#[inline(always)]
-const fn client_key(client: Address, service: u32) -> ClientKey {
-    ClientKey {
-        client,
-        service: service as u64,
     }
 }
 

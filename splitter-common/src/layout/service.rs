@@ -125,12 +125,24 @@ pub struct ServiceRow {
     pub judged_until: u32,
 }
 
-/// Whose new flows are limited: one IPv4 address, one IPv6 /64, at one service.
+/// Whose new flows are limited (one IPv4 address, one IPv6 /64), or whose traits are known (one address), at
+/// one service.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
 pub struct ClientKey {
-    /// The client's prefix.
+    /// The client's prefix or address.
     pub client: Address,
-    /// The service.
+    /// The service; of traits its birth too, 32 bits up: who gets the number of another service knows nobody.
     pub service: u64,
+}
+
+impl ClientKey {
+    /// Of a client whose traits are known, at a service by its number and row.
+    #[inline(always)]
+    pub const fn of(client: Address, service: u32, row: &ServiceRow) -> Self {
+        Self {
+            client,
+            service: service as u64 | (row.born as u64) << 32,
+        }
+    }
 }

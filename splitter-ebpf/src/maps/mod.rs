@@ -250,7 +250,12 @@ pub(crate) fn cohorts(
     let word = |at: usize| unsafe { (&raw const (*row).words[at]).read_volatile() };
     let mut found = 0;
     for at in 0..COHORTS_OF_MEMBER {
-        found |= of_word(asked, cohort::unseal(word(at), address), now);
+        let word = cohort::unseal(word(at), address);
+        // Those that are used come first.
+        if word == 0 {
+            break;
+        }
+        found |= of_word(asked, word, now);
     }
     found
 }

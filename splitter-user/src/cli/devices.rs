@@ -136,10 +136,10 @@ impl Classes {
     }
 }
 
-/// SYNs by what they show.
+/// SYNs by class and by what they show; what differs from SYN to SYN, as timestamps do, is not kept.
 struct Looks {
     classes: Classes,
-    seen: BTreeMap<Signature, (u64, HashSet<IpAddr>)>,
+    seen: BTreeMap<(String, String), (u64, HashSet<IpAddr>)>,
 }
 
 impl Looks {
@@ -151,41 +151,31 @@ impl Looks {
     }
 
     fn take(&mut self, seen: &Seen) {
-        if let Seen::Flow {
+        let Seen::Flow {
             client,
             syn: Some(signature),
             ..
         } = seen
-        {
-            let (syns, clients) = self.seen.entry(*signature).or_default();
-            *syns += 1;
-            clients.insert(*client);
-        }
+        else {
+            return;
+        };
+        let class = self.classes.of(signature).to_owned();
+        let rule = rule_of(&class, signature).map(|rule| rule.to_string());
+        let says = rule.as_deref().and_then(|rule| rule.split_once(": "));
+        let shows = says.map_or("options whose lengths contradict", |(_, says)| says);
+        let look = self.seen.entry((class, shows.to_owned())).or_default();
+        look.0 += 1;
+        look.1.insert(*client);
     }
 
-    /// Looks that no rule tells apart are one.
     fn told(self) -> Syns {
-        let mut looks = BTreeMap::<(String, String), (u64, HashSet<IpAddr>)>::new();
-        for (signature, (syns, clients)) in self.seen {
-            let class = self.classes.of(&signature).to_owned();
-            let shows = match rule_of(&class, &signature) {
-                Some(rule) => rule
-                    .to_string()
-                    .split_once(": ")
-                    .map_or(String::new(), |(_, says)| says.to_owned()),
-                None => "options whose lengths contradict".to_owned(),
-            };
-            let look = looks.entry((class, shows)).or_default();
-            look.0 += syns;
-            look.1.extend(clients);
-        }
         let look = |((class, shows), (syns, clients)): (_, (u64, HashSet<IpAddr>))| Look {
             class,
             syns,
             clients: clients.len(),
             shows,
         };
-        let mut syns: Vec<Look> = looks.into_iter().map(look).collect();
+        let mut syns: Vec<Look> = self.seen.into_iter().map(look).collect();
         syns.sort_by_key(|look| std::cmp::Reverse(look.syns));
         Syns { syns }
     }

@@ -16,8 +16,8 @@ use super::{DataPlane, DataPlaneError, commit::rest, pod::Raw};
 
 impl DataPlane {
     /// What is remembered of a client of a service.
-    pub fn client(&self, service: u32, address: Address) -> Option<ClientRow> {
-        let found = self.maps.clients.get(&Raw(key(service, address)), 0);
+    fn client(&self, key: &ClientKey) -> Option<ClientRow> {
+        let found = self.maps.clients.get(&Raw(*key), 0);
         found.ok().map(|row| row.0)
     }
 
@@ -33,21 +33,23 @@ impl DataPlane {
         if row.options & options::TRAITS == 0 {
             return Traits::NONE;
         }
-        let known = self.client(service, address).unwrap_or_default();
+        let key = ClientKey::of(address, service, row);
+        let known = self.client(&key).unwrap_or_default();
         let time = (self.lately(), u64::from(self.hz));
-        known.traits(&row.segments.traits, &key(service, address), device, time)
+        known.traits(&row.segments.traits, &key, device, time)
     }
 
     /// For how many jiffies more traits stand for a client; `None` when none do.
     pub fn traits_left(&self, service: u32, row: &ServiceRow, address: Address) -> Option<u32> {
-        let known = self.client(service, address)?;
+        let key = ClientKey::of(address, service, row);
         let time = (self.lately(), u64::from(self.hz));
-        known.left(&row.segments.traits, &key(service, address), time)
+        self.client(&key)?.left(&row.segments.traits, &key, time)
     }
 
     /// Flows of a client in the window of its service.
     pub fn flows_in_window(&self, service: u32, row: &ServiceRow, address: Address) -> u32 {
-        let known = self.client(service, address).unwrap_or_default();
+        let key = ClientKey::of(address, service, row);
+        let known = self.client(&key).unwrap_or_default();
         let time = (self.lately(), u64::from(self.hz));
         known.flows_in_window(&row.segments.traits, time)
     }
@@ -101,12 +103,5 @@ impl DataPlane {
             map: "CLIENTS",
             why: error.to_string(),
         })
-    }
-}
-
-fn key(service: u32, client: Address) -> ClientKey {
-    ClientKey {
-        client,
-        service: u64::from(service),
     }
 }

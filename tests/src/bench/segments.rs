@@ -23,7 +23,9 @@ mod look_ups;
 const MILLION: u32 = 1_000_000;
 const PORT: u16 = 8_080;
 /// Datagrams a tick by which streams are tried, each for [`TRIAL`].
-const PER_TICK: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+const PER_TICK: [u32; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+/// A stream of twice as many a tick that sends less than so many times more is one that cannot be faster.
+const FASTER: f64 = 1.2;
 const TRIAL: Duration = Duration::from_secs(1);
 /// How long a list may take to go.
 const FREE_LIMIT: Duration = Duration::from_secs(60);
@@ -39,8 +41,8 @@ pub(super) struct Segments {
     pub(super) prefixes_1m_free_s: f64,
     /// `splitter cohort import` of a million addresses, seconds.
     pub(super) cohort_1m_load_s: f64,
-    /// Datagrams a second of the stream during the load, half as many a tick as came through whole, of
-    /// [`PER_TICK`].
+    /// Datagrams a second of the stream during the load, half as many a tick as came through whole and could
+    /// be sent at all, of [`PER_TICK`].
     pub(super) paced_per_s: f64,
     /// During the load, the free and the import.
     pub(super) sent: [u64; 3],
@@ -150,18 +152,18 @@ fn loads(stop: &StopFlag) -> Result<Segments> {
     })
 }
 
-/// The most datagrams a tick of which all came back.
+/// The most datagrams a tick of which all came back and which were more in a second than half as many.
 fn sustained(topology: &Topology, stop: &StopFlag) -> Result<u32> {
-    let mut most = 0;
+    let (mut most, mut sent) = (0, 0);
     for per_tick in PER_TICK {
         stop.check()?;
         let stream = Stream::paced(topology, PORT, per_tick)?;
         thread::sleep(TRIAL);
         let counts = stream.stop(topology)?;
-        if counts.received < counts.sent {
+        if counts.received < counts.sent || (counts.sent as f64) < FASTER * sent as f64 {
             break;
         }
-        most = per_tick;
+        (most, sent) = (per_tick, counts.sent);
     }
     ensure!(most > 0, "the slowest stream does not come through whole");
     Ok(most)

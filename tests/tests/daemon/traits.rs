@@ -106,6 +106,15 @@ fn a_device_is_known_by_its_syn_and_stands_whatever_the_next_one_shows() {
     let canary = kiosks["versions"].as_array().expect("versions").iter();
     let flows: u64 = canary.filter_map(|each| each["new_flows"].as_u64()).sum();
     assert_eq!(flows, 4, "{kiosks}");
+    // Rules alone are another: SYNs that begin with 64 are of kiosks from now on, and what stands stands.
+    let text = fs::read_to_string(scene.daemon.config_path()).expect("read");
+    let text = text.replace("ttl = 128", "ttl = 64");
+    scene.daemon.write_config(&text).expect("written");
+    let told = scene.reload();
+    assert!(told.contains("rule 1"), "{told}");
+    let third = scene.clients().into_iter().filter(IpAddr::is_ipv4).nth(2);
+    assert_eq!(scene.served_by(third.expect("a third one")), "canary");
+    assert_eq!(scene.served_by(one), "stable");
 }
 
 #[test]
