@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use splitter_common::device::{DeviceRule as Row, DeviceRules, Signature};
+use splitter_common::device::{DeviceRules, Signature};
 
 use super::args::OutputArgs;
 use super::simulate::{
@@ -21,7 +21,9 @@ use super::text::table;
 use super::{answer, ask};
 use crate::api::types::DeviceList;
 use crate::api::{Client, Refusal};
-use crate::model::{UNKNOWN_DEVICE, rule_of};
+use crate::model::{DeviceRule, UNKNOWN_DEVICE, rule_of};
+use crate::plan::PlanError;
+use crate::plan::devices::{self, DeviceNumbers};
 
 /// What `devices` takes.
 #[derive(Clone, Debug, Args)]
@@ -46,7 +48,7 @@ pub(super) fn run(socket: &std::path::Path, args: DevicesArgs) -> anyhow::Result
                 .with_hint("give one in the format pcap or pcapng; - is standard input")
                 .into());
         }
-        let mut looks = Looks::new(&list);
+        let mut looks = Looks::new(&list)?;
         each_frame(&source.name, source.kind, source.reader, |seen| {
             looks.take(&seen);
             Ok(())
@@ -102,37 +104,24 @@ struct Look {
 /// Classes by the rules in force.
 pub(super) struct Classes {
     rules: DeviceRules,
-    /// Their names, by the numbers that these rules give them.
-    names: Vec<String>,
+    numbers: DeviceNumbers,
 }
 
 impl Classes {
-    pub(super) fn new(list: &DeviceList) -> Self {
-        let mut names = vec![UNKNOWN_DEVICE.to_owned()];
-        let mut rules = DeviceRules::NONE;
-        for (row, line) in rules.rules.iter_mut().zip(&list.rules) {
-            let class = &line.rule.class;
-            let known = names.iter().position(|other| other == class);
-            let number = known.unwrap_or_else(|| {
-                names.push(class.clone());
-                names.len() - 1
-            });
-            let (mask, want) = line.rule.words();
-            *row = Row {
-                mask,
-                want,
-                class: number as u64,
-            };
-        }
-        Self { rules, names }
+    pub(super) fn new(list: &DeviceList) -> Result<Self, PlanError> {
+        let rules: Vec<DeviceRule> = list.rules.iter().map(|line| line.rule.clone()).collect();
+        // The daemon's own numbers are nobody's business: the names are the same.
+        let numbers = devices::numbers(&rules, &DeviceNumbers::new());
+        Ok(Self {
+            rules: devices::rules(&rules, &numbers)?,
+            numbers,
+        })
     }
 
     /// The class of a SYN.
     pub(super) fn of(&self, signature: &Signature) -> &str {
-        let number = usize::from(self.rules.class_of(&signature.words));
-        self.names
-            .get(number)
-            .map_or(UNKNOWN_DEVICE, String::as_str)
+        let number = self.rules.class_of(&signature.words);
+        devices::name(&self.numbers, usize::from(number))
     }
 }
 
@@ -143,11 +132,11 @@ struct Looks {
 }
 
 impl Looks {
-    fn new(list: &DeviceList) -> Self {
-        Self {
-            classes: Classes::new(list),
+    fn new(list: &DeviceList) -> Result<Self, PlanError> {
+        Ok(Self {
+            classes: Classes::new(list)?,
             seen: BTreeMap::new(),
-        }
+        })
     }
 
     fn take(&mut self, seen: &Seen) {
@@ -227,75 +216,5 @@ fn as_rule(shows: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::types::DeviceRuleLine;
-    use crate::model::{DeviceRule, TcpOption, signature};
-
-    fn list() -> DeviceList {
-        let parse = |word| TcpOption::parse(word).expect("an option");
-        let rule = DeviceRule {
-            class: "linux-like".to_owned(),
-            ttl: Some(64),
-            options: Some("mss sack ts nop ws".split(' ').map(parse).collect()),
-            window: None,
-            mss: None,
-            window_scale: None,
-        };
-        let line = DeviceRuleLine {
-            rule,
-            built_in: true,
-            asked_by: vec!["shop/desks".to_owned()],
-        };
-        DeviceList { rules: vec![line] }
-    }
-
-    fn syn(client: &str, options: &[u8], window: u16) -> Seen {
-        let mut tcp = vec![0; 20];
-        tcp[12] = ((5 + options.len() / 4) << 4) as u8;
-        tcp[14..16].copy_from_slice(&window.to_be_bytes());
-        tcp.extend(options);
-        Seen::Flow {
-            client: client.parse().expect("an address"),
-            client_port: 1,
-            to: client.parse().expect("an address"),
-            port: 443,
-            protocol: crate::model::Protocol::Tcp,
-            bytes: 60,
-            syn: signature(55, &tcp),
-        }
-    }
-
-    #[test]
-    fn rules_are_told_as_they_are_asked() {
-        assert_eq!(
-            rules(&list()),
-            "\x20 CLASS       RULE                                FROM      ASKED FOR BY\n  \
-             linux-like  ttl 64, options mss sack ts nop ws  built in  shop/desks\n"
-        );
-    }
-
-    #[test]
-    fn syns_are_told_with_their_classes_and_a_rule_for_the_unknown() {
-        let mut looks = Looks::new(&list());
-        let linux = |time: u8| {
-            [
-                2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, time, 0, 0, 0, 0, 1, 3, 3, 7,
-            ]
-        };
-        for (client, time) in [("192.0.2.1", 1), ("192.0.2.1", 2), ("192.0.2.2", 3)] {
-            looks.take(&syn(client, &linux(time), 64_240));
-        }
-        looks.take(&syn("2001:db8::1", &[2, 4, 5, 160, 1, 1, 4, 2], 8_192));
-        looks.take(&Seen::Other);
-        assert_eq!(
-            syns(&looks.told()),
-            "\x20 CLASS       SYNS CLIENTS SHOWS\n  \
-             linux-like     3       2 ttl 64, options mss sack ts nop ws, window 64240\n  \
-             unknown        1       1 ttl 64, options mss nop nop sack, window 8192\n\n\
-             A rule for the first that no rule knows; leave out what need not be so:\n\n\
-             [[device]]\nclass = \"NAME\"\nttl = 64\noptions = \"mss nop nop sack\"\nwindow = 8192\n"
-        );
-        assert_eq!(syns(&Looks::new(&list()).told()), "no SYN in the capture\n");
-    }
-}
+#[path = "devices_tests.rs"]
+mod tests;

@@ -5,9 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use splitter_common::capacity::{DEVICE_CLASSES, DEVICE_RULES};
+use splitter_common::{
+    capacity::{DEVICE_CLASSES, DEVICE_RULES},
+    device,
+};
 
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
@@ -54,17 +58,16 @@ fn rule(section: &Section<'_, '_, '_>) -> Option<DeviceRule> {
         let message = "`unknown` is the class of those that no rule knows: write another name";
         section.error(&class.span(), message);
     }
-    let ttls = [32, 64, 128, 255];
-    let ttl = section.integer("ttl", 1..=255);
+    let ttl = section.integer("ttl", 1..=255).map(|ttl| ttl as u8);
     if let (Some(ttl), Some(node)) = (ttl, section.get("ttl"))
-        && !ttls.contains(&ttl)
+        && device::initial_ttl(ttl) != ttl
     {
         let message = format!("`ttl` is {ttl}: stacks begin with 32, 64, 128 or 255");
         section.error(&node.span(), message);
     }
     let rule = DeviceRule {
         class: (*class.get_ref()).to_owned(),
-        ttl: ttl.and_then(|ttl| u8::try_from(ttl).ok()),
+        ttl,
         options: options(section),
         window: section
             .integer("window", 0..=65_535)
@@ -96,9 +99,8 @@ fn options(section: &Section<'_, '_, '_>) -> Option<Vec<TcpOption>> {
 
 /// What is wrong with all rules together.
 pub(super) fn check(rules: &[(DeviceRule, Place)]) -> Vec<ConfigError> {
-    let built_in = built_in();
-    let room = DEVICE_RULES - built_in.len();
-    let mut classes: BTreeSet<&str> = built_in.iter().map(|rule| rule.class.as_str()).collect();
+    let room = DEVICE_RULES - built_in().len();
+    let mut classes: BTreeSet<&str> = built_in().iter().map(|rule| rule.class.as_str()).collect();
     let mut errors = Vec::new();
     for (at, (rule, place)) in rules.iter().enumerate() {
         let is_new = classes.insert(&rule.class);
@@ -125,15 +127,18 @@ pub(super) fn check(rules: &[(DeviceRule, Place)]) -> Vec<ConfigError> {
 /// Rules of a configuration and, behind them, those that are built in.
 pub(super) fn with_built_in(rules: Vec<(DeviceRule, Place)>) -> Vec<DeviceRule> {
     let own = rules.into_iter().map(|(rule, _)| rule);
-    own.chain(built_in()).collect()
+    own.chain(built_in().iter().cloned()).collect()
 }
 
-/// The rules that are built in; a test holds that nothing is wrong with them.
-pub fn built_in() -> Vec<DeviceRule> {
-    let source = Source::new("devices.toml", 0, BUILT_IN_DEVICES.to_owned());
-    let mut draft = Draft::default();
-    parse::file(&source, &Lists::default(), &mut draft);
-    draft.devices.into_iter().map(|(rule, _)| rule).collect()
+/// The rules that are built in, read once; a test holds that nothing is wrong with them.
+pub fn built_in() -> &'static [DeviceRule] {
+    static RULES: LazyLock<Vec<DeviceRule>> = LazyLock::new(|| {
+        let source = Source::new("devices.toml", 0, BUILT_IN_DEVICES.to_owned());
+        let mut draft = Draft::default();
+        parse::file(&source, &Lists::default(), &mut draft);
+        draft.devices.into_iter().map(|(rule, _)| rule).collect()
+    });
+    &RULES
 }
 
 /// The device classes that a condition names.
@@ -141,9 +146,8 @@ pub(super) fn condition(section: &Section<'_, '_, '_>) -> Option<Condition> {
     let example = "a list such as [\"windows\", \"apple\"]";
     let node = section.get("device")?;
     let nodes = section.items("device", example)?;
-    let built_in = built_in();
     let of_file = section.reader.lists.classes.iter().map(String::as_str);
-    let mut known: Vec<&str> = built_in
+    let mut known: Vec<&str> = built_in()
         .iter()
         .map(|rule| rule.class.as_str())
         .chain(of_file)

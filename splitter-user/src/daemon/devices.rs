@@ -48,13 +48,15 @@ pub(super) fn of_client(
     if row.options & options::TRAITS == 0 {
         return None;
     }
-    let traits = core.traits(number, row, client, device::UNKNOWN);
-    let (plane, number) = (&core.plane, u32::from(number));
-    let left = plane.traits_left(number, row, client);
+    let plane = &core.plane;
+    let known = plane.known_lately(u32::from(number), row, client, device::UNKNOWN);
+    let device = devices::name(&core.state.numbers.devices, known.traits.device());
     Some(ClientTraits {
-        device: devices::name(&core.state.numbers.devices, traits.device()).to_owned(),
-        activity: Activity::ALL[traits.activity()].name().to_owned(),
-        stands_s: left.map(|left| f64::from(left) / f64::from(plane.hz().max(1))),
-        flows: plane.flows_in_window(number, row, client),
+        device: device.to_owned(),
+        activity: Activity::ALL[known.traits.activity()].name().to_owned(),
+        stands_s: known
+            .left
+            .map(|left| f64::from(left) / f64::from(plane.hz().max(1))),
+        flows: known.flows,
     })
 }

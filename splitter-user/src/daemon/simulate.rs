@@ -112,10 +112,7 @@ impl Law {
             Some(class) => device(core, class)?,
             None => device::UNKNOWN,
         };
-        let number = u32::from(self.given.number);
-        let traits = core
-            .plane
-            .traits_lately(number, &self.row, question.client, device);
+        let traits = core.traits(self.given.number, &self.row, question.client, device);
         let conditions = core
             .plane
             .conditions_lately(&self.row, question.client, traits);

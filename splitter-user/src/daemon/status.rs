@@ -82,7 +82,8 @@ pub(super) fn summaries(core: &Core) -> Vec<ServiceSummary> {
 }
 
 /// Two hosts with the same services in force, weights, releases and lists included, the same rules of
-/// devices, and the same secret, which the salts are drawn from with their releases, show the same digest; others show others.
+/// devices, and the same secret, which the salts are drawn from with their releases, show the same digest;
+/// others show others.
 pub(super) fn config_digest(core: &Core) -> String {
     let config = &core.config;
     let decides = (&config.services, &config.devices, core.secret.digest());

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use splitter_common::{
     address::Address,
-    clock::Jiffies,
     device::DeviceRules,
     layout::{ClientKey, Control, ServiceRow, options},
     traits::{ClientRow, Traits},
@@ -14,15 +13,39 @@ use splitter_common::{
 
 use super::{DataPlane, DataPlaneError, commit::rest, pod::Raw};
 
+/// What is known of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its traits.
+    pub traits: Traits,
+    /// For how many jiffies more they stand; `None`: nothing stands.
+    pub left: Option<u32>,
+    /// Its flows in the window of its service.
+    pub flows: u32,
+}
+
 impl DataPlane {
-    /// What is remembered of a client of a service.
-    fn client(&self, key: &ClientKey) -> Option<ClientRow> {
-        let found = self.maps.clients.get(&Raw(*key), 0);
-        found.ok().map(|row| row.0)
+    /// What the program would find of a client of a service, which must ask for traits, at the time when the
+    /// clock was last read; `device` is the class that its SYN would have.
+    pub fn known_lately(
+        &self,
+        service: u32,
+        row: &ServiceRow,
+        address: Address,
+        device: u8,
+    ) -> Known {
+        let (asks, key) = (&row.segments.traits, ClientKey::of(address, service, row));
+        let found = self.maps.clients.get(&Raw(key), 0);
+        let known = found.map_or(ClientRow::default(), |row| row.0);
+        let time = (self.lately(), u64::from(self.hz));
+        Known {
+            traits: known.traits(asks, &key, device, time),
+            left: known.left(asks, &key, time),
+            flows: known.flows_in_window(asks, time),
+        }
     }
 
-    /// The traits of a client of a service by the time when the clock was last read, as the program finds
-    /// them; `device` is the class that its SYN would have.
+    /// The traits alone, of any service.
     pub fn traits_lately(
         &self,
         service: u32,
@@ -30,32 +53,10 @@ impl DataPlane {
         address: Address,
         device: u8,
     ) -> Traits {
-        if row.options & options::TRAITS == 0 {
-            return Traits::NONE;
+        match row.options & options::TRAITS {
+            0 => Traits::NONE,
+            _ => self.known_lately(service, row, address, device).traits,
         }
-        let key = ClientKey::of(address, service, row);
-        let known = self.client(&key).unwrap_or_default();
-        let time = (self.lately(), u64::from(self.hz));
-        known.traits(&row.segments.traits, &key, device, time)
-    }
-
-    /// For how many jiffies more traits stand for a client; `None` when none do.
-    pub fn traits_left(&self, service: u32, row: &ServiceRow, address: Address) -> Option<u32> {
-        let key = ClientKey::of(address, service, row);
-        let time = (self.lately(), u64::from(self.hz));
-        self.client(&key)?.left(&row.segments.traits, &key, time)
-    }
-
-    /// Flows of a client in the window of its service.
-    pub fn flows_in_window(&self, service: u32, row: &ServiceRow, address: Address) -> u32 {
-        let key = ClientKey::of(address, service, row);
-        let known = self.client(&key).unwrap_or_default();
-        let time = (self.lately(), u64::from(self.hz));
-        known.flows_in_window(&row.segments.traits, time)
-    }
-
-    fn lately(&self) -> Jiffies {
-        Jiffies(self.maps.control.load_word(Control::Jiffies as u32))
     }
 
     /// Puts rules of devices in force.

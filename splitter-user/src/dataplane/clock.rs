@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
-use splitter_common::layout::Control;
+use splitter_common::{clock::Jiffies, layout::Control};
 
 use super::{DataPlane, DataPlaneError, load};
 
@@ -39,6 +39,11 @@ impl DataPlane {
             .control
             .store_word(Control::Hz as u32, u64::from(self.hz));
         Ok(())
+    }
+
+    /// The time when the clock was last read.
+    pub(super) fn lately(&self) -> Jiffies {
+        Jiffies(self.maps.control.load_word(Control::Jiffies as u32))
     }
 
     fn both_clocks(&mut self) -> Result<(u64, u64), DataPlaneError> {

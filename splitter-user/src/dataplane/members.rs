@@ -7,9 +7,8 @@ use std::{io, sync::Arc};
 use aya::{Ebpf, maps::MapData};
 use splitter_common::{
     address::Address,
-    clock::Jiffies,
     cohort::{self, MemberRow},
-    layout::{Control, ServiceRow},
+    layout::ServiceRow,
     traits::Traits,
 };
 
@@ -121,18 +120,8 @@ impl DataPlane {
         self.maps.members.clone()
     }
 
-    /// The conditions of a service's segments that hold of a client, as the program finds them.
-    pub fn conditions(
-        &mut self,
-        row: &ServiceRow,
-        client: Address,
-        traits: Traits,
-    ) -> Result<u32, DataPlaneError> {
-        self.jiffies()?;
-        self.conditions_lately(row, client, traits)
-    }
-
-    /// The same at the time when the clock was last read, which is once a second while a daemon runs.
+    /// The conditions of a service's segments that hold of a client, as the program finds them, at the time
+    /// when the clock was last read, which is once a second while a daemon runs.
     pub fn conditions_lately(
         &self,
         row: &ServiceRow,
@@ -164,7 +153,6 @@ impl DataPlane {
         let Some(MemberRow { words }) = member else {
             return others;
         };
-        let now = Jiffies(self.maps.control.load_word(Control::Jiffies as u32));
-        others | cohort::conditions(&row.segments.cohorts, *words, client, now)
+        others | cohort::conditions(&row.segments.cohorts, *words, client, self.lately())
     }
 }

@@ -17,7 +17,7 @@ use crate::model::{self, UNKNOWN_DEVICE};
 pub type DeviceNumbers = BTreeMap<String, u8>;
 
 /// The numbers for the classes of rules, given those before.
-pub(super) fn numbers(rules: &[model::DeviceRule], before: &DeviceNumbers) -> DeviceNumbers {
+pub fn numbers(rules: &[model::DeviceRule], before: &DeviceNumbers) -> DeviceNumbers {
     let classes: BTreeSet<&str> = rules.iter().map(|rule| rule.class.as_str()).collect();
     let mut numbers = before.clone();
     for class in classes.iter().copied() {
@@ -56,7 +56,7 @@ pub fn name(numbers: &DeviceNumbers, number: usize) -> &str {
 }
 
 /// The rules as the kernel has them.
-pub(super) fn rules(
+pub fn rules(
     rules: &[model::DeviceRule],
     numbers: &DeviceNumbers,
 ) -> Result<DeviceRules, PlanError> {

@@ -28,11 +28,6 @@ impl Scene {
         self.daemon.cli_ok(&all).expect("done")
     }
 
-    fn version_of(&self, client: &Client, source: IpAddr) -> String {
-        let reply = client.get(source, vip_for(source, PORT));
-        reply.expect("answered").version
-    }
-
     /// For how long a member stays in `beta`, seconds, and its reference.
     fn left(&self, address: IpAddr) -> (Option<f64>, Value) {
         let path = format!("/v1/memberships?address={address}");
@@ -97,18 +92,17 @@ fn a_member_gets_the_canary_and_leaves_on_time_with_the_daemon_dead() {
     let before = scene.left(renewed);
     assert_eq!(before.1, "jane");
 
-    let client = Client::new(&scene.topology.client).expect("a client");
-    assert_eq!(scene.version_of(&client, leaves), "stable");
+    assert_eq!(scene.served_by(leaves), "stable");
     scene.cohort(&["add", "beta", &leaves.to_string(), "--ttl", "6s"]);
-    assert_eq!(scene.version_of(&client, leaves), "canary");
+    assert_eq!(scene.served_by(leaves), "canary");
     scene.daemon.kill9().expect("killed");
     let begin = Instant::now();
-    while scene.version_of(&client, leaves) == "canary" {
+    while scene.served_by(leaves) == "canary" {
         assert!(begin.elapsed() < LEAVES_LIMIT, "its time was up long ago");
         thread::sleep(Duration::from_millis(200));
     }
     for member in [stays, renewed, six] {
-        assert_eq!(scene.version_of(&client, member), "canary", "{member}");
+        assert_eq!(scene.served_by(member), "canary", "{member}");
     }
 
     scene.daemon.serve().expect("restarted");
@@ -128,7 +122,7 @@ fn a_member_gets_the_canary_and_leaves_on_time_with_the_daemon_dead() {
         thread::sleep(Duration::from_millis(100));
     }
     scene.cohort(&["remove", "beta", &stays.to_string()]);
-    assert_eq!(scene.version_of(&client, stays), "stable");
+    assert_eq!(scene.served_by(stays), "stable");
 
     // New tables, as after a reboot: members are there before the first packet.
     scene.daemon.stop().expect("stopped");
@@ -136,10 +130,10 @@ fn a_member_gets_the_canary_and_leaves_on_time_with_the_daemon_dead() {
     let detached = scene.daemon.cli_offline(&["detach", "--pin-dir", &pins]);
     assert_eq!(detached.expect("ran").code, Some(0));
     scene.daemon.serve().expect("started");
-    assert_eq!(scene.version_of(&client, six), "canary");
+    assert_eq!(scene.served_by(six), "canary");
     assert!(scene.left(renewed).0 < after.0);
     scene.cohort(&["delete", "beta"]);
-    assert_eq!(scene.version_of(&client, six), "stable");
+    assert_eq!(scene.served_by(six), "stable");
 }
 
 /// Clients and open flows that a dry run says would move, both ways: `stable` to `canary` first.

@@ -25,13 +25,6 @@ fn canary_client(scene: &Scene) -> IpAddr {
     of_canary.next().expect("a client of the canary")
 }
 
-/// The version that a new connection of `source` gets.
-fn version_of(scene: &Scene, source: IpAddr) -> String {
-    let client = Client::new(&scene.topology.client).expect("a client");
-    let reply = client.get(source, vip_for(source, PORT));
-    reply.expect("answered").version
-}
-
 fn supervise(scene: &Scene, switch: &str) -> String {
     let arguments = [
         "lease",
@@ -53,16 +46,16 @@ fn a_supervised_release_falls_back_when_the_daemon_is_dead_and_comes_back_with_i
         told.contains("shop is supervised; without the daemon new flows go to stable"),
         "{told}"
     );
-    assert_eq!(version_of(&scene, client), "canary", "the daemon lives");
+    assert_eq!(scene.served_by(client), "canary", "the daemon lives");
     let kept = Client::new(&scene.topology.client).expect("a client");
     let mut kept = kept
         .connect(client, vip_for(client, PORT))
         .expect("connected");
     assert_eq!(kept.ask().expect("answered").version, "canary");
     scene.daemon.kill9().expect("killed");
-    assert_eq!(version_of(&scene, client), "canary", "the lease holds yet");
+    assert_eq!(scene.served_by(client), "canary", "the lease holds yet");
     scene.daemon.end_lease().expect("ended");
-    assert_eq!(version_of(&scene, client), "stable");
+    assert_eq!(scene.served_by(client), "stable");
     assert_eq!(
         kept.ask().expect("answered").version,
         "canary",
@@ -70,7 +63,7 @@ fn a_supervised_release_falls_back_when_the_daemon_is_dead_and_comes_back_with_i
     );
     scene.daemon.serve().expect("restarted");
     assert_eq!(
-        version_of(&scene, client),
+        scene.served_by(client),
         "canary",
         "supervision outlives the daemon"
     );
@@ -81,7 +74,7 @@ fn a_supervised_release_falls_back_when_the_daemon_is_dead_and_comes_back_with_i
     supervise(&scene, "off");
     scene.daemon.kill9().expect("killed");
     scene.daemon.end_lease().expect("ended");
-    assert_eq!(version_of(&scene, client), "canary");
+    assert_eq!(scene.served_by(client), "canary");
 }
 
 #[test]
@@ -93,7 +86,7 @@ fn a_release_of_more_than_the_fail_safe_weight_is_frozen() {
     assert!(told.contains(why), "{told}");
     scene.daemon.kill9().expect("killed");
     scene.daemon.end_lease().expect("ended");
-    assert_eq!(version_of(&scene, client), "canary");
+    assert_eq!(scene.served_by(client), "canary");
 }
 
 #[test]
@@ -102,9 +95,9 @@ fn a_stopped_daemon_trips_the_lease_and_a_clean_restart_does_not() {
     let client = canary_client(&scene);
     supervise(&scene, "on");
     scene.daemon.stop().expect("stopped");
-    assert_eq!(version_of(&scene, client), "canary", "there is a grace");
+    assert_eq!(scene.served_by(client), "canary", "there is a grace");
     scene.daemon.serve().expect("restarted");
-    assert_eq!(version_of(&scene, client), "canary");
+    assert_eq!(scene.served_by(client), "canary");
     let pid = scene
         .daemon
         .pid()
@@ -112,13 +105,13 @@ fn a_stopped_daemon_trips_the_lease_and_a_clean_restart_does_not() {
     let pid = pid.expect("a daemon");
     kill_process(pid, Signal::STOP).expect("stopped");
     let begin = Instant::now();
-    while version_of(&scene, client) != "stable" {
+    while scene.served_by(client) != "stable" {
         assert!(begin.elapsed() < RUN_OUT, "the lease does not run out");
         thread::sleep(Duration::from_millis(500));
     }
     kill_process(pid, Signal::CONT).expect("continued");
     let begin = Instant::now();
-    while version_of(&scene, client) != "canary" {
+    while scene.served_by(client) != "canary" {
         assert!(begin.elapsed() < RUN_OUT, "the lease is not renewed");
         thread::sleep(Duration::from_millis(100));
     }
@@ -169,7 +162,7 @@ fn a_wall_clock_that_jumps_changes_neither_lease_nor_members_nor_anybodys_versio
         thread::sleep(Duration::from_secs(8));
         let lease_s = lease_s(&scene);
         assert!((24.0..=31.0).contains(&lease_s), "{offset}: {lease_s} s");
-        assert_eq!(version_of(&scene, client), "canary", "{offset}");
+        assert_eq!(scene.served_by(client), "canary", "{offset}");
         let member = scene
             .daemon
             .cli_ok(&["cohort", "test", "198.51.100.7", "-o", "json"]);

@@ -75,6 +75,13 @@ impl Scene {
         self.topology.clients()
     }
 
+    /// The version that a new connection gets.
+    pub(crate) fn served_by(&self, source: IpAddr) -> String {
+        let client = Client::new(&self.topology.client).expect("a client");
+        let reply = client.get(source, vip_for(source, PORT));
+        reply.expect("answered").version
+    }
+
     /// The version that `explain` names.
     pub(crate) fn explained(&self, client: IpAddr) -> String {
         let path = format!("/v1/services/shop/explain?client={client}");

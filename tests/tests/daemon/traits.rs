@@ -4,9 +4,9 @@
 use std::{fs, net::IpAddr};
 
 use serde_json::Value;
-use splitter_tests::{capture::Capture, client::Client, topology::vip_for};
+use splitter_tests::capture::Capture;
 
-use crate::scene::{PORT, Scene, config, scene};
+use crate::scene::{Scene, config, scene};
 
 /// A scene with a class of its own for SYNs that begin with a time to live of 128, whose devices are of the
 /// canary, as clients of four flows are.
@@ -43,12 +43,6 @@ impl Scene {
     fn begin_with_ttl(&self, ttl: &str) {
         let client = &self.topology.client;
         client.sysctl("net/ipv4/ip_default_ttl", ttl).expect("set");
-    }
-
-    fn served_by(&self, source: IpAddr) -> String {
-        let client = Client::new(&self.topology.client).expect("a client");
-        let reply = client.get(source, vip_for(source, PORT));
-        reply.expect("answered").version
     }
 
     fn traits(&self, client: IpAddr) -> Value {

@@ -108,7 +108,7 @@ async fn simulate(
         (Kind::List | Kind::Pcap | Kind::Pcapng, _) => {
             let (traffic, count) = traffic(&services, source.kind, &source.name, source.reader)?;
             packets = Some(count);
-            let classes = Classes::new(&daemon.devices().await?);
+            let classes = Classes::new(&daemon.devices().await?)?;
             for (index, service) in services.iter().enumerate() {
                 teller.clients(service, &traffic, index, &classes).await?;
             }

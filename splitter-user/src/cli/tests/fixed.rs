@@ -408,7 +408,7 @@ impl Control for Fixed {
             },
             rule,
         };
-        let rules = built_in_devices().into_iter().step_by(3).enumerate();
+        let rules = built_in_devices().iter().cloned().step_by(3).enumerate();
         DeviceList {
             rules: rules.map(line).collect(),
         }

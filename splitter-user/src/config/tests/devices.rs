@@ -29,7 +29,7 @@ fn nothing_is_wrong_with_the_rules_that_are_built_in() {
     let written = BUILT_IN_DEVICES.matches("\n[[device]]").count();
     let rules = built_in_devices();
     assert_eq!(rules.len(), written, "each can be read");
-    for rule in &rules {
+    for rule in rules {
         assert_eq!(rule.fault(), None, "{rule}");
     }
     for class in ["windows", "apple", "linux-like"] {
