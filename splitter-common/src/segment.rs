@@ -13,8 +13,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     address::{is_zero, select},
-    capacity::{COHORTS_ASKED, DEVICE_CLASSES, MAX_SEGMENTS, MAX_TERMS},
-    traits::{Activity, TraitsRow},
+    capacity::{COHORTS_ASKED, MAX_SEGMENTS, MAX_TERMS},
+    traits::TraitsRow,
 };
 
 /// Places of a service's clients: none of its segments, or one of them.
@@ -76,14 +76,7 @@ impl Segments {
         used: 0,
         list: 0,
         cohorts: [0; COHORTS_ASKED],
-        traits: TraitsRow {
-            devices: [0; DEVICE_CLASSES],
-            activities: [0; Activity::COUNT],
-            latch_s: 0,
-            half_window_s: 0,
-            normal_from: 0,
-            heavy_from: 0,
-        },
+        traits: TraitsRow::NONE,
     };
 
     /// The place of a client of whom `conditions` hold; below [`PLACES`].

@@ -108,6 +108,16 @@ pub struct TraitsRow {
 }
 
 impl TraitsRow {
+    /// Asks for none.
+    pub const NONE: Self = Self {
+        devices: [0; DEVICE_CLASSES],
+        activities: [0; Activity::COUNT],
+        latch_s: 0,
+        half_window_s: 0,
+        normal_from: 0,
+        heavy_from: 0,
+    };
+
     /// The conditions that hold of a client.
     #[inline(always)]
     pub const fn conditions(&self, traits: Traits) -> u32 {

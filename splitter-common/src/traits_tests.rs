@@ -5,12 +5,11 @@ use std::vec::Vec;
 
 const HZ: u64 = 250;
 const ASKS: TraitsRow = TraitsRow {
-    devices: [0; DEVICE_CLASSES],
-    activities: [0; Activity::COUNT],
     latch_s: 60,
     half_window_s: 600,
     normal_from: 2,
     heavy_from: 4,
+    ..TraitsRow::NONE
 };
 
 fn key(client: u64) -> ClientKey {

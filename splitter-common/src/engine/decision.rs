@@ -168,7 +168,7 @@ pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address, tra
     let none = row.options & options::UNUSED;
     let segments = &row.segments;
     let of_prefixes = env.listed(segments.list, client, none);
-    let of_traits = segments.traits.conditions(Traits::from_number(traits));
+    let of_traits = segments.traits.conditions(Traits(traits as u16));
     if segments.cohorts[0] == 0 {
         return of_prefixes | of_traits;
     }
@@ -344,16 +344,22 @@ fn new_flow<E: Env>(
         );
     }
     if is_new {
-        env.count(backend, Counter::NewFlows);
-        env.count_assigned(left.service, choice.place, choice.assigned);
-        if is_tcp {
-            env.count(backend, Counter::SynsBegun);
-        }
-        if choice.version != choice.assigned {
-            env.count(backend, Counter::Diverted);
-        }
+        count_new(env, left, choice, backend, is_tcp);
     } else {
         env.count(backend, Counter::Adopted);
     }
     Ok((backend, reason))
+}
+
+/// Counts a flow that was decided and begins.
+#[inline(always)]
+fn count_new<E: Env>(env: &E, left: &Left, choice: &Choice, backend: u32, is_tcp: bool) {
+    env.count(backend, Counter::NewFlows);
+    env.count_assigned(left.service, choice.place, choice.assigned);
+    if is_tcp {
+        env.count(backend, Counter::SynsBegun);
+    }
+    if choice.version != choice.assigned {
+        env.count(backend, Counter::Diverted);
+    }
 }

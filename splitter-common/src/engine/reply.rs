@@ -274,7 +274,7 @@ fn speaks<C: Cell>(parsed: &Parsed, found: &Found<C>) -> u64 {
 fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
-        env.tell(parsed, enters(&found.entry) * tells::ENTERS);
+        env.tell(parsed, found.entry.tells_entry() * tells::ENTERS);
         return (
             Entry {
                 seen: parsed.now.jiffies,
@@ -297,17 +297,10 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
         env.count(reply.entry.backend, Counter::ResetsByServerEarly);
     }
     let refuses = reply.entry.mark.is_judged() * reply.reset as u64 * tells::REFUSES;
-    let enters = enters(&reply.entry) * reply.promote as u64 * tells::ENTERS;
+    let enters = reply.entry.tells_entry() * reply.promote as u64 * tells::ENTERS;
     let accepts = reply.answered as u64 * tells::ACCEPTS;
     env.tell(parsed, refuses | enters | accepts);
     (reply.entry, reply.promote)
-}
-
-/// 1 when it is to be told that a flow is an established one now: it is judged, or its client is to be
-/// remembered.
-#[inline(always)]
-const fn enters(entry: &Entry) -> u64 {
-    entry.mark.is_judged() | entry.traits.is_asked()
 }
 
 /// The way to the client: learned once per flow and route epoch, then kept in the entry.

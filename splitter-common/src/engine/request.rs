@@ -139,8 +139,7 @@ fn tcp<E: Env>(
             Pending::Complete(entry) => {
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
-                let completes =
-                    (entry.mark.is_judged() | entry.traits.is_asked()) * tells::COMPLETES;
+                let completes = entry.tells_entry() * tells::COMPLETES;
                 let asks = (segment.payload != 0) as u64 * tells::ASKS;
                 env.tell(parsed, completes | asks);
                 return Some(Target::new(entry.backend, Reason::Handshake));

@@ -8,7 +8,6 @@ use crate::{
     flow::{Entry, law::is_bare_syn},
     layout::{ClientKey, FlowKey, Left, ServiceRow, options},
     packet::{L3, Packet, TCP, TCP_HEADER},
-    traits::Traits,
 };
 
 /// Where the window stands in a TCP header, bytes.
@@ -102,12 +101,4 @@ fn four_bytes<P: Packet>(packet: &P, at: usize) -> u32 {
 #[inline(always)]
 const fn within(at: usize, length: u32) -> u32 {
     ((at as u32).wrapping_sub(length) as i32 >> 31) as u32
-}
-
-impl Traits {
-    /// From a number of [`of_packet`].
-    #[inline(always)]
-    pub(super) const fn from_number(number: u32) -> Self {
-        Self(number as u16)
-    }
 }

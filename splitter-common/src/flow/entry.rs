@@ -132,6 +132,13 @@ impl FlowEntry {
 }
 
 impl Entry {
+    /// 1 when it is to be told that the flow is an established one now: it is judged, or its client is to be
+    /// remembered.
+    #[inline(always)]
+    pub const fn tells_entry(&self) -> u64 {
+        self.mark.is_judged() | self.traits.is_asked()
+    }
+
     /// As it goes into a table.
     #[inline(always)]
     pub const fn pack(&self, table: Table, tag: u32, hop: [u64; 3]) -> FlowEntry {

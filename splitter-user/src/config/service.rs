@@ -26,28 +26,31 @@ const TURN_SLO: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 /// A slice must be long enough for clients to come in it; what is longer says nothing of late faults.
 const SLICE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(86_400);
 
+/// What can stand in the table of a service.
+const KEYS: [&str; 19] = [
+    "vips",
+    "forward",
+    "key",
+    "affinity",
+    "release",
+    "salt_group",
+    "protocol",
+    "turn_slo",
+    "slice",
+    "direct",
+    "deny",
+    "allow",
+    "limit",
+    "flows",
+    "failsafe_max_weight",
+    "health",
+    "segment",
+    "traits",
+    "version",
+];
+
 pub(super) fn service(name: &str, section: &Section<'_, '_, '_>) -> ServiceDraft {
-    section.only(&[
-        "vips",
-        "forward",
-        "key",
-        "affinity",
-        "release",
-        "salt_group",
-        "protocol",
-        "turn_slo",
-        "slice",
-        "direct",
-        "deny",
-        "allow",
-        "limit",
-        "flows",
-        "failsafe_max_weight",
-        "health",
-        "segment",
-        "traits",
-        "version",
-    ]);
+    section.only(&KEYS);
     let keys = [
         ("client", SplitKey::Client),
         ("client/24", SplitKey::Client24),

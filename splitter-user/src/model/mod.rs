@@ -6,12 +6,14 @@
 //! inside [`Weight`]; table sizes are entries.
 
 mod choices;
+mod devices;
 mod flows;
 mod health;
 mod history;
 mod limits;
 mod metrics;
 mod options;
+mod prefix_set;
 mod regions;
 mod segments;
 mod traits;
@@ -30,6 +32,7 @@ use splitter_common::{
 };
 
 pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
+pub use devices::{DeviceRule, TcpOption, UNKNOWN_DEVICE, rule_of, signature};
 pub use flows::{FlowFate, FlowFateError, FlowLimit, FlowLimits};
 pub use health::{
     AdminState, Check, HealthSettings, HttpMethod, HttpQuestion, OnEmpty, Passive, Question,
@@ -41,14 +44,12 @@ pub use options::{
     DEFAULT_CONFIG, DEFAULT_PIN_DIR, DEFAULT_SECRET, DEFAULT_SOCKET, DEFAULT_STATE_DIR,
     ServeOptions,
 };
+pub use prefix_set::PrefixSet;
 pub use regions::{Databases, Region, RegionKind};
 pub use segments::{
-    Compiled, Condition, PrefixSet, Segment, SegmentsError, TraitSet, compile, trait_condition,
+    Compiled, Condition, Segment, SegmentsError, TraitSet, compile, trait_condition,
 };
-pub use traits::{
-    Activities, DeviceRule, TcpOption, TraitSettings, UNKNOWN_DEVICE, options_text, rule_of,
-    signature,
-};
+pub use traits::{Activities, TraitSettings};
 pub use vip::{Protocol, Vip, VipError};
 
 /// Everything that the configuration file and its `conf.d` ask for.

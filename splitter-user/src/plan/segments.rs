@@ -89,7 +89,7 @@ fn traits_row(
         half_window_s: (settings.window.as_secs() / 2) as u32,
         normal_from: settings.normal_from,
         heavy_from: settings.heavy_from,
-        ..TraitsRow::default()
+        ..TraitsRow::NONE
     };
     for (at, set) in sets.iter().enumerate() {
         let bit = trait_condition(at);
