@@ -103,6 +103,27 @@ impl Address {
         let [a, b] = self.masks(bits_v4, bits_v6);
         Self([self.0[0] & a, self.0[1] & b])
     }
+
+    /// The address with all but its first `bits` bits of 128 cleared, whatever its family; without a branch.
+    #[inline(always)]
+    pub const fn leading(self, bits: u32) -> Self {
+        let bits = bits as u64;
+        // 1 from 64 bits on.
+        let second = (bits >> 6 | bits >> 7) & 1;
+        let [a, b] = [
+            select(second, 64, bits),
+            bits.wrapping_sub(64) & 0u64.wrapping_sub(second),
+        ];
+        Self([self.0[0] & first_bits(a), self.0[1] & first_bits(b)])
+    }
+}
+
+/// What [`leading_bits`] is, without a branch.
+#[inline(always)]
+const fn first_bits(bits: u64) -> u64 {
+    // A shift by 64 would be one by 0.
+    let half = bits >> 1;
+    (!(u64::MAX >> half >> (bits - half))).swap_bytes()
 }
 
 /// `one` where `flag` is 1, `zero` where it is 0; without a branch.

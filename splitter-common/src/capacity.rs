@@ -39,7 +39,7 @@ pub const TABLE_PAGES: u32 = 7_168;
 /// Datagrams whose fragments are followed at once, entries.
 pub const FRAGMENTED_DATAGRAMS: u32 = 16_384;
 /// Prefixes of all lists on one host, those of a commit beside those in force.
-pub const MAX_PREFIXES: u32 = 262_144;
+pub const MAX_PREFIXES: u32 = 131_072;
 /// Default number of services whose clients are judged at once: each has a ledger of evidence.
 pub const LEDGERS: u32 = 8;
 /// Default size of each array of "this client was counted" of a ledger, bits; a power of two.
@@ -68,7 +68,7 @@ pub const COHORT_REFERENCE_BYTES: usize = 256;
 /// Bytes of one import of members.
 pub const COHORT_IMPORT_BYTES: usize = 256 << 20;
 /// Default number of addresses in cohorts.
-pub const COHORT_MEMBERS: u32 = 262_144;
+pub const COHORT_MEMBERS: u32 = 131_072;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
@@ -103,16 +103,19 @@ pub const REASON_CELLS: u32 = 256;
 /// (kernel/bpf/hashtab.c) and its bucket, of which there is at least one per element.
 const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
 
-/// What an element of a trie costs beside its key: `struct lpm_trie_node` with a value of four bytes
-/// (kernel/bpf/lpm_trie.c), and the node without a value that joins two branches.
-const PREFIX_BYTES: u64 = 2 * 64;
+/// Rows of the table of prefixes for each prefix that there is room for: itself, and a marker, of which lists
+/// of countries have two for three prefixes, lists of addresses none, and short lists two for each.
+pub const PREFIX_ROWS: u32 = 2;
+/// What a prefix costs: `struct htab_elem` with key and value, as the kernel's allocator gives it out
+/// (kernel/bpf/hashtab.c; 48 + 24 + 16 bytes are rounded up to 96), and two markers for three prefixes.
+const PREFIX_BYTES: u64 = 96 * 5 / 3;
 
 /// What an address in cohorts costs: `struct htab_elem` with key and value, as the kernel's allocator
 /// gives it out (kernel/bpf/hashtab.c; 48 + 16 + 32 bytes are a size of its own).
 const MEMBER_BYTES: u64 = 96;
-/// What a bucket of that table costs, which has one for every address it has room for, rounded up to a
-/// power of two.
-const MEMBER_BUCKET_BYTES: u64 = 16;
+/// What a bucket of these two tables costs, which have one for every element they have room for, rounded up
+/// to a power of two.
+const BUCKET_BYTES: u64 = 16;
 
 /// What one kind of tables takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,6 +157,8 @@ pub struct Sizes {
     pub limited_clients: u32,
     /// Clients whose traits are remembered.
     pub known_clients: u32,
+    /// Prefixes.
+    pub prefixes: u32,
     /// Addresses in cohorts.
     pub members: u32,
     /// Services that are judged.
@@ -162,8 +167,8 @@ pub struct Sizes {
     pub judged_clients: u32,
 }
 
-/// Kernel memory of all maps on a host with `cpus` possible CPUs. Those of prefixes take theirs only
-/// when they are listed, those of addresses in cohorts when they come: `prefixes` and `members` are.
+/// Kernel memory of all maps on a host with `cpus` possible CPUs. Prefixes take theirs only when they are
+/// listed, addresses in cohorts when they come: `prefixes` and `members` are.
 pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [Share; 16] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
@@ -211,12 +216,17 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
         share("clients with limits", sizes.limited_clients as u64, limited),
         share("clients with traits", sizes.known_clients as u64, known),
         share("evidence of judged services", sizes.ledgers as u64, ledger),
-        share("listed prefixes", prefixes as u64, PREFIX_BYTES),
+        Share {
+            what: "listed prefixes",
+            entries: prefixes as u64,
+            bytes: prefixes as u64 * PREFIX_BYTES
+                + (PREFIX_ROWS * sizes.prefixes).next_power_of_two() as u64 * BUCKET_BYTES,
+        },
         Share {
             what: "addresses in cohorts",
             entries: members as u64,
             bytes: members as u64 * MEMBER_BYTES
-                + sizes.members.next_power_of_two() as u64 * MEMBER_BUCKET_BYTES,
+                + sizes.members.next_power_of_two() as u64 * BUCKET_BYTES,
         },
         Share {
             what: "counters of backends and reasons",
@@ -249,6 +259,7 @@ mod tests {
             pages: TABLE_PAGES,
             limited_clients: LIMITED_CLIENTS,
             known_clients: KNOWN_CLIENTS,
+            prefixes: MAX_PREFIXES,
             members: COHORT_MEMBERS,
             ledgers: LEDGERS,
             judged_clients: JUDGED_CLIENTS,

@@ -27,7 +27,7 @@ pub use service::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 8;
+pub const LAYOUT_VERSION: u32 = 9;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,34 +230,6 @@ pub struct Left {
     pub ended: u32,
     /// The [`crate::traits::Traits`] that the open flow was decided by.
     pub traits: u32,
-}
-
-/// A key of the prefix lists, as an LPM trie takes it behind the length: the bits of `list` always
-/// count, then the leading bits of `address`.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
-pub struct PrefixKey {
-    /// Number of the list.
-    pub list: u32,
-    /// The address, as two halves: a trie's key has no room for padding before a word.
-    pub address: [u32; 4],
-}
-
-impl PrefixKey {
-    /// Bits before those of the address.
-    pub const LIST_BITS: u32 = 32;
-    /// Bits in all.
-    pub const BITS: u32 = Self::LIST_BITS + 128;
-
-    /// The key of an address in a list.
-    #[inline(always)]
-    pub const fn new(list: u32, address: Address) -> Self {
-        let [a, b] = address.0;
-        Self {
-            list,
-            address: [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32],
-        }
-    }
 }
 
 /// A page of table cells; a cell is a backend number, 0 for none.

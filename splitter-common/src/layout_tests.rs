@@ -7,6 +7,7 @@ use crate::{
     flow::{law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
     packet::{Network, Segment, Transport},
+    prefix::{PrefixKey, PrefixRow},
     segment::{Segments, Term},
     trace::{TraceRow, Traced},
     traits::{ClientRow, TraitsRow},
@@ -194,7 +195,16 @@ fn fingerprint() -> u64 {
         payload
     });
     row!(Now { jiffies, hz });
-    row!(PrefixKey { list, address });
+    row!(PrefixKey {
+        address,
+        list,
+        bits
+    });
+    row!(PrefixRow {
+        steps,
+        said,
+        listed
+    });
     row!(LossKey { ifindex, loss });
     row!(LossPlaces {
         device_ifindex,
@@ -240,7 +250,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (8, 3_091_502_212_106_179_853),
+        (9, 15_591_553_859_630_150_428),
         "record the fingerprint"
     );
 }

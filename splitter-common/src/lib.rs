@@ -30,6 +30,7 @@ pub mod histogram;
 pub mod layout;
 pub mod maglev;
 pub mod packet;
+pub mod prefix;
 pub mod reason;
 pub mod segment;
 pub mod split;

@@ -57,7 +57,7 @@ pub struct Segments {
     pub places: [u8; MAX_TERMS],
     /// How many terms there are.
     pub used: u32,
-    /// The [`crate::layout::PrefixKey::list`] whose values are the conditions that hold of an
+    /// The [`crate::prefix::PrefixKey::list`] whose values are the conditions that hold of an
     /// address; 0: none.
     pub list: u32,
     /// The cohorts whose members' [`crate::cohort::condition`]s hold, by [`crate::cohort::number`]; 0

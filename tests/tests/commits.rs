@@ -192,8 +192,8 @@ fn a_prefix_list_stands_while_a_row_names_it_and_equal_ones_are_one() {
     let named = |lab: &Lab| [0, 1].map(|number| lab.plane.maps().service_in_force(number).direct);
     let sizes = |lab: &Lab| -> Vec<usize> {
         assert!(lab.plane.prefixes_freed(Duration::from_secs(60)));
-        let lists = lab.plane.prefix_lists();
-        lists.values().map(|list| list.len()).collect()
+        let lists = lab.plane.prefix_lists().expect("they are read");
+        lists.values().map(|list| list.said().len()).collect()
     };
     let two = ["10.9.0.0/16", "fd09::/16"];
     lab.commit(&with([&two, &two]));

@@ -7,3 +7,5 @@ mod elements;
 mod lab;
 #[path = "recycling/numbers.rs"]
 mod numbers;
+#[path = "recycling/slots.rs"]
+mod slots;

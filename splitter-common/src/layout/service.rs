@@ -105,13 +105,13 @@ pub struct ServiceRow {
     pub affinity_udp: u8,
     /// The baseline's index.
     pub baseline: u8,
-    /// The [`super::PrefixKey::list`] of addresses that backends speak to directly; 0: none.
+    /// The [`crate::prefix::PrefixKey::list`] of addresses that backends speak to directly; 0: none.
     pub direct: u32,
     /// 1: while the release is supervised and the lease has run out, new flows go to the baseline.
     pub fail_safe: u32,
-    /// The [`super::PrefixKey::list`] of clients that are not served; 0: none.
+    /// The [`crate::prefix::PrefixKey::list`] of clients that are not served; 0: none.
     pub deny: u32,
-    /// The [`super::PrefixKey::list`] of clients that alone are served; 0: all are.
+    /// The [`crate::prefix::PrefixKey::list`] of clients that alone are served; 0: all are.
     pub allow: u32,
     /// Bits of [`options`].
     pub options: u32,

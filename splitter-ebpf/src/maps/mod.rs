@@ -11,7 +11,7 @@ mod scratch;
 mod trace;
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, ProgramArray, lpm_trie},
+    btf_maps::{Array, HashMap, LruHashMap, ProgramArray},
     macros::btf_map,
 };
 use splitter_common::{
@@ -19,15 +19,16 @@ use splitter_common::{
     capacity::{
         COHORT_MEMBERS, COHORTS_ASKED, COHORTS_OF_MEMBER, CONTROL_WORDS, DIRECTORY_BUCKETS,
         FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
-        PAGE_CELLS, TABLE_PAGES,
+        PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
     },
     clock::Jiffies,
     cohort::{self, MemberRow},
     flow::recheck::RecheckRow,
     layout::{
         BackendRow, Bucket, ClientKey, Control, DirectoryRow, FrontendRow, NextHop, PROGRAMS, Page,
-        PrefixKey, ServiceRow,
+        ServiceRow,
     },
+    prefix::{self, PrefixKey, PrefixRow},
 };
 
 pub(crate) use self::{counted::*, flows::*, scratch::*, trace::*};
@@ -58,7 +59,12 @@ static PAGES: Array<Page, { TABLE_PAGES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static NEXT_HOPS: Array<NextHop, { MAX_BACKENDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
-static PREFIXES: LpmTrie<PrefixKey, u32, { MAX_PREFIXES as usize }> = LpmTrie::new();
+static PREFIXES: HashMap<
+    PrefixKey,
+    PrefixRow,
+    { (PREFIX_ROWS * MAX_PREFIXES) as usize },
+    NO_PREALLOC,
+> = HashMap::new();
 #[btf_map]
 static MEMBERS: HashMap<Address, MemberRow, { COHORT_MEMBERS as usize }, NO_PREALLOC> =
     HashMap::new();
@@ -221,15 +227,16 @@ pub(crate) fn next_hop(backend: u32) -> [u64; 3] {
         ]
     }
 }
-/// What a prefix list says of an address, `otherwise` when it has it not; a function of its own, for
-/// its key's room on the stack.
+/// What a prefix list says of an address, `otherwise` when it has none of its family. A global function, by
+/// its name and its plain arguments: the verifier walks it once by itself, and not again at each call
+/// (Documentation/bpf/verifier.rst; "bpf: Introduce function-by-function verification", 51c39bb1d5d1, 5.6).
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) fn listed(list: u32, a: u64, b: u64, otherwise: u32) -> u32 {
-    let key = PrefixKey::new(list, Address([a, b]));
-    PREFIXES
-        .get(&lpm_trie::Key::new(PrefixKey::BITS, key))
-        .copied()
-        .unwrap_or(otherwise)
+pub extern "C" fn listed(list: u32, a: u64, b: u64, otherwise: u32) -> u32 {
+    // SAFETY: a row is not written while its list is in force, and stays mapped for the program run.
+    prefix::find(list, Address([a, b]), otherwise, |key| unsafe {
+        PREFIXES.get(key).copied()
+    })
 }
 /// The conditions of the cohorts in `asked` that hold of an address at `now`, jiffies; `otherwise` when it
 /// is in no cohort. A function of its own, for its key's room on the stack, and so that it is walked once.

@@ -130,7 +130,7 @@ mod tests {
             "Kernel memory with 2 CPUs:",
             "established flows",
             "65536 10.00",
-            "listed prefixes                          1  0.00",
+            "listed prefixes                          1  4.00",
             "MiB in all",
         ] {
             assert!(two.contains(line), "{line} in\n{two}");

@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{commit::REST, maps::PrefixTable, prefixes::key};
-use crate::plan::prefixes::{Listed, PrefixList};
+use crate::plan::{prefix_rows::Row, prefixes::PrefixList};
 
 /// Elements that are taken out at once.
 const BATCH: usize = 1_024;
@@ -32,7 +32,7 @@ pub(super) struct Freeing {
 
 #[derive(Debug, Default)]
 struct Going {
-    /// Numbers, and how many prefixes each takes room for.
+    /// Numbers, and how many rows each has.
     taken: Mutex<Taken>,
     /// One is gone.
     gone: Condvar,
@@ -51,15 +51,12 @@ impl Going {
     }
 
     /// Takes a list out, batch by batch; `false` when it was told to end before.
-    fn free(&self, listed: &[Listed], number: u32, table: &PrefixTable) -> io::Result<bool> {
-        each_batch(listed, |batch| {
+    fn free(&self, rows: &[Row], number: u32, table: &PrefixTable) -> io::Result<bool> {
+        each_batch(rows, |batch| {
             if self.taken().ends {
                 return Ok(None);
             }
-            let keys: Vec<_> = batch
-                .iter()
-                .map(|(prefix, _)| key(number, prefix))
-                .collect();
+            let keys: Vec<_> = batch.iter().map(|row| key(number, row)).collect();
             table.remove_batch(&keys).map(Some)
         })
     }
@@ -68,14 +65,14 @@ impl Going {
         for (number, list) in lists {
             // A program may still read the row that was switched from.
             thread::sleep(REST);
-            match self.free(list.listed(), number, table) {
+            match self.free(list.rows(), number, table) {
                 Ok(true) => {
                     self.taken().counts.remove(&number);
                 }
                 Ok(false) => return,
                 Err(error) => log::error!(
                     "prefix list {number} takes room for {} until the next start: {error}",
-                    list.len()
+                    list.rows().len()
                 ),
             }
             self.gone.notify_all();
@@ -83,18 +80,18 @@ impl Going {
     }
 }
 
-/// Hands on all of `listed` in batches. `take` says how many of its batch are seen to, so that the
+/// Hands on all of `rows` in batches. `take` says how many of its batch are seen to, so that the
 /// next one begins behind them; with `None` it ends all, which is then not done.
 fn each_batch(
-    mut listed: &[Listed],
-    mut take: impl FnMut(&[Listed]) -> io::Result<Option<usize>>,
+    mut rows: &[Row],
+    mut take: impl FnMut(&[Row]) -> io::Result<Option<usize>>,
 ) -> io::Result<bool> {
-    while !listed.is_empty() {
-        let batch = &listed[..listed.len().min(BATCH)];
+    while !rows.is_empty() {
+        let batch = &rows[..rows.len().min(BATCH)];
         let Some(seen) = take(batch)? else {
             return Ok(false);
         };
-        listed = &listed[seen.clamp(1, batch.len())..];
+        rows = &rows[seen.clamp(1, batch.len())..];
     }
     Ok(true)
 }
@@ -115,7 +112,7 @@ impl Freeing {
 
     /// Lets a list go.
     pub(super) fn free(&self, number: u32, list: PrefixList) {
-        self.going.taken().counts.insert(number, list.len());
+        self.going.taken().counts.insert(number, list.rows().len());
         if let Some(lists) = &self.lists
             && lists.send((number, list)).is_err()
         {
@@ -128,7 +125,7 @@ impl Freeing {
         self.going.taken().counts.contains_key(&number)
     }
 
-    /// Waits until the lists that go take room for at most `most` prefixes, but not longer than
+    /// Waits until the lists that go take room for at most `most` rows, but not longer than
     /// `timeout`; whether they do.
     pub(super) fn wait(&self, most: usize, timeout: Duration) -> bool {
         let too_many = |taken: &mut Taken| taken.counts.values().sum::<usize>() > most;
@@ -141,7 +138,7 @@ impl Freeing {
 }
 
 impl Drop for Freeing {
-    /// Nobody may take out of a number that another owner of the trie gives away.
+    /// Nobody may take out of a number that another owner of the table gives away.
     fn drop(&mut self) {
         self.going.taken().ends = true;
         drop(self.lists.take());
@@ -155,18 +152,18 @@ impl Drop for Freeing {
 
 #[cfg(test)]
 mod tests {
-    use splitter_common::address::Address;
+    use splitter_common::{address::Address, prefix::PrefixRow};
 
     use super::*;
 
-    fn listed(count: u32) -> Vec<Listed> {
-        let each = |number| ((number, Address::default()), 1);
+    fn rows(count: u32) -> Vec<Row> {
+        let each = |number| ((number, Address::default()), PrefixRow::default());
         (0..count).map(each).collect()
     }
 
     #[test]
     fn a_batch_is_bounded_and_one_that_ended_early_goes_on_behind() {
-        let all = listed(2 * BATCH as u32 + 3);
+        let all = rows(2 * BATCH as u32 + 3);
         let mut seen = Vec::new();
         let done = each_batch(&all, |batch| {
             assert!(batch.len() <= BATCH);
@@ -181,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_was_told_to_end_is_not_done() {
-        assert!(!each_batch(&listed(3), |_| Ok(None)).expect("no error"));
+        assert!(!each_batch(&rows(3), |_| Ok(None)).expect("no error"));
     }
 
     #[test]
@@ -192,7 +189,7 @@ mod tests {
             lists: None,
             thread: None,
         };
-        freeing.free(7, PrefixList::new(listed(5)));
+        freeing.free(7, PrefixList::of_rows(rows(5)));
         assert!(freeing.has(7));
         assert!(!freeing.wait(4, Duration::ZERO));
         assert!(freeing.wait(5, Duration::ZERO));

@@ -8,7 +8,10 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned, programs::Xdp};
 use rustix::thread::CapabilitySet;
-use splitter_common::layout::{ANSWERS, DECIDES, MEASURES, PROGRAMS, TRACES};
+use splitter_common::{
+    capacity::PREFIX_ROWS,
+    layout::{ANSWERS, DECIDES, MEASURES, PROGRAMS, TRACES},
+};
 
 use super::{
     DataPlane, DataPlaneError, lock::lock, maps::Maps, pages::Pages, pins, predecessor,
@@ -116,7 +119,7 @@ impl DataPlane {
         }
         let mut ebpf = load(object, options, pin_dir.as_deref())?;
         let maps = Maps::take(&mut ebpf)?;
-        let prefixes = PrefixLists::new(options.limits.prefixes, &maps.prefix_table);
+        let prefixes = PrefixLists::new(PREFIX_ROWS * options.limits.prefixes, &maps.prefixes);
         let mut plane = Self {
             ebpf,
             maps,
@@ -140,7 +143,7 @@ impl DataPlane {
         plane.calibrate()?;
         plane.endpoints = plane.read_endpoints();
         plane.occupy_pages();
-        plane.adopt_prefixes();
+        plane.adopt_prefixes()?;
         // Entries kept by an earlier process may name a way that has changed since.
         plane.raise_route_epoch();
         plane.publish_traces();

@@ -4,7 +4,7 @@
 
 use std::{io, sync::Arc};
 
-use aya::{Ebpf, maps::MapData};
+use aya::Ebpf;
 use splitter_common::{
     address::Address,
     cohort::{self, MemberRow},
@@ -12,7 +12,7 @@ use splitter_common::{
     traits::Traits,
 };
 
-use super::{DataPlane, DataPlaneError, bpf::Typed};
+use super::{DataPlane, DataPlaneError, typed::Typed};
 
 const NAME: &str = "MEMBERS";
 
@@ -20,8 +20,6 @@ const NAME: &str = "MEMBERS";
 #[derive(Clone, Debug)]
 pub struct MemberTable {
     map: Arc<Typed<Address, MemberRow>>,
-    /// Programs that are not loaded yet name it by this file descriptor.
-    _loaded: Arc<MapData>,
     capacity: u32,
 }
 
@@ -36,15 +34,10 @@ impl MemberTable {
         let Some(aya::maps::Map::HashMap(data)) = map else {
             return Err(failed("not a hash map of the object".to_owned()));
         };
-        Self::of(data).map_err(failed)
-    }
-
-    fn of(data: MapData) -> Result<Self, String> {
-        let (map, capacity) = Typed::of(&data)?;
+        let (map, capacity) = Typed::own(data).map_err(failed)?;
         Ok(Self {
             map: Arc::new(map),
             capacity,
-            _loaded: Arc::new(data),
         })
     }
 
@@ -81,19 +74,9 @@ impl MemberTable {
     /// Hands on everything that stands there, some at a time.
     pub fn each<E: From<io::Error>>(
         &self,
-        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
+        each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut keys = vec![Address::default(); Self::BATCH];
-        let mut rows = vec![MemberRow::default(); Self::BATCH];
-        let mut bucket = Some(0);
-        while let Some(from) = bucket {
-            let batched = self.map.batch(from, &mut keys, &mut rows)?;
-            let found = keys.iter().copied().zip(rows.iter().copied());
-            let found: Vec<_> = found.take(batched.count).collect();
-            each(&found)?;
-            bucket = batched.next;
-        }
-        Ok(())
+        self.map.each(Self::BATCH, each)
     }
 
     /// Writes elements, each as a whole.

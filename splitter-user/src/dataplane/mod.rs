@@ -27,6 +27,7 @@ mod rechecks;
 mod tables;
 mod totals;
 mod traces;
+mod typed;
 mod walk;
 
 use std::{
@@ -103,16 +104,20 @@ pub enum DataPlaneError {
         /// How many there are.
         all: usize,
     },
-    /// The prefixes are used up.
+    /// The table of prefixes is used up.
     #[error(
-        "no room for {prefixes} more prefixes beside those in force, {all} in all: list fewer, \
-         change fewer services at once, or raise [limits] prefixes"
+        "no room for a list of {prefixes} prefixes, which takes {rows} rows of {all} that [limits] prefixes \
+         = {limit} makes, beside the lists in force: list fewer, change fewer services at once, or raise it"
     )]
     PrefixesFull {
         /// Prefixes asked for.
         prefixes: usize,
-        /// For how many there is room.
+        /// What they are found by.
+        rows: usize,
+        /// Rows of the table.
         all: u32,
+        /// What the configuration says.
+        limit: u32,
     },
     /// What was written does not read back.
     #[error("{0} did not read back as written")]

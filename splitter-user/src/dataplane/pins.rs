@@ -18,8 +18,8 @@ use rustix::{
 use splitter_common::{
     address::Address,
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, REASON_CELLS,
-        TABLE_EVENT_CELLS,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, PREFIX_ROWS,
+        REASON_CELLS, TABLE_EVENT_CELLS,
     },
     cohort::MemberRow,
     device::DeviceRules,
@@ -28,9 +28,10 @@ use splitter_common::{
     layout::{
         BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION,
-        LedgerRow, Left, LossKey, LossPlaces, NextHop, ONCE_ARRAYS, PROGRAMS, Page, PrefixKey,
-        ServiceRow, VersionTimes,
+        LedgerRow, Left, LossKey, LossPlaces, NextHop, ONCE_ARRAYS, PROGRAMS, Page, ServiceRow,
+        VersionTimes,
     },
+    prefix::{PrefixKey, PrefixRow},
     segment::PLACES,
     traits::ClientRow,
 };
@@ -215,7 +216,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         vips: of("FRONTENDS"),
         backends: of("BACKENDS").saturating_sub(1),
         table_pages: of("PAGES"),
-        prefixes: of("PREFIXES"),
+        prefixes: of("PREFIXES") / PREFIX_ROWS,
         cohort_members: of("MEMBERS"),
         limited_clients: of("CLIENT_LIMITS"),
         known_clients: of("CLIENTS"),
@@ -241,7 +242,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "FRONTENDS" => Some(sizes.frontends),
         "BACKENDS" | "NEXT_HOPS" | "COUNTERS" | "BACKEND_TIMES" => Some(sizes.backends),
         "PAGES" => Some(sizes.pages),
-        "PREFIXES" => Some(limits.prefixes),
+        "PREFIXES" => Some(PREFIX_ROWS * sizes.prefixes),
         "MEMBERS" => Some(sizes.members),
         "CLIENT_LIMITS" => Some(sizes.limited_clients),
         "CLIENTS" => Some(sizes.known_clients),
@@ -287,8 +288,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "TABLE_EVENTS" => (bytes::<u32, u64>(), TABLE_EVENT_CELLS),
         "FRAGMENTS" => (bytes::<FragmentKey, FragmentRow>(), 0),
         "MEMBERS" => (bytes::<Address, MemberRow>(), 0),
-        // The length of the prefix stands before the key.
-        "PREFIXES" => (bytes::<[u32; 1 + size_of::<PrefixKey>() / 4], u32>(), 0),
+        "PREFIXES" => (bytes::<PrefixKey, PrefixRow>(), 0),
         "COUNTERS" => (bytes::<u32, BackendCounters>(), 0),
         "REASONS" => (bytes::<u32, u64>(), REASON_CELLS),
         "PENDING" | "ESTABLISHED" => (bytes::<FlowKey, FlowEntry>(), 0),

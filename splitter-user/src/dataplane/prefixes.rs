@@ -1,4 +1,4 @@
-//! Owns the lists of prefixes in the kernel: one trie holds all, each under a number of its own.
+//! Owns the lists of prefixes in the kernel: one table holds all, each under a number of its own.
 //!
 //! Invariant: a list in force is never changed. Another content goes in under another number, and
 //! the service's row names it when the row is switched; a list that no row in force names goes
@@ -6,32 +6,29 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
     time::Duration,
 };
 
-use aya::maps::lpm_trie::Key;
 use splitter_common::{
     address::Address,
-    layout::{PrefixKey, ServiceRow},
+    capacity::PREFIX_ROWS,
+    layout::ServiceRow,
+    prefix::{self, PrefixKey},
 };
 
-use super::{
-    DataPlane, DataPlaneError,
-    freeing::Freeing,
-    maps::{PrefixTable, Prefixes},
-    pod::Raw,
-};
-use crate::plan::prefixes::{Listed, PrefixList};
+use super::{DataPlane, DataPlaneError, freeing::Freeing, maps::PrefixTable};
+use crate::plan::{prefix_rows::Row, prefixes::PrefixList};
 
-/// Elements that go in at once.
+/// Rows that go in, or are read, at once.
 const BATCH: usize = 4_096;
 /// How long a commit waits for the room of lists that go.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
-/// What is in the trie, by list number.
+/// What is in the table, by list number.
 pub(super) struct PrefixLists {
-    /// Prefixes for which there is room.
+    /// Rows for which there is room.
     room: u32,
     table: Arc<PrefixTable>,
     lists: BTreeMap<u32, PrefixList>,
@@ -39,7 +36,7 @@ pub(super) struct PrefixLists {
 }
 
 impl PrefixLists {
-    /// None, with room for so many prefixes.
+    /// None, with room for so many rows.
     pub(super) fn new(room: u32, table: &Arc<PrefixTable>) -> Self {
         Self {
             room,
@@ -49,20 +46,20 @@ impl PrefixLists {
         }
     }
 
-    /// What an earlier process filled a trie with.
-    fn read(trie: &Prefixes) -> BTreeMap<u32, PrefixList> {
-        let mut lists = BTreeMap::<u32, Vec<Listed>>::new();
-        for (key, value) in trie.iter().flatten() {
-            let [a, b, c, d] = key.data().0.address.map(u64::from);
-            let address = Address([a | b << 32, c | d << 32]);
-            let bits = key.prefix_len() - PrefixKey::LIST_BITS;
-            let list = lists.entry(key.data().0.list).or_default();
-            list.push(((bits, address), value));
-        }
+    /// What an earlier process filled a table with.
+    fn read(table: &PrefixTable) -> io::Result<BTreeMap<u32, PrefixList>> {
+        let mut lists = BTreeMap::<u32, Vec<Row>>::new();
+        table.each(BATCH, |found| {
+            for (key, row) in found {
+                let rows = lists.entry(key.list).or_default();
+                rows.push(((key.bits, key.address), *row));
+            }
+            io::Result::Ok(())
+        })?;
         let lists = lists.into_iter();
-        lists
-            .map(|(number, listed)| (number, PrefixList::new(listed)))
-            .collect()
+        Ok(lists
+            .map(|(number, rows)| (number, PrefixList::of_rows(rows)))
+            .collect())
     }
 
     /// The number of a list, which is put in unless it is there; 0 for the empty one.
@@ -75,28 +72,25 @@ impl PrefixLists {
             *there = list.clone();
             return Ok(*number);
         }
-        let taken = self.lists.values().map(PrefixList::len).sum::<usize>() + list.len();
-        let free = (self.room as usize).checked_sub(taken);
+        let taken: usize = self.lists.values().map(|list| list.rows().len()).sum();
+        let rows = list.rows();
+        let free = (self.room as usize).checked_sub(taken + rows.len());
         if free.is_none_or(|free| !self.freeing.wait(free, ROOM_WAIT)) {
             return Err(DataPlaneError::PrefixesFull {
-                prefixes: list.len(),
+                prefixes: list.said().len(),
+                rows: rows.len(),
                 all: self.room,
+                limit: self.room / PREFIX_ROWS,
             });
         }
         let unused = |number: &u32| !self.lists.contains_key(number) && !self.freeing.has(*number);
         let number = (1..).find(unused).unwrap_or(u32::MAX);
-        for batch in list.listed().chunks(BATCH) {
-            let keys: Vec<_> = batch
-                .iter()
-                .map(|(prefix, _)| key(number, prefix))
-                .collect();
-            let values: Vec<u32> = batch.iter().map(|(_, value)| *value).collect();
+        for batch in rows.chunks(BATCH) {
+            let keys: Vec<_> = batch.iter().map(|row| key(number, row)).collect();
+            let values: Vec<_> = batch.iter().map(|(_, row)| *row).collect();
             if let Err(error) = self.table.put_batch(&keys, &values) {
                 self.freeing.free(number, list.clone());
-                return Err(DataPlaneError::Map {
-                    map: "PREFIXES",
-                    why: error.to_string(),
-                });
+                return Err(failed(&error));
             }
         }
         self.lists.insert(number, list.clone());
@@ -104,13 +98,20 @@ impl PrefixLists {
     }
 }
 
-/// Where a list has a prefix: its length, then the words of [`PrefixKey`].
-pub(super) fn key(list: u32, (bits, address): &(u32, Address)) -> [u32; 6] {
-    let PrefixKey {
+fn failed(error: &io::Error) -> DataPlaneError {
+    DataPlaneError::Map {
+        map: "PREFIXES",
+        why: error.to_string(),
+    }
+}
+
+/// What a row of a list stands under.
+pub(super) fn key(list: u32, ((bits, address), _): &Row) -> PrefixKey {
+    PrefixKey {
+        address: *address,
         list,
-        address: [a, b, c, d],
-    } = PrefixKey::new(list, *address);
-    [PrefixKey::LIST_BITS + bits, list, a, b, c, d]
+        bits: *bits,
+    }
 }
 
 /// The lists that a row names.
@@ -122,14 +123,15 @@ fn named(row: &ServiceRow) -> impl Iterator<Item = u32> {
 
 impl DataPlane {
     /// Learns what an earlier process left, and takes away what no row names.
-    pub(super) fn adopt_prefixes(&mut self) {
-        self.prefixes.lists = PrefixLists::read(&self.maps.prefixes);
+    pub(super) fn adopt_prefixes(&mut self) -> Result<(), DataPlaneError> {
+        self.prefixes.lists = self.prefix_lists()?;
         self.sweep_prefixes();
+        Ok(())
     }
 
-    /// The lists by number, as they stand in the kernel; for tests.
-    pub fn prefix_lists(&self) -> BTreeMap<u32, PrefixList> {
-        PrefixLists::read(&self.maps.prefixes)
+    /// The lists by number, as they stand in the kernel.
+    pub fn prefix_lists(&self) -> Result<BTreeMap<u32, PrefixList>, DataPlaneError> {
+        PrefixLists::read(&self.maps.prefixes).map_err(|error| failed(&error))
     }
 
     /// What a list says of an address, as the program finds it; 0 when it has it not.
@@ -137,8 +139,8 @@ impl DataPlane {
         if list == 0 {
             return 0;
         }
-        let key = Key::new(PrefixKey::BITS, Raw(PrefixKey::new(list, address)));
-        self.maps.prefixes.get(&key, 0).unwrap_or(0)
+        let row = |key: &_| self.maps.prefixes.look_up(key).ok().flatten();
+        prefix::find(list, address, 0, row)
     }
 
     /// The number of a list, for a row to name.

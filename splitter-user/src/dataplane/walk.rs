@@ -14,7 +14,7 @@ use splitter_common::{
     layout::{FlowEntry, FlowKey},
 };
 
-use super::bpf::Typed;
+use super::typed::Typed;
 
 /// What a kernel says that has no batch look-up for a kind of map (`ENOTSUPP`, which is not among
 /// the errors of user space).

@@ -142,6 +142,7 @@ impl Limits {
             frontends: self.vips,
             backends: self.backends + 1,
             pages: self.table_pages,
+            prefixes: self.prefixes,
             members: self.cohort_members,
             limited_clients: self.limited_clients,
             known_clients: self.known_clients,

@@ -14,6 +14,7 @@ mod giver;
 mod guard;
 pub mod image;
 pub mod numbers;
+pub mod prefix_rows;
 pub mod prefixes;
 pub mod recover;
 mod segments;

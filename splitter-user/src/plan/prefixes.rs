@@ -8,69 +8,80 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ipnet::IpNet;
-use splitter_common::{
-    address::Address,
-    hash::{HashKey, siphash13},
-};
+use splitter_common::hash::{HashKey, siphash13};
 
+use super::prefix_rows::{self, IPV4, Row, Said, has};
 use crate::model::PrefixSet;
 
-/// A prefix as it goes into the kernel, the length in bits, of 128, and the address; and what is said
-/// of those who have no longer one.
-pub type Listed = ((u32, Address), u32);
-
-/// A list, in order of length and address, each prefix once. A clone shares it.
+/// A list, as the rows that it is searched by. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct PrefixList {
+    /// Of the prefixes and what is said of them, not of what stands between them.
     digest: [u64; 2],
-    listed: Arc<[Listed]>,
+    rows: Arc<[Row]>,
 }
 
 impl PrefixList {
-    /// The list of these, in any order.
-    pub fn new(mut listed: Vec<Listed>) -> Self {
-        listed.sort_unstable();
-        listed.dedup_by_key(|(prefix, _)| *prefix);
-        let mut bytes = Vec::with_capacity(listed.len() * size_of::<[u64; 3]>());
-        for ((bits, address), value) in &listed {
-            let [a, b] = address.0;
-            let said = u64::from(*bits) << 32 | u64::from(*value);
-            for word in [a, b, said] {
-                bytes.extend(word.to_le_bytes());
-            }
-        }
-        let half = |k0| siphash13(HashKey { k0, k1: 0 }, &bytes);
+    /// The list of these, in order and each once, of which each says what all that have it say together.
+    fn new(said: &[Said]) -> Self {
         Self {
-            digest: [half(0), half(1)],
-            listed: listed.into(),
+            digest: digest(said),
+            rows: prefix_rows::rows(said).into(),
         }
     }
 
-    /// Its prefixes, in order.
-    pub fn listed(&self) -> &[Listed] {
-        &self.listed
+    /// The list that has these rows, in any order, and perhaps not all of what it had.
+    pub fn of_rows(rows: Vec<Row>) -> Self {
+        Self {
+            digest: digest(&said(&rows)),
+            rows: rows.into(),
+        }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.listed.len()
+    /// Its prefixes and what it says of them, in order of address and length.
+    pub fn said(&self) -> Vec<Said> {
+        said(&self.rows)
+    }
+
+    /// What it is searched by, each key once.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.listed.is_empty()
+        self.rows.is_empty()
     }
+}
+
+fn said(rows: &[Row]) -> Vec<Said> {
+    let listed = rows.iter().filter(|(_, row)| row.listed != 0);
+    let mut said: Vec<Said> = listed
+        .map(|((bits, address), row)| ((u128::from_be_bytes(address.bytes()), *bits), row.said))
+        .collect();
+    said.sort_unstable();
+    said
+}
+
+fn digest(all: &[Said]) -> [u64; 2] {
+    let mut bytes = Vec::with_capacity(all.len() * 24);
+    for ((first, bits), said) in all {
+        bytes.extend(first.to_le_bytes());
+        bytes.extend(bits.to_le_bytes());
+        bytes.extend(said.to_le_bytes());
+    }
+    [0, 1].map(|k0| siphash13(HashKey { k0, k1: 0 }, &bytes))
 }
 
 impl Default for PrefixList {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(&[])
     }
 }
 
 impl PartialEq for PrefixList {
     fn eq(&self, other: &Self) -> bool {
-        (self.digest, self.len()) == (other.digest, other.len())
+        self.digest == other.digest
     }
 }
 
@@ -80,7 +91,7 @@ type Source = Vec<(u64, usize)>;
 struct Planned {
     source: Source,
     digest: [u64; 2],
-    listed: Weak<[Listed]>,
+    rows: Weak<[Row]>,
 }
 
 /// Shorter ones are planned in less time than they are worth being kept in mind.
@@ -97,80 +108,56 @@ pub fn conditions<'p>(sets: impl Iterator<Item = &'p PrefixSet> + Clone) -> Pref
         return plan();
     };
     let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-    planned.retain(|each| each.listed.strong_count() > 0);
+    planned.retain(|each| each.rows.strong_count() > 0);
     let known = planned.iter().find(|each| each.source == source);
-    if let Some((digest, Some(listed))) = known.map(|each| (each.digest, each.listed.upgrade())) {
-        return PrefixList { digest, listed };
+    if let Some((digest, Some(rows))) = known.map(|each| (each.digest, each.rows.upgrade())) {
+        return PrefixList { digest, rows };
     }
     let new = plan();
     planned.push(Planned {
         source,
         digest: new.digest,
-        listed: Arc::downgrade(&new.listed),
+        rows: Arc::downgrade(&new.rows),
     });
     new
 }
 
-/// IPv4 addresses lie among those of IPv6 as `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
-const MAPPED: (u128, u32) = (0xffff << 32, 96);
-
 /// The list that says bit `n` of the prefixes of the set `n`.
 pub fn list<'p>(sets: impl IntoIterator<Item = &'p [IpNet]>) -> PrefixList {
-    // By first address and length: a prefix comes right before those that lie in it.
-    let mut families = [Vec::<Spread>::new(), Vec::new()];
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (bit, set) in sets.into_iter().enumerate() {
         for prefix in set {
-            let (family, key) = key(prefix);
-            families[family].push((key, 1 << bit));
+            match prefix.trunc() {
+                IpNet::V4(net) => {
+                    let first = IPV4.0 | u128::from(net.network().to_bits());
+                    v4.push(((first, IPV4.1 + u32::from(net.prefix_len())), 1 << bit));
+                }
+                IpNet::V6(net) => {
+                    v6.push((
+                        (net.network().to_bits(), u32::from(net.prefix_len())),
+                        1 << bit,
+                    ));
+                }
+            }
         }
     }
-    let [v4, v6] = &mut families;
-    said_again(v4);
-    said_again(v6);
-    // What is said of all IPv6 addresses is not said of those of IPv4 among them.
-    let covers = |(key, _): &Spread| key.1 < MAPPED.1 && has(*key, MAPPED.0);
-    if v6.iter().any(covers) && v4.first().is_none_or(|(key, _)| *key != MAPPED) {
-        v4.push((MAPPED, 0));
-    }
-    let all = v4.iter().chain(v6.iter());
-    let listed = all.map(|((first, bits), value)| ((*bits, address(*first)), *value));
-    PrefixList::new(listed.collect())
-}
-
-/// First address and length of a prefix, and what is said of it.
-type Spread = ((u128, u32), u32);
-
-/// The family, 0 or 1, first address and length of a prefix.
-fn key(prefix: &IpNet) -> (usize, (u128, u32)) {
-    match prefix.trunc() {
-        IpNet::V4(v4) => {
-            let first = MAPPED.0 | u128::from(v4.network().to_bits());
-            (0, (first, MAPPED.1 + u32::from(v4.prefix_len())))
-        }
-        IpNet::V6(v6) => (1, (v6.network().to_bits(), u32::from(v6.prefix_len()))),
-    }
-}
-
-fn address(number: u128) -> Address {
-    Address::from(std::net::IpAddr::from(std::net::Ipv6Addr::from_bits(
-        number,
-    )))
-}
-
-/// Whether a prefix has an address.
-fn has((first, bits): (u128, u32), address: u128) -> bool {
-    (first ^ address).checked_shr(128 - bits).unwrap_or(0) == 0
+    // What is said of IPv6 addresses is not said of those of IPv4, although they lie among them.
+    said_again(&mut v4);
+    said_again(&mut v6);
+    v4.append(&mut v6);
+    v4.sort_unstable();
+    PrefixList::new(&v4)
 }
 
 /// Puts prefixes in order, each once, and lets each say what those around it say.
-fn said_again(prefixes: &mut Vec<Spread>) {
+fn said_again(prefixes: &mut Vec<Said>) {
     prefixes.sort_unstable();
     prefixes.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
         kept.1 |= if same { next.1 } else { 0 };
         same
     });
-    let mut around: Vec<Spread> = Vec::new();
+    let mut around: Vec<Said> = Vec::new();
     for (key, value) in prefixes {
         while around.last().is_some_and(|(outer, _)| !has(*outer, key.0)) {
             around.pop();
@@ -184,17 +171,23 @@ fn said_again(prefixes: &mut Vec<Spread>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::IpAddr;
+    use splitter_common::{
+        address::Address,
+        prefix::{LOOKS, PrefixKey, PrefixRow, find},
+    };
+    use std::{collections::HashMap, net::IpAddr};
 
-    /// The value of the longest prefix that has an address, as the kernel's trie finds it.
-    fn longest(list: &PrefixList, client: IpAddr) -> u32 {
-        let number = |address: Address| u128::from_be_bytes(address.bytes());
-        let client = number(Address::from(client));
-        let found = list
-            .listed()
-            .iter()
-            .rfind(|((bits, prefix), _)| has((number(*prefix), *bits), client));
-        found.map_or(0, |(_, value)| *value)
+    /// The value of the longest prefix that has an address, as the kernel finds it, in so many looks.
+    fn longest(list: &PrefixList, client: IpAddr) -> (u32, usize) {
+        let rows: HashMap<(u32, Address), PrefixRow> = list.rows().iter().copied().collect();
+        assert_eq!(rows.len(), list.rows().len(), "each key once");
+        let mut looks = 0;
+        let look_up = |key: &PrefixKey| {
+            looks += 1;
+            rows.get(&(key.bits, key.address)).copied()
+        };
+        let said = find(1, Address::from(client), 0, look_up);
+        (said, looks)
     }
 
     fn prefix() -> impl Strategy<Value = IpNet> {
@@ -226,24 +219,49 @@ mod tests {
                     let holds = set.iter().any(|prefix| prefix.contains(&client));
                     bits | u32::from(holds) << bit
                 });
-                prop_assert_eq!(longest(&list, client), said, "{}", client);
+                let (found, looks) = longest(&list, client);
+                prop_assert_eq!(found, said, "{}", client);
+                prop_assert!(looks <= LOOKS, "{} looks for {}", looks, client);
             }
         }
     }
 
     #[test]
     fn lists_are_equal_by_content_whatever_the_order_they_came_in() {
-        let listed =
-            |last: u8, value| ((128, Address::from(IpAddr::from([10, 0, 0, last]))), value);
-        let one = PrefixList::new(vec![listed(1, 1), listed(2, 2)]);
-        assert_eq!(one, PrefixList::new(vec![listed(2, 2), listed(1, 1)]));
+        let nets = |text: &str| -> Vec<IpNet> {
+            let net = |text: &str| text.parse().expect("a prefix");
+            text.split(' ').map(net).collect()
+        };
+        let of = |sets: &[Vec<IpNet>]| list(sets.iter().map(Vec::as_slice));
+        let one = of(&[nets("10.0.0.0/8 10.1.0.0/16 fd00::/8")]);
+        let again = of(&[nets("fd00::/8 10.1.0.0/16 10.0.0.0/8")]);
+        assert_eq!(one, again);
+        // As they are read back.
+        let mut rows = one.rows().to_vec();
+        rows.reverse();
+        assert_eq!(PrefixList::of_rows(rows), one);
         for other in [
-            vec![listed(1, 1)],
-            vec![listed(1, 2), listed(2, 1)],
-            vec![listed(1, 1), listed(3, 2)],
+            &[nets("10.0.0.0/8 10.1.0.0/16")][..],
+            &[nets("10.0.0.0/8 fd00::/8"), nets("10.1.0.0/16")],
+            &[nets("10.0.0.0/8 10.1.0.0/17 fd00::/8")],
         ] {
-            assert_ne!(one, PrefixList::new(other));
+            assert_ne!(one, of(other));
         }
+    }
+
+    /// A prefix of each length, and the longest search for the one of 128 bits.
+    #[test]
+    fn a_list_of_all_lengths_is_searched_by_halving() {
+        let address = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse::<IpAddr>();
+        let address = address.expect("an address");
+        let all = |bits| IpNet::new(address, bits).expect("a prefix").trunc();
+        let sets: Vec<Vec<IpNet>> = vec![(0..=128).map(all).collect()];
+        let list = list(sets.iter().map(Vec::as_slice));
+        // All of IPv6 is a row anyhow, and no length needs a marker where each has a prefix.
+        assert_eq!(list.rows().len(), 129);
+        assert!(longest(&list, address).1 <= LOOKS);
+        let beside = "7fff::".parse().expect("an address");
+        assert_eq!(longest(&list, beside).0, 1);
     }
 
     #[test]
@@ -255,7 +273,7 @@ mod tests {
         let (set, other) = (set(0x0b00_0000), set(0x0c00_0000));
         let first = conditions([&set].into_iter());
         let again = conditions([&set.clone()].into_iter());
-        assert!(Arc::ptr_eq(&first.listed, &again.listed));
+        assert!(Arc::ptr_eq(&first.rows, &again.rows));
         assert_eq!(first, list([set.prefixes()]));
         assert_ne!(first, conditions([&other].into_iter()));
         assert_ne!(first, conditions([&set, &other].into_iter()));
@@ -265,7 +283,7 @@ mod tests {
     fn all_of_ipv6_is_nothing_of_ipv4() {
         let all: IpNet = "::/0".parse().expect("a prefix");
         let list = list([[all].as_slice()]);
-        assert_eq!(longest(&list, IpAddr::from([192, 0, 2, 1])), 0);
-        assert_eq!(longest(&list, "2001:db8::1".parse().expect("v6")), 1);
+        assert_eq!(longest(&list, IpAddr::from([192, 0, 2, 1])).0, 0);
+        assert_eq!(longest(&list, "2001:db8::1".parse().expect("v6")).0, 1);
     }
 }

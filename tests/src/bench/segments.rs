@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use aya::maps::{Map, MapData, lpm_trie::LpmTrie};
+use aya::maps::{HashMap, Map, MapData};
 use serde::Serialize;
+use splitter_common::prefix::{PrefixKey, PrefixRow};
 
 use self::look_ups::LookUp;
 use crate::count::{Counts, Stream};
@@ -37,7 +38,7 @@ pub(super) struct Segments {
     pub(super) prefixes_1m_load_s: f64,
     /// `splitter weight set` with them in force, milliseconds.
     pub(super) weight_set_ms: f64,
-    /// From the reload that leaves them out until the last one is out of the trie, seconds.
+    /// From the reload that leaves them out until the last one is out of the table, seconds.
     pub(super) prefixes_1m_free_s: f64,
     /// `splitter cohort import` of a million addresses, seconds.
     pub(super) cohort_1m_load_s: f64,
@@ -169,13 +170,14 @@ fn sustained(topology: &Topology, stop: &StopFlag) -> Result<u32> {
     Ok(most)
 }
 
-/// Waits until the trie of a daemon is empty.
+/// Waits until the table of prefixes of a daemon is empty.
 fn freed(daemon: &Daemon) -> Result<()> {
     let data = MapData::from_pin(daemon.layout_dir().join("map_PREFIXES"))?;
-    let trie: LpmTrie<_, [u8; 20], u32> = LpmTrie::try_from(Map::LpmTrie(data))?;
+    let table: HashMap<_, [u8; size_of::<PrefixKey>()], [u8; size_of::<PrefixRow>()]> =
+        HashMap::try_from(Map::HashMap(data))?;
     let begin = Instant::now();
-    while trie.keys().next().is_some() {
-        ensure!(begin.elapsed() < FREE_LIMIT, "prefixes stay in the trie");
+    while table.keys().next().is_some() {
+        ensure!(begin.elapsed() < FREE_LIMIT, "prefixes stay in the table");
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())

@@ -125,6 +125,11 @@ impl Lab {
             .expect("committed");
     }
 
+    /// Where its routes are.
+    pub(crate) fn netns(&self) -> Netns {
+        self.netns.clone()
+    }
+
     /// How often packets ended for a reason.
     pub(crate) fn counted(&self, reason: Reason) -> u64 {
         plane::counted(&self.plane, reason)

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget as _};
 
 use super::view::{Fares, Latency, Rates, Row, ServiceView, VersionView, View};
+use crate::api::types::Quantiles;
 use crate::cli::text;
 
 /// The smallest terminal on which all that matters has room.
@@ -29,8 +30,8 @@ p               stand still, go on
 
 Symbols: + well   ~ aside   ! wrong
 FLOW/s PKT/s BIT/s: of the last second
-ERR: of 10 s, new flows that the server
-reset or left unanswered
+ERR: of 10 s, flows reset or unanswered
+P50 P90 P99: of turns, as w says
 - : not known, or not measured";
 
 /// With colours or without.
@@ -221,23 +222,50 @@ fn help(area: Rect, buffer: &mut Buffer) {
         .render(place, buffer);
 }
 
-/// A column: its head and its width with the space before it.
-type Column = (&'static str, usize, fn(&Rates) -> f64);
+/// A column: its head, its width with the space before it, and what stands there of a row; the last is
+/// whether times are those of all.
+type Column = (&'static str, usize, fn(&Row, bool) -> String);
+
+/// From which width on a table has room for the times of turns.
+const TIMES: u16 = 96;
+/// For shares and open flows.
+const SHARES: u16 = 112;
+/// For what servers do wrong.
+const FAULTS: u16 = 128;
+/// For what is cut and diverted.
+const CUTS: u16 = 144;
 
 /// What a terminal of that width has room for besides names, weights and errors.
 fn columns(width: u16) -> Vec<Column> {
-    let mut columns: Vec<Column> = vec![("FLOW/s", 8, |rates| rates.flows)];
+    let mut columns: Vec<Column> = vec![("FLOW/s", 8, |row, _| told(row, |rates| rates.flows))];
     if width >= 72 {
-        columns.push(("PKT/s", 8, |rates| rates.packets));
-        columns.push(("BIT/s", 8, |rates| rates.bits));
+        columns.push(("PKT/s", 8, |row, _| told(row, |rates| rates.packets)));
+        columns.push(("BIT/s", 8, |row, _| told(row, |rates| rates.bits)));
     }
-    if width >= 120 {
-        columns.push(("RST/s", 8, |rates| rates.resets));
-        columns.push(("UNANS/s", 8, |rates| rates.unanswered));
-        columns.push(("CUT/s", 8, |rates| rates.cut));
-        columns.push(("DIVERT/s", 9, |rates| rates.diverted));
+    if width >= TIMES {
+        columns.push(("P50", 8, |row, all| time(row, all, |each| each.p50_s)));
+        columns.push(("P90", 8, |row, all| time(row, all, |each| each.p90_s)));
+        columns.push(("P99", 8, |row, all| time(row, all, |each| each.p99_s)));
+    }
+    if width >= FAULTS {
+        columns.push(("RST/s", 8, |row, _| told(row, |rates| rates.resets)));
+        columns.push(("UNANS/s", 8, |row, _| told(row, |rates| rates.unanswered)));
+    }
+    if width >= CUTS {
+        columns.push(("CUT/s", 8, |row, _| told(row, |rates| rates.cut)));
+        columns.push(("DIVERT/s", 9, |row, _| told(row, |rates| rates.diverted)));
     }
     columns
+}
+
+fn told(row: &Row, figure: fn(&Rates) -> f64) -> String {
+    let rates = row.rates.as_ref();
+    rates.map_or_else(|| "-".to_owned(), |rates| text::rate(figure(rates)))
+}
+
+fn time(row: &Row, all: bool, quantile: fn(&Quantiles) -> f64) -> String {
+    let times = row.turn.of(all);
+    times.map_or_else(|| "-".to_owned(), |each| text::time(quantile(&each)))
 }
 
 /// The table, its head first, and the line of the selected service behind the head.
@@ -248,15 +276,11 @@ fn table(
     width: u16,
 ) -> (Vec<Line<'static>>, usize) {
     let columns = columns(width);
-    let wide = width >= 120;
-    // All the other columns of a wide terminal take 90.
-    let name = if wide {
-        usize::from(width).saturating_sub(90).min(40)
-    } else {
-        28
-    };
+    let shared = width >= SHARES;
+    // All the other columns of a wide terminal take 114.
+    let name = usize::from(width).saturating_sub(114).clamp(28, 40);
     let mut head = format!("{:<name$}{:>8}", "", "WEIGHT");
-    if wide {
+    if shared {
         head += &format!("{:>8}{:>9}", "SHARE", "OPEN");
     }
     for (title, width, _) in &columns {
@@ -266,6 +290,10 @@ fn table(
     let used = head.len() + 2;
     let style = Style::new().add_modifier(Modifier::UNDERLINED);
     let mut lines = vec![Line::styled(head, style)];
+    let cells = |row: &Row| -> String {
+        let cell = |(_, width, told): &Column| format!("{:>width$}", told(row, choice.all_times));
+        columns.iter().map(cell).collect()
+    };
     let mut selected = 0;
     for (at, service) in view.services.iter().enumerate() {
         let chosen = at == choice.selected;
@@ -279,8 +307,15 @@ fn table(
             Style::new().add_modifier(Modifier::BOLD),
         ));
         for version in &service.versions {
-            let shares = shares(version, wide);
-            let mut line = row(&version.row, 2, name, &shares, &columns, palette);
+            let shares = shares(version, shared);
+            let mut line = row(
+                &version.row,
+                2,
+                name,
+                &shares,
+                &cells(&version.row),
+                palette,
+            );
             let room = usize::from(width).saturating_sub(used).min(60);
             line.push_span(Span::styled(
                 format!("  {}", spark(&version.flows, room)),
@@ -288,18 +323,19 @@ fn table(
             ));
             lines.push(line);
             if choice.backends {
-                let blank = " ".repeat(if wide { 25 } else { 8 });
+                let blank = " ".repeat(if shared { 25 } else { 8 });
                 let backends = version.backends.iter();
-                lines.extend(backends.map(|each| row(each, 4, name, &blank, &columns, palette)));
+                lines
+                    .extend(backends.map(|each| row(each, 4, name, &blank, &cells(each), palette)));
             }
         }
     }
     (lines, selected)
 }
 
-fn shares(version: &VersionView, wide: bool) -> String {
+fn shares(version: &VersionView, shared: bool) -> String {
     let mut out = format!("{:>8}", text::percent(version.weight_percent));
-    if wide {
+    if shared {
         let open = version
             .open_flows
             .map_or_else(|| "-".to_owned(), text::brief);
@@ -313,7 +349,7 @@ fn row(
     indent: usize,
     name: usize,
     shares: &str,
-    columns: &[Column],
+    cells: &str,
     palette: Palette,
 ) -> Line<'static> {
     let symbol = match row.fares {
@@ -326,19 +362,11 @@ fn row(
     let room = name - indent - 2;
     let called: String = called.chars().take(room).collect();
     let ratio = row.rates.and_then(|rates| rates.error_ratio);
-    let mut figures = shares.to_owned();
-    for (_, width, figure) in columns {
-        let told = row
-            .rates
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), |rates| text::rate(figure(rates)));
-        figures += &format!("{told:>width$}");
-    }
     Line::from(vec![
         Span::raw(" ".repeat(indent)),
         Span::styled(symbol, palette.fares(row.fares)),
         Span::styled(format!(" {called:<room$}"), palette.fares(row.fares)),
-        Span::raw(figures),
+        Span::raw(format!("{shares}{cells}")),
         Span::styled(format!("{:>8}", text::share(ratio)), palette.error(ratio)),
     ])
 }
@@ -392,13 +420,8 @@ fn beside(
 
 /// What is compared between versions.
 fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
-    let rates = version.row.rates;
-    let figure = |of: fn(&Rates) -> f64| {
-        rates
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), |rates| text::rate(of(rates)))
-    };
-    let ratio = rates.and_then(|rates| rates.error_ratio);
+    let figure = |of: fn(&Rates) -> f64| told(&version.row, of);
+    let ratio = version.row.rates.and_then(|rates| rates.error_ratio);
     vec![
         Line::from(vec![
             Span::raw("errors "),
@@ -420,7 +443,7 @@ fn figures(version: &VersionView, palette: Palette) -> Vec<Line<'static>> {
 
 /// How long handshakes and turns took, of all or lately.
 fn times(version: &VersionView, all: bool) -> [Line<'static>; 2] {
-    [("handshake", version.handshake), ("turn", version.turn)]
+    [("handshake", version.handshake), ("turn", version.row.turn)]
         .map(|(name, latency)| Line::raw(quantiles(name, latency, all)))
 }
 
@@ -434,7 +457,7 @@ fn which_times(version: &VersionView, all: bool) -> String {
 }
 
 fn quantiles(name: &str, latency: Latency, all: bool) -> String {
-    let quantiles = if all { latency.all } else { latency.recent };
+    let quantiles = latency.of(all);
     let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), text::time);
     let [p50, p90, p99] = [
         quantiles.map(|each| each.p50_s),

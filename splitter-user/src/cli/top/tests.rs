@@ -83,9 +83,11 @@ fn rates_are_between_two_looks_and_none_before_the_second() {
 fn turned(short: u64, long: u64) -> Status {
     let mut status = after(0, 0, 0);
     for version in &mut status.services[0].versions {
+        let of_backend = &mut version.backends[0].times.turn;
+        of_backend.cells = vec![0; 61];
+        (of_backend.cells[40], of_backend.cells[60]) = (short, long);
         let turn = &mut version.times.turn;
-        turn.cells = vec![0; 61];
-        (turn.cells[40], turn.cells[60]) = (short, long);
+        turn.cells.clone_from(&of_backend.cells);
         // As the daemon tells them: of all.
         turn.count = short + long;
         let p50_us = if short < long { 36_864 } else { 1_152 };
@@ -126,6 +128,10 @@ fn times_that_rose_are_seen_to_fall_and_those_of_all_are_not() {
         series.take(f64::from(second), turned(second as u64, 3_000));
     }
     assert_eq!(seen(&series), ["1.15ms", "36.9ms"]);
+    let view = series.view();
+    let of_backend = view.services[0].versions[0].backends[0].turn.recent;
+    let told = of_backend.map(|each| (each.p50_s, each.count));
+    assert_eq!(told, Some((0.001_152, 90)));
     // A version that begins at nothing has no times yet, whatever the one before it had.
     series.take(91.0, turned(0, 0));
     assert_eq!(seen(&series)[0], "-");
@@ -135,7 +141,7 @@ fn times_that_rose_are_seen_to_fall_and_those_of_all_are_not() {
     series.take(92.0, without);
     series.take(93.0, turned(0, 20));
     let view = series.view();
-    let recent = |at: usize| view.services[0].versions[at].turn.recent;
+    let recent = |at: usize| view.services[0].versions[at].row.turn.recent;
     assert_eq!(
         (recent(0).map(|each| each.count), recent(1)),
         (Some(20), None)
@@ -200,7 +206,7 @@ fn symbols(buffer: &Buffer) -> String {
 #[test]
 fn frames_are_those_of_the_golden_files_with_and_without_colours() {
     let mut view = view();
-    view.services[0].versions[0].turn.recent = Some(Quantiles {
+    view.services[0].versions[0].row.turn.recent = Some(Quantiles {
         count: 9,
         p50_s: 0.000_25,
         p90_s: 0.003_4,
@@ -218,6 +224,7 @@ fn frames_are_those_of_the_golden_files_with_and_without_colours() {
     for (name, choice, width, height) in [
         ("80x24", &plain, 80, 24),
         ("60x15", &plain, 60, 15),
+        ("100x24", &plain, 100, 24),
         ("160x50", &plain, 160, 50),
         ("80x24-all", &all, 80, 24),
         ("help", &help, 60, 15),

@@ -32,7 +32,7 @@ pub(super) struct Series {
     status: Option<Status>,
 }
 
-/// What a version's backends took lately.
+/// What a version's backends took lately, or one of them.
 #[derive(Debug, Default)]
 struct Times {
     handshake: Recent,
@@ -80,8 +80,6 @@ pub(super) struct VersionView {
     pub(super) errors: Vec<f64>,
     /// From the first SYN of a flow to the SYN-ACK.
     pub(super) handshake: Latency,
-    /// From a request to its answer.
-    pub(super) turn: Latency,
     /// How long the time is that recent latencies are of, in seconds; `None` before the second look.
     pub(super) recent_s: Option<f64>,
     /// Its backends.
@@ -97,6 +95,13 @@ pub(super) struct Latency {
     pub(super) all: Option<Quantiles>,
 }
 
+impl Latency {
+    /// Of all, or lately.
+    pub(super) const fn of(self, all: bool) -> Option<Quantiles> {
+        if all { self.all } else { self.recent }
+    }
+}
+
 /// What versions and backends have in common.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -108,6 +113,8 @@ pub(super) struct Row {
     pub(super) note: Option<String>,
     /// What goes on; `None` until there are two looks.
     pub(super) rates: Option<Rates>,
+    /// From a request to its answer.
+    pub(super) turn: Latency,
 }
 
 /// How something fares, with a symbol and a colour.
@@ -162,15 +169,17 @@ impl Series {
                 let mut key = key(service, version, None);
                 self.go_on(&mut looks, key.clone(), at_s, version.counters);
                 let mut known = self.times.remove(&key).unwrap_or_default();
-                let told = &version.times;
-                known
-                    .handshake
-                    .take(at_s, &told.handshake.cells, self.window_s);
-                known.turn.take(at_s, &told.turn.cells, self.window_s);
+                let (of, window_s) = (&version.times, self.window_s);
+                known.handshake.take(at_s, &of.handshake.cells, window_s);
+                known.turn.take(at_s, &of.turn.cells, window_s);
                 times.insert(key.clone(), known);
                 for backend in &version.backends {
                     key.backend = Some(backend.address.clone());
                     self.go_on(&mut looks, key.clone(), at_s, backend.counters);
+                    let mut known = self.times.remove(&key).unwrap_or_default();
+                    // The handshakes of one backend are shown nowhere.
+                    known.turn.take(at_s, &backend.times.turn.cells, window_s);
+                    times.insert(key.clone(), known);
                 }
             }
         }
@@ -252,6 +261,7 @@ impl Series {
                 fares,
                 note,
                 rates: self.looks.get(&key).and_then(rates),
+                turn: turn(self.times.get(&key), &backend.times.turn),
             }
         };
         VersionView {
@@ -260,6 +270,7 @@ impl Series {
                 fares,
                 note,
                 rates: looks.and_then(rates),
+                turn: turn(times, &version.times.turn),
             },
             baseline: version.baseline,
             weight_percent: version.weight_percent,
@@ -273,13 +284,16 @@ impl Series {
                 recent: times.and_then(|times| times.handshake.quantiles()),
                 all: quantiles(&version.times.handshake),
             },
-            turn: Latency {
-                recent: times.and_then(|times| times.turn.quantiles()),
-                all: quantiles(&version.times.turn),
-            },
             recent_s: times.and_then(|times| times.turn.length_s()),
             backends: version.backends.iter().map(backend).collect(),
         }
+    }
+}
+
+fn turn(lately: Option<&Times>, of_all: &TimesOf) -> Latency {
+    Latency {
+        recent: lately.and_then(|times| times.turn.quantiles()),
+        all: quantiles(of_all),
     }
 }
 

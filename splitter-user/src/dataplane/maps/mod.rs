@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 use aya::{
     Ebpf,
-    maps::{
-        Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, ProgramArray,
-        lpm_trie::LpmTrie,
-    },
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, ProgramArray},
 };
 use splitter_common::{
     device::DeviceRules,
@@ -19,23 +16,21 @@ use splitter_common::{
     layout::{
         BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, Control, DirectoryRow,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey,
-        LossPlaces, NextHop, Page, PrefixKey, ServiceRow, VersionTimes, Word,
+        LossPlaces, NextHop, Page, ServiceRow, VersionTimes, Word,
     },
+    prefix::{PrefixKey, PrefixRow},
     trace::TraceRow,
     traits::ClientRow,
 };
 
 use self::take::{counted, flows, mapped, prefixes, typed};
 use super::{
-    DataPlaneError, bpf::Typed, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
-    traces::TraceRing, walk::FlowTable,
+    DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
+    traces::TraceRing, typed::Typed, walk::FlowTable,
 };
 
-/// Prefixes of all lists; a value is what its list says of the prefix, never 0 but where one lies in
-/// another that does not mean it.
-pub(in crate::dataplane) type Prefixes = LpmTrie<MapData, Raw<PrefixKey>, u32>;
-/// The same for batches, by the words of `struct bpf_lpm_trie_key`: the length, then [`PrefixKey`].
-pub(in crate::dataplane) type PrefixTable = Typed<[u32; 6], u32>;
+/// What the prefixes of all lists are found by.
+pub(in crate::dataplane) type PrefixTable = Typed<PrefixKey, PrefixRow>;
 /// Clients that are remembered for their traits.
 pub(in crate::dataplane) type Clients = HashMap<MapData, Raw<ClientKey>, Raw<ClientRow>>;
 type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
@@ -71,8 +66,7 @@ pub struct Maps {
     pub(in crate::dataplane) evidence: Mapped<EvidenceRow>,
     /// Bits by ledger, scope and event.
     pub(in crate::dataplane) counted_once: Mapped<u64>,
-    pub(in crate::dataplane) prefixes: Prefixes,
-    pub(in crate::dataplane) prefix_table: Arc<PrefixTable>,
+    pub(in crate::dataplane) prefixes: Arc<PrefixTable>,
     pub(in crate::dataplane) members: MemberTable,
     /// Two sets of rules by which devices are known, one of them in force.
     pub(in crate::dataplane) device_rules: Mapped<DeviceRules>,
@@ -152,7 +146,7 @@ impl Maps {
         let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
         let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
         let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
-        let (prefixes, prefix_table) = prefixes(ebpf)?;
+        let prefixes = prefixes(ebpf)?;
         let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,
@@ -173,8 +167,7 @@ impl Maps {
             rechecks: mapped(ebpf, "RECHECKS")?,
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
-            prefixes,
-            prefix_table: Arc::new(prefix_table),
+            prefixes: Arc::new(prefixes),
             members: MemberTable::take(ebpf)?,
             device_rules: mapped(ebpf, "DEVICE_RULES")?,
             clients: typed(ebpf, "CLIENTS")?,

@@ -5,8 +5,10 @@ use aya::{
     maps::{Map, MapError},
 };
 
-use super::{Flows, PrefixTable, Prefixes, named_error};
-use crate::dataplane::{DataPlaneError, bpf::Typed, mapped::Mapped, totals::Sums, walk::FlowTable};
+use super::{Flows, PrefixTable, named_error};
+use crate::dataplane::{
+    DataPlaneError, mapped::Mapped, totals::Sums, typed::Typed, walk::FlowTable,
+};
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DataPlaneError> {
     ebpf.take_map(name).ok_or_else(|| DataPlaneError::Map {
@@ -45,17 +47,15 @@ pub(super) fn flows(
     Ok((flows, table))
 }
 
-/// The trie of prefixes, by key and for batches.
-pub(super) fn prefixes(ebpf: &mut Ebpf) -> Result<(Prefixes, PrefixTable), DataPlaneError> {
+/// The table of prefixes.
+pub(super) fn prefixes(ebpf: &mut Ebpf) -> Result<PrefixTable, DataPlaneError> {
     let name = "PREFIXES";
     let failed = |why: String| DataPlaneError::Map { map: name, why };
-    let map = take(ebpf, name)?;
-    let Map::LpmTrie(data) = &map else {
-        return Err(failed("not a trie".to_owned()));
+    let Map::HashMap(data) = take(ebpf, name)? else {
+        return Err(failed("not a hash map".to_owned()));
     };
-    let (table, _) = Typed::of(data).map_err(failed)?;
-    let prefixes = Prefixes::try_from(map).map_err(|error| named_error(name, &error))?;
-    Ok((prefixes, table))
+    let (table, _) = Typed::own(data).map_err(failed)?;
+    Ok(table)
 }
 
 /// An array that the program counts in, by element and for sweeps.

@@ -4,6 +4,7 @@
 use std::{mem, net::IpAddr};
 
 use anyhow::Result;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 use splitter_common::{
     address::{Address, Family},
@@ -32,9 +33,9 @@ const COHORT: &str = "many";
 /// What one list costs, beside no segment at all: the median over rounds.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::bench) struct LookUp {
-    /// `prefix` or `cohort`.
+    /// `prefix` (single addresses), `lengths` (prefixes of [`LENGTHS`]) or `cohort`.
     pub(in crate::bench) kind: &'static str,
-    /// How many are listed.
+    /// How many are listed; of `lengths`, from how many addresses they were made, of which some have the same.
     pub(in crate::bench) entries: u32,
     /// More nanoseconds of a packet that begins a flow.
     pub(in crate::bench) new_ns: f64,
@@ -45,13 +46,20 @@ pub(in crate::bench) struct LookUp {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Prefix,
+    Lengths,
     Cohort,
 }
+
+/// Lengths of prefixes, about as often as in lists of countries.
+const LENGTHS: [u8; 16] = [
+    13, 15, 16, 17, 18, 19, 20, 21, 22, 22, 23, 23, 24, 24, 24, 29,
+];
 
 impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Prefix => "prefix",
+            Self::Lengths => "lengths",
             Self::Cohort => "cohort",
         }
     }
@@ -59,7 +67,7 @@ impl Kind {
     /// What a look-up may cost with a million, nanoseconds.
     const fn most_ns(self) -> f64 {
         match self {
-            Self::Prefix => 1_500.0,
+            Self::Prefix | Self::Lengths => 1_500.0,
             Self::Cohort => 500.0,
         }
     }
@@ -70,7 +78,7 @@ pub(super) fn run(object: &[u8], quick: bool, stop: &StopFlag) -> Result<Vec<Loo
     let limits = Limits {
         flows: 4 * FLOWS,
         pending: 4 * FLOWS,
-        prefixes: MILLION + 1,
+        prefixes: MILLION,
         cohort_members: MILLION + MILLION / 4,
         ..Limits::default()
     };
@@ -83,7 +91,7 @@ pub(super) fn run(object: &[u8], quick: bool, stop: &StopFlag) -> Result<Vec<Loo
     let rounds = if quick { 3 } else { 9 };
     let mut all = Vec::new();
     println!("\nmore net ns than without segments: a new flow's packet, an established one's");
-    for kind in [Kind::Prefix, Kind::Cohort] {
+    for kind in [Kind::Prefix, Kind::Lengths, Kind::Cohort] {
         for entries in [10, 10_000, MILLION] {
             stop.check()?;
             let found = look_up(&mut lab, limits, (kind, entries), rounds)?;
@@ -117,6 +125,13 @@ fn look_up(
     let condition = match kind {
         Kind::Prefix => {
             let prefix = |number| IpAddr::V4(scattered(number)).into();
+            Condition::Prefix(PrefixSet::new((0..entries).map(prefix).collect()))
+        }
+        Kind::Lengths => {
+            let prefix = |number| {
+                let bits = LENGTHS[number as usize % LENGTHS.len()];
+                IpNet::V4(Ipv4Net::new_assert(scattered(number), bits))
+            };
             Condition::Prefix(PrefixSet::new((0..entries).map(prefix).collect()))
         }
         Kind::Cohort => Condition::Cohort(COHORT.to_owned()),

@@ -32,7 +32,7 @@ use splitter_common::{
     trace::{TraceRow, Traced},
     traits::{ClientRow, Traits, TraitsRow},
 };
-use splitter_user::plan::Image;
+use splitter_user::plan::{Image, prefix_rows::Said, prefixes::PrefixList};
 
 use self::{
     evidence::Ledgers,
@@ -300,12 +300,20 @@ impl Env for Host {
     fn listed(&self, list: u32, address: Address, otherwise: u32) -> u32 {
         let lists = self.tables.as_ref().map(|tables| &tables.lists);
         let list = lists.and_then(|lists| lists.get(list.checked_sub(1)? as usize));
-        // By length first.
-        let longest = list.and_then(|list| {
-            let mut all = list.listed().iter().rev();
-            all.find(|((bits, prefix), _)| has_prefix(address, *prefix, *bits))
-        });
-        longest.map_or(otherwise, |(_, value)| *value)
+        // A prefix of one family has no address of the other.
+        let ipv4 = |(first, bits): (u128, u32)| bits >= 96 && first >> 32 == 0xffff;
+        let client = u128::from_be_bytes(address.bytes());
+        let of_family = |list: &PrefixList| -> Vec<Said> {
+            let same = |(key, _): &Said| ipv4(*key) == ipv4((client, 128));
+            list.said().into_iter().filter(same).collect()
+        };
+        let Some(said) = list.map(of_family).filter(|said| !said.is_empty()) else {
+            return otherwise;
+        };
+        let has =
+            |((first, bits), _): &&Said| (first ^ client).checked_shr(128 - bits).unwrap_or(0) == 0;
+        let longest = said.iter().filter(has).max_by_key(|((_, bits), _)| *bits);
+        longest.map_or(0, |(_, said)| *said)
     }
 
     fn set_control(&self, word: Control, value: u64) {
@@ -381,16 +389,6 @@ fn of_all(service: u32) -> ClientKey {
         client: Address::default(),
         service: u64::from(service),
     }
-}
-
-/// Whether an address lies in a prefix of so many of 128 bits.
-fn has_prefix(address: Address, prefix: Address, bits: u32) -> bool {
-    let number = |address: Address| u128::from_be_bytes(address.bytes());
-    let behind = 128 - bits;
-    (number(address) ^ number(prefix))
-        .checked_shr(behind)
-        .unwrap_or(0)
-        == 0
 }
 
 impl Host {
