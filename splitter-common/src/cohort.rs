@@ -105,10 +105,12 @@ pub fn conditions_of_word(asked: &[u32; COHORTS_ASKED], word: u64, now: Jiffies)
     let until = word & UNTIL_MAX;
     // Both are far below 2^63: the difference is negative where the end is yet to come.
     let holds = is_zero(until) | now.0.wrapping_sub(until) >> 63;
-    // Nobody asks for such a number.
-    let cohort = select(holds, word >> UNTIL_BITS, u64::MAX);
+    let cohort = word >> UNTIL_BITS;
+    // Nobody asks for such a number; for 0 the places behind the last one do.
+    let cohort = select(holds & (is_zero(cohort) ^ 1), cohort, 1 << UNTIL_BITS);
     for (index, asked) in asked.iter().enumerate() {
-        let same = is_zero(cohort ^ *asked as u64) & (is_zero(*asked as u64) ^ 1);
+        // Far below 2^63 too: 0 alone less 1 is negative.
+        let same = (cohort ^ *asked as u64).wrapping_sub(1) >> 63;
         found |= same << (MAX_CONDITIONS - 1 - index);
     }
     black_box(found) as u32

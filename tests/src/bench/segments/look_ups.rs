@@ -79,7 +79,8 @@ pub(super) fn run(object: &[u8], quick: bool, stop: &StopFlag) -> Result<Vec<Loo
         flows: 4 * FLOWS,
         pending: 4 * FLOWS,
         prefixes: MILLION,
-        cohort_members: MILLION + MILLION / 4,
+        // A power of two, as many as there are buckets.
+        cohort_members: 1 << 20,
         ..Limits::default()
     };
     let mut lab = Lab::with_limits(object, None, limits)?;
