@@ -9,7 +9,7 @@ use crate::flow::recheck::RecheckRow;
 use crate::layout::{
     BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
     EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, NextHop,
-    ONCE_ARRAYS, Page, ServiceRow, VersionTimes,
+    Page, ServiceRow, VersionTimes, once_words,
 };
 use crate::segment::PLACES;
 use crate::traits::ClientRow;
@@ -42,7 +42,7 @@ pub const FRAGMENTED_DATAGRAMS: u32 = 16_384;
 pub const MAX_PREFIXES: u32 = 131_072;
 /// Default number of services whose clients are judged at once: each has a ledger of evidence.
 pub const LEDGERS: u32 = 8;
-/// Default size of each array of "this client was counted" of a ledger, bits; a power of two.
+/// Default number of clients that a ledger tells apart, who take two bytes each; a power of two.
 pub const JUDGED_CLIENTS: u32 = 1_048_576;
 /// Segments of one service. One more is a power of two: the place of who is in none.
 pub const MAX_SEGMENTS: usize = 15;
@@ -72,7 +72,7 @@ pub const COHORT_MEMBERS: u32 = 131_072;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
-pub const ESTABLISHED_FLOWS: u32 = 589_824;
+pub const ESTABLISHED_FLOWS: u32 = 573_440;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
@@ -183,7 +183,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
     let known = (size_of::<ClientKey>() + size_of::<ClientRow>()) as u64 + LRU_OVERHEAD_BYTES;
     let ledger = size_of::<LedgerRow>() as u64
         + EVIDENCE_ROWS as u64 * size_of::<EvidenceRow>() as u64
-        + ONCE_ARRAYS as u64 * sizes.judged_clients as u64 / 8;
+        + once_words(sizes.judged_clients) as u64 * 8;
     let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
     [
         share("established flows", sizes.established as u64, flow),

@@ -29,6 +29,8 @@ pub struct Question {
 pub struct Decision {
     /// The keyed hash of the client.
     pub u: u32,
+    /// What [`Question::once_bit`] says of it.
+    pub once: u32,
     /// The place of the client among the service's segments; 0: in none.
     pub place: usize,
     /// Index of the version that the client belongs to; below eight.
@@ -111,7 +113,8 @@ pub fn decide_watched(
     conditions: u32,
     watched: bool,
 ) -> Decision {
-    let u = question.place(row);
+    let hash = question.client_hash(row);
+    let (u, once) = (hash as u32, (hash >> 32) as u32);
     let place = row.segments.place_of(conditions);
     let assigned = row.cuts[place].version_of(u);
     // The row has 0 or 1; see `layout::ServiceRow::fail_safe`.
@@ -130,6 +133,7 @@ pub fn decide_watched(
     let cell = spread(question.backend_hash(row), table.cells);
     Decision {
         u,
+        once,
         place,
         assigned,
         version,

@@ -20,7 +20,10 @@ pub use counted::{
     BACKEND_KINDS, BackendCounters, BackendTimes, COUNTERS, Counter, Loss, LossKey, LossPlaces,
     TableEvent, VersionTimes,
 };
-pub use evidence::{EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS, evidence_row};
+pub use evidence::{
+    EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, evidence_row, once_clients, once_place,
+    once_words,
+};
 pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow};
 pub use service::{
     Affinity, ClientKey, Empty, ServiceRow, SplitKey, TableRef, VersionRow, options,

@@ -6,9 +6,9 @@ use core::arch::asm;
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use splitter_common::{
     capacity::{JUDGED_CLIENTS, LEDGERS},
-    evidence::{Event, Ledger, ONCE, Once, Place, RELEASE, SCOPES, SLICE, SLOTS, Sample},
+    evidence::{Event, Ledger, Once, Place, RELEASE, SLICE, SLOTS, Sample},
     histogram,
-    layout::{EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS},
+    layout::{EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, once_place, once_words},
 };
 
 use crate::{
@@ -21,13 +21,10 @@ static LEDGER_ROWS: Array<LedgerRow, { LEDGERS as usize }, MMAPABLE> = Array::ne
 #[btf_map]
 static EVIDENCE: Array<EvidenceRow, { (LEDGERS * EVIDENCE_ROWS) as usize }, MMAPABLE> =
     Array::new();
-/// By ledger, scope, [`Once`] and bit.
+/// By ledger, then as [`once_place`] says.
 #[btf_map]
-static COUNTED_ONCE: Array<
-    u64,
-    { (LEDGERS * ONCE_ARRAYS * (JUDGED_CLIENTS / 64)) as usize },
-    MMAPABLE,
-> = Array::new();
+static COUNTED_ONCE: Array<u64, { (LEDGERS * once_words(JUDGED_CLIENTS)) as usize }, MMAPABLE> =
+    Array::new();
 
 /// What a ledger says of flows in a slot.
 #[inline(always)]
@@ -68,24 +65,20 @@ fn once_in(ledger: u32, row: u32, bit: u32, asked: u64) -> u64 {
     };
     // SAFETY: as in `ledger`.
     let mask = unsafe { (&raw const (*of_ledger).mask).read_volatile() };
-    let (words, bit) = ((mask >> 6) + 1, bit & mask);
+    let first = ledger * once_words(mask.wrapping_add(1));
     let once = asked as u32;
-    let array = ledger * ONCE_ARRAYS + once;
-    let word = bit >> 6;
-    let flag = 1 << (bit & 63);
+    let (word, flag) = once_place(bit & mask, 0, once & 7);
     let mut new = 0;
-    if is_first(array * words + word, flag) {
+    if is_first(first + word, flag) {
         count_event(row, once);
         new = RELEASE;
     }
-    if asked >> 32 != 0 && is_first((array + ONCE as u32) * words + word, flag) {
+    if asked >> 32 != 0 && is_first(first + word + 1, flag) {
         count_event(row + SLICE_ROWS, once);
         new |= SLICE;
     }
     new
 }
-
-const _: () = assert!(SCOPES == 2 && ONCE_ARRAYS as usize == SCOPES * ONCE);
 
 /// Sets a bit and says whether it was not.
 #[inline(always)]

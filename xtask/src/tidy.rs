@@ -26,6 +26,7 @@ const UNSAFE: &[&str] = &[
     "splitter-ebpf/src/times.rs",
     "splitter-user/src/daemon/heap.rs",
     "splitter-user/src/dataplane/bpf.rs",
+    "splitter-user/src/dataplane/typed.rs",
     "splitter-user/src/dataplane/mapped.rs",
     "splitter-user/src/dataplane/pod.rs",
     "tests/bench-ebpf/src/",

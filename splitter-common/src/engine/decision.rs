@@ -101,26 +101,31 @@ struct Choice {
     place: usize,
     /// 1 when the flow is judged.
     judged: u64,
+    /// The bit that remembers what the client was counted for.
+    once: u32,
 }
 
 impl Choice {
     #[inline(always)]
     const fn pack(decision: &Decision) -> u64 {
-        decision.cell as u64
-            | (decision.version as u64) << 32
-            | (decision.assigned as u64) << 40
-            | (decision.place as u64) << 48
-            | decision.judged << 56
+        // A table has at most 65,536 cells.
+        decision.cell as u64 & 0xffff
+            | (decision.version as u64) << 16
+            | (decision.assigned as u64) << 20
+            | (decision.place as u64) << 24
+            | decision.judged << 28
+            | (decision.once as u64) << 32
     }
 
     #[inline(always)]
     const fn unpack(word: u64) -> Self {
         Self {
-            assigned: (word >> 40) as usize & (MAX_VERSIONS - 1),
-            version: (word >> 32) as usize & (MAX_VERSIONS - 1),
-            cell: word as u32,
-            place: (word >> 48) as usize & (PLACES - 1),
-            judged: word >> 56 & 1,
+            assigned: (word >> 20) as usize & (MAX_VERSIONS - 1),
+            version: (word >> 16) as usize & (MAX_VERSIONS - 1),
+            cell: word as u16 as u32,
+            place: (word >> 24) as usize & (PLACES - 1),
+            judged: word >> 28 & 1,
+            once: (word >> 32) as u32,
         }
     }
 }
@@ -323,7 +328,7 @@ fn new_flow<E: Env>(
         Unknown::Adopt | Unknown::AdoptOnce => (state::ADOPTED, Reason::Adopted),
     };
     let mark = if is_new && choice.judged != 0 {
-        evidence::decided(env, parsed, row, choice.version as u32);
+        evidence::decided(env, parsed, row, choice.version as u32, choice.once);
         Mark::judged(row.slot as u32)
     } else {
         Mark::default()

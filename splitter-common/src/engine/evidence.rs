@@ -1,6 +1,6 @@
 //! Owns how evidence is counted: see [`crate::evidence`] for what it says.
 
-use super::{Env, Parsed, decision::question, flows::service_row, request::key_of};
+use super::{Env, Parsed, decision::question, flows::service_row};
 use crate::{
     evidence::{Event, Ledger, Once, Place, RELEASE, SLICE, Sample, is_unanswered},
     flow::{Cell, Entry, entry::state},
@@ -13,9 +13,9 @@ pub(super) struct Judged {
     ledger: Ledger,
 }
 
-/// The client of a flow that is judged was decided.
+/// The client of a flow that is judged was decided; `bit` is that of the client.
 #[inline(always)]
-pub(super) fn decided<E: Env>(env: &E, parsed: &Parsed, row: &ServiceRow, version: u32) {
+pub(super) fn decided<E: Env>(env: &E, parsed: &Parsed, row: &ServiceRow, version: u32, bit: u32) {
     let ledger = row.ledger as u32 - 1;
     let of_slot = env.ledger(ledger, row.slot as u32);
     if !of_slot.counts(row.generation) {
@@ -24,7 +24,7 @@ pub(super) fn decided<E: Env>(env: &E, parsed: &Parsed, row: &ServiceRow, versio
     let place = Place {
         ledger,
         row: evidence_row(ledger, row.slot as u32, version),
-        bit: bit(row, &key_of(parsed, 0), parsed.network.protocol),
+        bit,
         in_slice: of_slot.in_slice(parsed.now.jiffies),
     };
     env.count_once(&place, Once::Decided);

@@ -63,5 +63,56 @@ pub const fn evidence_row(ledger: u32, slot: u32, version: u32) -> u32 {
 pub const SLICE_ROWS: u32 = (SLOTS * MAX_VERSIONS) as u32;
 /// Rows of one ledger.
 pub const EVIDENCE_ROWS: u32 = SCOPES as u32 * SLICE_ROWS;
-/// Arrays of bits of one ledger.
-pub const ONCE_ARRAYS: u32 = (SCOPES * ONCE) as u32;
+/// Clients whose bits stand in one word.
+const CLIENTS_A_WORD: u32 = 8;
+
+/// Words of bits of one ledger that tells so many clients apart, a power of two from 8 on.
+#[inline(always)]
+pub const fn once_words(clients: u32) -> u32 {
+    clients / CLIENTS_A_WORD * SCOPES as u32
+}
+
+/// How many clients a ledger of so many words tells apart.
+#[inline(always)]
+pub const fn once_clients(words: u32) -> u32 {
+    words / SCOPES as u32 * CLIENTS_A_WORD
+}
+
+/// The word of a client's bits in a scope, among those of its ledger, and the flag of one of them. What a
+/// client is remembered for stands in one byte for each scope, and the two words beside each other, so that
+/// all of it is in one cache line.
+#[inline(always)]
+pub const fn once_place(client: u32, scope: u32, once: u32) -> (u32, u64) {
+    let word = client / CLIENTS_A_WORD * SCOPES as u32 + scope;
+    let byte = client % CLIENTS_A_WORD * 8;
+    (word, 1 << (byte + once))
+}
+
+const _: () = assert!(ONCE <= 8);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_bit_has_a_place_of_its_own_and_a_client_one_line() {
+        let clients = 64;
+        let mut places = BTreeSet::new();
+        for client in 0..clients {
+            let mut lines = BTreeSet::new();
+            for (scope, once) in
+                (0..SCOPES as u32).flat_map(|s| (0..ONCE as u32).map(move |o| (s, o)))
+            {
+                let (word, flag) = once_place(client, scope, once);
+                assert_eq!(once_clients(once_words(clients)), clients);
+                assert!(word < once_words(clients) && flag.is_power_of_two());
+                assert!(places.insert((word, flag)), "{client} {scope} {once}");
+                assert_eq!(word % SCOPES as u32, scope, "a scope is cleared by itself");
+                lines.insert(word / 8);
+            }
+            assert_eq!(lines.len(), 1);
+        }
+    }
+}

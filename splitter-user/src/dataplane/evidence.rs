@@ -12,11 +12,11 @@ use std::{
 use bytemuck::Zeroable as _;
 use splitter_common::{
     capacity::MAX_VERSIONS,
-    evidence::{ONCE, SCOPES, SLOTS, Sample, slow_us},
+    evidence::{SCOPES, SLOTS, Sample, slow_us},
     flow::turns::Kind,
     histogram::CELLS,
     layout::{
-        Control, EVIDENCE_ROWS, EvidenceRow, LedgerRow, ONCE_ARRAYS, SLICE_ROWS, evidence_row,
+        Control, EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, evidence_row, once_clients,
     },
 };
 
@@ -85,7 +85,7 @@ impl DataPlane {
             born: image.born,
             slice: 1,
             slice_began: self.read_clock()? as u32,
-            mask: self.bits_per_array() - 1,
+            mask: once_clients(self.words_each()) - 1,
             slow_us: [self.slow_before(image), image.late_us],
             zero: [0; 2],
         };
@@ -204,19 +204,16 @@ impl DataPlane {
         [row, row + SLICE_ROWS].map(|row| self.maps.evidence.read(row))
     }
 
-    fn bits_per_array(&self) -> u32 {
-        self.words_per_array() * 64
-    }
-
-    fn words_per_array(&self) -> u32 {
-        self.maps.counted_once.len() / (self.maps.ledgers.len() * ONCE_ARRAYS)
+    /// Words of bits of each ledger.
+    fn words_each(&self) -> u32 {
+        self.maps.counted_once.len() / self.maps.ledgers.len()
     }
 
     fn clear_bits(&self, ledger: u32, scope: usize) {
-        let words = self.words_per_array() * ONCE as u32;
-        let first = ledger * ONCE_ARRAYS * self.words_per_array() + scope as u32 * words;
-        for word in first..first + words {
-            self.maps.counted_once.store_word(word, 0);
+        let words = self.words_each();
+        // The words of the other scope, which stand between, go on being counted in.
+        for word in (scope as u32..words).step_by(SCOPES) {
+            self.maps.counted_once.store_word(ledger * words + word, 0);
         }
     }
 

@@ -28,8 +28,8 @@ use splitter_common::{
     layout::{
         BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION,
-        LedgerRow, Left, LossKey, LossPlaces, NextHop, ONCE_ARRAYS, PROGRAMS, Page, ServiceRow,
-        VersionTimes,
+        LedgerRow, Left, LossKey, LossPlaces, NextHop, PROGRAMS, Page, ServiceRow, VersionTimes,
+        once_clients, once_words,
     },
     prefix::{PrefixKey, PrefixRow},
     segment::PLACES,
@@ -221,10 +221,11 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         limited_clients: of("CLIENT_LIMITS"),
         known_clients: of("CLIENTS"),
         judged_services: of("LEDGER_ROWS"),
-        judged_clients: 64
-            * of("COUNTED_ONCE")
-                .checked_div(of("LEDGER_ROWS") * ONCE_ARRAYS)
+        judged_clients: once_clients(
+            of("COUNTED_ONCE")
+                .checked_div(of("LEDGER_ROWS"))
                 .unwrap_or(0),
+        ),
     }
 }
 
@@ -248,7 +249,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "CLIENTS" => Some(sizes.known_clients),
         "LEDGER_ROWS" => Some(sizes.ledgers),
         "EVIDENCE" => Some(sizes.ledgers * EVIDENCE_ROWS),
-        "COUNTED_ONCE" => Some(sizes.ledgers * ONCE_ARRAYS * (sizes.judged_clients / 64)),
+        "COUNTED_ONCE" => Some(sizes.ledgers * once_words(sizes.judged_clients)),
         _ => None,
     }
 }
