@@ -85,16 +85,10 @@ impl Address {
     /// four bytes of an IPv4 address, `bits_v6` within the sixteen.
     #[inline(always)]
     pub const fn masks(self, bits_v4: u32, bits_v6: u32) -> [u64; 2] {
-        let high = if bits_v6 < 64 { bits_v6 } else { 64 };
+        let [first, second] = leading_bits(bits_v6);
         // The first word of an IPv4 address is 0 in any case.
-        [
-            leading_bits(high),
-            select(
-                self.v6_flag(),
-                leading_bits(bits_v6 - high),
-                leading_bits(32 + bits_v4),
-            ),
-        ]
+        let of_v4 = leading_bits_of_word(32 + bits_v4 as u64);
+        [first, select(self.v6_flag(), second, of_v4)]
     }
 
     /// The address with all but its leading bits cleared.
@@ -104,23 +98,29 @@ impl Address {
         Self([self.0[0] & a, self.0[1] & b])
     }
 
-    /// The address with all but its first `bits` bits of 128 cleared, whatever its family; without a branch.
+    /// The address with all but its first `bits` bits of 128 cleared, whatever its family.
     #[inline(always)]
     pub const fn leading(self, bits: u32) -> Self {
-        let bits = bits as u64;
-        // 1 from 64 bits on.
-        let second = (bits >> 6 | bits >> 7) & 1;
-        let [a, b] = [
-            select(second, 64, bits),
-            bits.wrapping_sub(64) & 0u64.wrapping_sub(second),
-        ];
-        Self([self.0[0] & first_bits(a), self.0[1] & first_bits(b)])
+        let [a, b] = leading_bits(bits);
+        Self([self.0[0] & a, self.0[1] & b])
     }
 }
 
-/// What [`leading_bits`] is, without a branch.
+/// Two words whose first `bits` bits of 128 in network order are set; without a branch.
 #[inline(always)]
-const fn first_bits(bits: u64) -> u64 {
+const fn leading_bits(bits: u32) -> [u64; 2] {
+    let bits = bits as u64;
+    // 1 from 64 bits on.
+    let second = (bits >> 6 | bits >> 7) & 1;
+    [
+        leading_bits_of_word(select(second, 64, bits)),
+        leading_bits_of_word(bits.wrapping_sub(64) & 0u64.wrapping_sub(second)),
+    ]
+}
+
+/// A word whose first `bits` bits in network order are set, at most 64; without a branch.
+#[inline(always)]
+const fn leading_bits_of_word(bits: u64) -> u64 {
     // A shift by 64 would be one by 0.
     let half = bits >> 1;
     (!(u64::MAX >> half >> (bits - half))).swap_bytes()
@@ -138,18 +138,6 @@ pub const fn is_zero(word: u64) -> u64 {
     let folded = (word | word >> 32) & 0xffff_ffff;
     // Carries into bit 32 unless it is 0.
     ((folded + 0xffff_ffff) >> 32) ^ 1
-}
-
-/// A word whose first `bits` bits in network order are set; at most 64.
-#[inline(always)]
-const fn leading_bits(bits: u32) -> u64 {
-    if bits == 0 {
-        0
-    } else if bits >= 64 {
-        u64::MAX
-    } else {
-        (u64::MAX << (64 - bits)).swap_bytes()
-    }
 }
 
 impl From<IpAddr> for Address {
@@ -222,5 +210,21 @@ mod tests {
             address("2001:db8::1").prefix(32, 128),
             address("2001:db8::1")
         );
+    }
+
+    #[test]
+    fn leading_bits_are_those_of_the_number() {
+        for text in ["198.51.100.77", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
+            let all = u128::from_be_bytes(address(text).bytes());
+            for bits in 0..=128 {
+                let rest = u128::MAX.checked_shr(bits).unwrap_or(0);
+                let leading = address(text).leading(bits);
+                assert_eq!(
+                    u128::from_be_bytes(leading.bytes()),
+                    all & !rest,
+                    "{text}/{bits}"
+                );
+            }
+        }
     }
 }

@@ -51,22 +51,17 @@ impl Question {
         self.client_port as u64 | (self.port as u64) << 16 | (self.protocol as u64) << 32
     }
 
-    /// The client's place on the line of the split law.
-    #[inline(always)]
-    pub fn place(&self, row: &ServiceRow) -> u32 {
-        self.client_hash(row) as u32
-    }
-
     /// The bit that remembers what a client was counted for, before it is masked, see
     /// [`crate::evidence`]. It says nothing of the client's place.
     #[inline(always)]
     pub fn once_bit(&self, row: &ServiceRow) -> u32 {
-        (self.client_hash(row) >> 32) as u32
+        self.client_hash(row)[1]
     }
 
-    /// The keyed hash of whom the service assigns: its two halves are independent.
+    /// The two halves of the keyed hash of whom the service assigns, which are independent: the place on the
+    /// line of the split law, and [`Self::once_bit`].
     #[inline(always)]
-    fn client_hash(&self, row: &ServiceRow) -> u64 {
+    fn client_hash(&self, row: &ServiceRow) -> [u32; 2] {
         // A row has 0, 1 or 2; see `layout::SplitKey`. Its bits choose without branches, of which
         // each would make the verifier walk the hash once more.
         let (by_24, by_flow) = (row.key as u64 & 1, row.key as u64 >> 1 & 1);
@@ -76,10 +71,11 @@ impl Question {
         let [a, b] = self.client.0;
         let flow = select(by_flow, self.flow_word(), 0);
         let HashKey { k0, k1 } = row.salt;
-        siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow)
+        let hash = siphash13_of_three(k0, k1, a & mask(0), b & mask(1), flow);
+        [hash as u32, (hash >> 32) as u32]
     }
 
-    /// The hash that picks the backend; independent of [`Self::place`] by its key.
+    /// The hash that picks the backend; independent of [`Self::client_hash`] by its key.
     #[inline(always)]
     fn backend_hash(&self, row: &ServiceRow) -> u32 {
         let affinity = if self.protocol == TCP {
@@ -113,8 +109,7 @@ pub fn decide_watched(
     conditions: u32,
     watched: bool,
 ) -> Decision {
-    let hash = question.client_hash(row);
-    let (u, once) = (hash as u32, (hash >> 32) as u32);
+    let [u, once] = question.client_hash(row);
     let place = row.segments.place_of(conditions);
     let assigned = row.cuts[place].version_of(u);
     // The row has 0 or 1; see `layout::ServiceRow::fail_safe`.

@@ -21,8 +21,8 @@ pub use counted::{
     TableEvent, VersionTimes,
 };
 pub use evidence::{
-    EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, evidence_row, once_clients, once_place,
-    once_words,
+    EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, SLICE_WORDS, evidence_row, once_clients,
+    once_place, once_words,
 };
 pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow};
 pub use service::{

@@ -234,7 +234,8 @@ fn fingerprint() -> u64 {
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
     text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs\n";
-    text += &format!("counted once {:?}\n", once_place(11, 1, 3));
+    let (word, flag) = once_place(11, 3);
+    text += &format!("counted once {:?}\n", (word + SLICE_WORDS, flag));
     text += &format!(
         "cut {} cut flows {} lengths {} untold {} aside {}",
         crate::flow::entry::state::CUT,

@@ -8,7 +8,9 @@ use splitter_common::{
     capacity::{JUDGED_CLIENTS, LEDGERS},
     evidence::{Event, Ledger, Once, Place, RELEASE, SLICE, SLOTS, Sample},
     histogram,
-    layout::{EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, once_place, once_words},
+    layout::{
+        EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, SLICE_WORDS, once_place, once_words,
+    },
 };
 
 use crate::{
@@ -67,13 +69,13 @@ fn once_in(ledger: u32, row: u32, bit: u32, asked: u64) -> u64 {
     let mask = unsafe { (&raw const (*of_ledger).mask).read_volatile() };
     let first = ledger * once_words(mask.wrapping_add(1));
     let once = asked as u32;
-    let (word, flag) = once_place(bit & mask, 0, once & 7);
+    let (word, flag) = once_place(bit & mask, once & 7);
     let mut new = 0;
     if is_first(first + word, flag) {
         count_event(row, once);
         new = RELEASE;
     }
-    if asked >> 32 != 0 && is_first(first + word + 1, flag) {
+    if asked >> 32 != 0 && is_first(first + word + SLICE_WORDS, flag) {
         count_event(row + SLICE_ROWS, once);
         new |= SLICE;
     }

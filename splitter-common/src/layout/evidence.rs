@@ -78,17 +78,19 @@ pub const fn once_clients(words: u32) -> u32 {
     words / SCOPES as u32 * CLIENTS_A_WORD
 }
 
-/// The word of a client's bits in a scope, among those of its ledger, and the flag of one of them. What a
-/// client is remembered for stands in one byte for each scope, and the two words beside each other, so that
-/// all of it is in one cache line.
+/// The word of a client's bits of the release, among those of its ledger, and the flag of one of them. What a
+/// client is remembered for stands in one byte for each scope, and the words of the two beside each other, so
+/// that all of it is in one cache line.
 #[inline(always)]
-pub const fn once_place(client: u32, scope: u32, once: u32) -> (u32, u64) {
-    let word = client / CLIENTS_A_WORD * SCOPES as u32 + scope;
+pub const fn once_place(client: u32, once: u32) -> (u32, u64) {
     let byte = client % CLIENTS_A_WORD * 8;
-    (word, 1 << (byte + once))
+    (client / CLIENTS_A_WORD * SCOPES as u32, 1 << (byte + once))
 }
 
-const _: () = assert!(ONCE <= 8);
+/// Words between that of the release and that of the slice.
+pub const SLICE_WORDS: u32 = 1;
+
+const _: () = assert!(ONCE <= 8 && SCOPES == 2);
 
 #[cfg(test)]
 mod tests {
@@ -102,10 +104,12 @@ mod tests {
         let mut places = BTreeSet::new();
         for client in 0..clients {
             let mut lines = BTreeSet::new();
-            for (scope, once) in
-                (0..SCOPES as u32).flat_map(|s| (0..ONCE as u32).map(move |o| (s, o)))
+            for (scope, once) in [0, SLICE_WORDS]
+                .into_iter()
+                .flat_map(|of| (0..ONCE as u32).map(move |once| (of, once)))
             {
-                let (word, flag) = once_place(client, scope, once);
+                let (word, flag) = once_place(client, once);
+                let word = word + scope;
                 assert_eq!(once_clients(once_words(clients)), clients);
                 assert!(word < once_words(clients) && flag.is_power_of_two());
                 assert!(places.insert((word, flag)), "{client} {scope} {once}");
