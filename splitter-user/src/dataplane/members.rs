@@ -12,7 +12,7 @@ use splitter_common::{
     traits::Traits,
 };
 
-use super::{DataPlane, DataPlaneError, typed::Typed};
+use super::{DataPlane, DataPlaneError, maps::table, typed::Typed};
 
 const NAME: &str = "MEMBERS";
 
@@ -29,12 +29,7 @@ impl MemberTable {
 
     /// Takes it out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
-        let failed = |why: String| DataPlaneError::Map { map: NAME, why };
-        let map = ebpf.take_map(NAME);
-        let Some(aya::maps::Map::HashMap(data)) = map else {
-            return Err(failed("not a hash map of the object".to_owned()));
-        };
-        let (map, capacity) = Typed::own(data).map_err(failed)?;
+        let (map, capacity) = table(ebpf, NAME)?;
         Ok(Self {
             map: Arc::new(map),
             capacity,

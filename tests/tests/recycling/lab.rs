@@ -73,7 +73,6 @@ pub(crate) struct Lab {
 
 /// Packets under way in other threads.
 pub(crate) struct Traffic<'t> {
-    stop: &'t AtomicBool,
     failed: &'t AtomicBool,
     /// By thread, how often all packets went by.
     rounds: &'t [AtomicU64; READERS],
@@ -87,13 +86,6 @@ impl Traffic<'_> {
         let rounds = self.rounds.iter();
         let rounds = rounds.map(|rounds| rounds.load(Ordering::Relaxed));
         rounds.min().unwrap_or(0)
-    }
-}
-
-impl Drop for Traffic<'_> {
-    /// However the changes end, so do the packets.
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -125,11 +117,6 @@ impl Lab {
             .expect("committed");
     }
 
-    /// Where its routes are.
-    pub(crate) fn netns(&self) -> Netns {
-        self.netns.clone()
-    }
-
     /// How often packets ended for a reason.
     pub(crate) fn counted(&self, reason: Reason) -> u64 {
         plane::counted(&self.plane, reason)
@@ -142,42 +129,61 @@ impl Lab {
         packets: &[Packet],
         changes: impl FnOnce(&mut Self, &Traffic<'_>),
     ) {
-        let (stop, failed) = (&AtomicBool::new(false), &AtomicBool::new(false));
+        let failed = &AtomicBool::new(false);
         let rounds = &<[AtomicU64; READERS]>::default();
-        let netns = self.netns.clone();
+        let pass_all = |program: &Xdp, thread: usize, stop: &AtomicBool| {
+            let _told = Told(failed);
+            while !stop.load(Ordering::Relaxed) {
+                for packet in packets {
+                    pass(program, packet);
+                }
+                rounds[thread].fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        self.beside(pass_all, |lab| changes(lab, &Traffic { failed, rounds }));
+    }
+
+    /// Carries changes out while [`READERS`] threads work with a handle of the program each, until the flag
+    /// that they are given is set, however the changes end.
+    pub(crate) fn beside(
+        &mut self,
+        work: impl Fn(&Xdp, usize, &AtomicBool) + Sync,
+        changes: impl FnOnce(&mut Self),
+    ) {
+        let stop = &AtomicBool::new(false);
+        let (work, netns) = (&work, self.netns.clone());
         let programs: [Xdp; READERS] = std::array::from_fn(|_| {
             let program = self.plane.loaded(false).expect("the program");
             second_handle(program).expect("a handle")
         });
         thread::scope(|scope| {
+            let stopped = Stopped(stop);
             let threads: Vec<_> = programs
                 .iter()
-                .zip(rounds)
-                .map(|(program, rounds)| {
+                .enumerate()
+                .map(|(thread, program)| {
                     let netns = &netns;
                     scope.spawn(move || {
-                        let _told = Told(failed);
                         netns.enter();
-                        while !stop.load(Ordering::Relaxed) {
-                            for packet in packets {
-                                pass(program, packet);
-                            }
-                            rounds.fetch_add(1, Ordering::Relaxed);
-                        }
+                        work(program, thread, stop);
                     })
                 })
                 .collect();
-            let traffic = Traffic {
-                stop,
-                failed,
-                rounds,
-            };
-            changes(self, &traffic);
-            stop.store(true, Ordering::Relaxed);
+            changes(self);
+            drop(stopped);
             for thread in threads {
                 thread.join().expect("every packet went where it may");
             }
         });
+    }
+}
+
+/// Stops the threads, however the changes end.
+struct Stopped<'t>(&'t AtomicBool);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
 
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use splitter_common::evidence::{Event, SLOTS};
-use splitter_tests::daemon::second_handle;
 use splitter_user::model::Config;
 
 use crate::lab::{Lab, READERS, config, frame};
@@ -56,23 +55,14 @@ fn new_clients(program: &Xdp, thread: usize, sent: &AtomicU64, stop: &AtomicBool
 fn a_slot_that_means_other_weights_counts_nobody_of_before() {
     let mut lab = Lab::new("slots", 262_144);
     lab.commit(&weights(0));
-    let (sent, stop) = (&AtomicU64::new(0), &AtomicBool::new(false));
-    let programs: [Xdp; READERS] = std::array::from_fn(|_| {
-        let program = lab.plane.loaded(false).expect("the program");
-        second_handle(program).expect("a handle")
-    });
+    let sent = &AtomicU64::new(0);
+    let count = || sent.load(Ordering::SeqCst);
     // Clients sent before a commit began and after it had ended.
     let mut commits = vec![[0, 0]];
-    let count = || sent.load(Ordering::SeqCst);
-    thread::scope(|scope| {
-        let stopped = Stopped(stop);
-        for (thread, program) in programs.iter().enumerate() {
-            let netns = lab.netns();
-            scope.spawn(move || {
-                netns.enter();
-                new_clients(program, thread, sent, stop);
-            });
-        }
+    let clients = |program: &Xdp, thread: usize, stop: &AtomicBool| {
+        new_clients(program, thread, sent, stop);
+    };
+    lab.beside(clients, |lab| {
         let begin = Instant::now();
         for set in 1..=SETS {
             let [_, from] = commits[set - 1];
@@ -85,7 +75,6 @@ fn a_slot_that_means_other_weights_counts_nobody_of_before() {
             lab.commit(&weights(set));
             commits.push([before, count()]);
         }
-        drop(stopped);
     });
     let judged = lab.numbers.services["shop"].judged.as_ref();
     let judged = judged.expect("it is judged");
@@ -108,14 +97,5 @@ fn a_slot_that_means_other_weights_counts_nobody_of_before() {
             (least..=most).contains(&counted),
             "weights {set}: {counted} clients counted of {least} to {most}"
         );
-    }
-}
-
-/// Stops the threads, however the commits end.
-struct Stopped<'t>(&'t AtomicBool);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

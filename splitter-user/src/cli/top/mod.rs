@@ -6,6 +6,8 @@
 mod draw;
 mod recent;
 mod screen;
+mod table;
+mod track;
 mod view;
 
 use std::io::{self, IsTerminal as _};

@@ -1,19 +1,11 @@
-//! Owns what `top` shows, before anything is drawn: rates from statuses that follow each other.
+//! Owns what `top` shows, before anything is drawn: services, versions and backends, and how they fare.
 //!
-//! Invariant: pure. What cannot be known yet is `None` and never 0; counters that went back (another
-//! data plane) begin a new series.
+//! Invariant: pure. What cannot be known yet is `None` and never 0.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::recent::Recent;
-use crate::api::types::{
-    BackendStatus, Counters, Quantiles, ServiceStatus, Status, TimesOf, VersionStatus,
-};
-
-/// Looks that are remembered, which a sparkline may show one less of.
-const KEPT: usize = 61;
-/// Errors are counted over so many looks: a few flows a second say little in one.
-const ERROR_LOOKS: usize = 10;
+use super::track::{Latency, Rates, Track};
+use crate::api::types::{BackendStatus, Counters, ServiceStatus, Status, Times, VersionStatus};
 
 /// A version, or a backend of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,17 +18,9 @@ struct Key {
 /// Statuses as they came, as far as rates and times need them.
 #[derive(Debug)]
 pub(super) struct Series {
-    looks: BTreeMap<Key, VecDeque<(f64, Counters)>>,
-    times: BTreeMap<Key, Times>,
+    tracks: BTreeMap<Key, Track>,
     window_s: f64,
     status: Option<Status>,
-}
-
-/// What a version's backends took lately, or one of them.
-#[derive(Debug, Default)]
-struct Times {
-    handshake: Recent,
-    turn: Recent,
 }
 
 /// All that is shown.
@@ -86,22 +70,6 @@ pub(super) struct VersionView {
     pub(super) backends: Vec<Row>,
 }
 
-/// How long something took.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Latency {
-    /// Lately; `None` where nothing was measured.
-    pub(super) recent: Option<Quantiles>,
-    /// Of all that was measured since the version has its place.
-    pub(super) all: Option<Quantiles>,
-}
-
-impl Latency {
-    /// Of all, or lately.
-    pub(super) const fn of(self, all: bool) -> Option<Quantiles> {
-        if all { self.all } else { self.recent }
-    }
-}
-
 /// What versions and backends have in common.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -128,34 +96,11 @@ pub(super) enum Fares {
     Badly,
 }
 
-/// What goes on, per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rates {
-    /// New flows.
-    pub(super) flows: f64,
-    /// Packets, both ways.
-    pub(super) packets: f64,
-    /// Bits, both ways.
-    pub(super) bits: f64,
-    /// Resets by the server.
-    pub(super) resets: f64,
-    /// SYNs that the server left unanswered.
-    pub(super) unanswered: f64,
-    /// Flows ended here.
-    pub(super) cut: f64,
-    /// Flows of clients of another version.
-    pub(super) diverted: f64,
-    /// The part of new flows that the server reset or left unanswered, over the last looks, 0 ..= 1;
-    /// `None` without new flows.
-    pub(super) error_ratio: Option<f64>,
-}
-
 impl Series {
     /// Nothing yet; recent times will be those of so many seconds.
     pub(super) fn new(window_s: f64) -> Self {
         Self {
-            looks: BTreeMap::new(),
-            times: BTreeMap::new(),
+            tracks: BTreeMap::new(),
             window_s,
             status: None,
         }
@@ -163,51 +108,27 @@ impl Series {
 
     /// Takes a status in that came at `at_s`, in seconds from any moment on.
     pub(super) fn take(&mut self, at_s: f64, status: Status) {
-        let (mut looks, mut times) = (BTreeMap::new(), BTreeMap::new());
+        // Who is no longer there is forgotten.
+        let mut known = std::mem::take(&mut self.tracks);
+        let mut take = |key: Key, counters: &Counters, times: &Times| {
+            let mut track = known.remove(&key).unwrap_or_default();
+            track.take(at_s, *counters, times, self.window_s);
+            self.tracks.insert(key, track);
+        };
         for service in &status.services {
             for version in &service.versions {
-                let mut key = key(service, version, None);
-                self.go_on(&mut looks, key.clone(), at_s, version.counters);
-                let mut known = self.times.remove(&key).unwrap_or_default();
-                let (of, window_s) = (&version.times, self.window_s);
-                known.handshake.take(at_s, &of.handshake.cells, window_s);
-                known.turn.take(at_s, &of.turn.cells, window_s);
-                times.insert(key.clone(), known);
+                take(
+                    key(service, version, None),
+                    &version.counters,
+                    &version.times,
+                );
                 for backend in &version.backends {
-                    key.backend = Some(backend.address.clone());
-                    self.go_on(&mut looks, key.clone(), at_s, backend.counters);
-                    let mut known = self.times.remove(&key).unwrap_or_default();
-                    // The handshakes of one backend are shown nowhere.
-                    known.turn.take(at_s, &backend.times.turn.cells, window_s);
-                    times.insert(key.clone(), known);
+                    let key = key(service, version, Some(&backend.address));
+                    take(key, &backend.counters, &backend.times);
                 }
             }
         }
-        // Who is no longer there is forgotten.
-        (self.looks, self.times) = (looks, times);
         self.status = Some(status);
-    }
-
-    fn go_on(
-        &mut self,
-        looks: &mut BTreeMap<Key, VecDeque<(f64, Counters)>>,
-        key: Key,
-        at_s: f64,
-        counters: Counters,
-    ) {
-        let mut known = self.looks.remove(&key).unwrap_or_default();
-        let back = known.back();
-        let went_back = |last: &Counters| {
-            counters.new_flows < last.new_flows || counters.packets_in < last.packets_in
-        };
-        if back.is_some_and(|(_, last)| went_back(last)) {
-            known.clear();
-        }
-        if known.len() == KEPT {
-            known.pop_front();
-        }
-        known.push_back((at_s, counters));
-        looks.insert(key, known);
     }
 
     /// What is shown of it.
@@ -246,22 +167,23 @@ impl Series {
     }
 
     fn version(&self, service: &ServiceStatus, version: &VersionStatus) -> VersionView {
-        let own = key(service, version, None);
-        let (looks, times) = (self.looks.get(&own), self.times.get(&own));
+        let track = self.tracks.get(&key(service, version, None));
         let (fares, note) = match (version.panic, version.empty) {
             (true, _) => (Fares::Badly, Some("PANIC".to_owned())),
             (false, true) => (Fares::Badly, Some("EMPTY".to_owned())),
             (false, false) => (Fares::Well, None),
         };
         let backend = |backend: &BackendStatus| {
-            let key = key(service, version, Some(backend.address.clone()));
+            let track = self
+                .tracks
+                .get(&key(service, version, Some(&backend.address)));
             let (fares, note) = backend_fares(backend);
             Row {
                 name: backend.address.clone(),
                 fares,
                 note,
-                rates: self.looks.get(&key).and_then(rates),
-                turn: turn(self.times.get(&key), &backend.times.turn),
+                rates: track.and_then(Track::rates),
+                turn: Latency::new(track.map(|track| &track.turn), &backend.times.turn),
             }
         };
         VersionView {
@@ -269,50 +191,32 @@ impl Series {
                 name: version.name.clone(),
                 fares,
                 note,
-                rates: looks.and_then(rates),
-                turn: turn(times, &version.times.turn),
+                rates: track.and_then(Track::rates),
+                turn: Latency::new(track.map(|track| &track.turn), &version.times.turn),
             },
             baseline: version.baseline,
             weight_percent: version.weight_percent,
             share: version.share_flows,
             open_flows: version.open_flows.map(|open| open.flows),
-            flows: looks.map_or_else(Vec::new, |looks| steps(looks, |rates| rates.flows)),
-            errors: looks.map_or_else(Vec::new, |looks| {
-                steps(looks, |rates| rates.error_ratio.unwrap_or(0.0))
+            flows: track.map_or_else(Vec::new, |track| track.steps(|rates| rates.flows)),
+            errors: track.map_or_else(Vec::new, |track| {
+                track.steps(|rates| rates.error_ratio.unwrap_or(0.0))
             }),
-            handshake: Latency {
-                recent: times.and_then(|times| times.handshake.quantiles()),
-                all: quantiles(&version.times.handshake),
-            },
-            recent_s: times.and_then(|times| times.turn.length_s()),
+            handshake: Latency::new(
+                track.map(|track| &track.handshake),
+                &version.times.handshake,
+            ),
+            recent_s: track.and_then(|track| track.turn.length_s()),
             backends: version.backends.iter().map(backend).collect(),
         }
     }
 }
 
-fn turn(lately: Option<&Times>, of_all: &TimesOf) -> Latency {
-    Latency {
-        recent: lately.and_then(|times| times.turn.quantiles()),
-        all: quantiles(of_all),
-    }
-}
-
-/// Of all that was measured since the version has its place.
-fn quantiles(times: &TimesOf) -> Option<Quantiles> {
-    let s = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
-    Some(Quantiles {
-        count: times.count,
-        p50_s: s(times.p50_us)?,
-        p90_s: s(times.p90_us)?,
-        p99_s: s(times.p99_us)?,
-    })
-}
-
-fn key(service: &ServiceStatus, version: &VersionStatus, backend: Option<String>) -> Key {
+fn key(service: &ServiceStatus, version: &VersionStatus, backend: Option<&String>) -> Key {
     Key {
         service: service.name.clone(),
         version: version.name.clone(),
-        backend,
+        backend: backend.cloned(),
     }
 }
 
@@ -325,44 +229,5 @@ fn backend_fares(backend: &BackendStatus) -> (Fares, Option<String>) {
         "healthy" | "unchecked" if health.serves => (Fares::Well, None),
         "unknown" => (Fares::Aside, Some(health.health.clone())),
         other => (Fares::Badly, Some(other.to_owned())),
-    }
-}
-
-/// What goes on by the last two looks, and errors by the last few.
-fn rates(looks: &VecDeque<(f64, Counters)>) -> Option<Rates> {
-    let newest = looks.len().checked_sub(1)?;
-    let before = newest.checked_sub(1)?;
-    let long = newest.saturating_sub(ERROR_LOOKS);
-    let mut rates = between(looks[before], looks[newest]);
-    rates.error_ratio = between(looks[long], looks[newest]).error_ratio;
-    Some(rates)
-}
-
-/// A figure of each step from one look to the next.
-fn steps(looks: &VecDeque<(f64, Counters)>, figure: impl Fn(Rates) -> f64) -> Vec<f64> {
-    let pairs = looks.iter().zip(looks.iter().skip(1));
-    pairs
-        .map(|(from, to)| figure(between(*from, *to)))
-        .collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn between((from_s, from): (f64, Counters), (to_s, to): (f64, Counters)) -> Rates {
-    let elapsed_s = (to_s - from_s).max(0.001);
-    let more = |of: fn(&Counters) -> u64| of(&to).saturating_sub(of(&from)) as f64;
-    let flows = more(|each| each.new_flows);
-    let resets = more(|each| each.resets_by_server);
-    // Both move on their own, so that one look may see the SYN and the next one its answer.
-    let unanswered = (more(|each| each.syns_begun) - more(|each| each.syns_answered)).max(0.0);
-    let per_s = |count: f64| count / elapsed_s;
-    Rates {
-        flows: per_s(flows),
-        packets: per_s(more(|each| each.packets_in) + more(|each| each.packets_out)),
-        bits: per_s(8.0 * (more(|each| each.bytes_in) + more(|each| each.bytes_out))),
-        resets: per_s(resets),
-        unanswered: per_s(unanswered),
-        cut: per_s(more(|each| each.cut)),
-        diverted: per_s(more(|each| each.diverted)),
-        error_ratio: (flows > 0.0).then(|| ((resets + unanswered) / flows).min(1.0)),
     }
 }

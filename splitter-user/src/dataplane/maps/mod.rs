@@ -23,7 +23,8 @@ use splitter_common::{
     traits::ClientRow,
 };
 
-use self::take::{counted, flows, mapped, prefixes, typed};
+pub(in crate::dataplane) use self::take::table;
+use self::take::{counted, flows, mapped, typed};
 use super::{
     DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
     traces::TraceRing, typed::Typed, walk::FlowTable,
@@ -146,7 +147,7 @@ impl Maps {
         let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
         let (table_events, table_events_sums) = counted(ebpf, "TABLE_EVENTS")?;
         let (emptied, emptied_sums) = counted(ebpf, "EMPTIED")?;
-        let prefixes = prefixes(ebpf)?;
+        let (prefixes, _) = table(ebpf, "PREFIXES")?;
         let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
         Ok(Self {
             control: mapped(ebpf, "CONTROL")?,

@@ -4,8 +4,9 @@ use aya::{
     Ebpf,
     maps::{Map, MapError},
 };
+use bytemuck::Pod;
 
-use super::{Flows, PrefixTable, named_error};
+use super::{Flows, named_error};
 use crate::dataplane::{
     DataPlaneError, mapped::Mapped, totals::Sums, typed::Typed, walk::FlowTable,
 };
@@ -17,7 +18,7 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DataPlaneError> {
     })
 }
 
-pub(super) fn mapped<T: bytemuck::Pod>(
+pub(super) fn mapped<T: Pod>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<Mapped<T>, DataPlaneError> {
@@ -47,15 +48,16 @@ pub(super) fn flows(
     Ok((flows, table))
 }
 
-/// The table of prefixes.
-pub(super) fn prefixes(ebpf: &mut Ebpf) -> Result<PrefixTable, DataPlaneError> {
-    let name = "PREFIXES";
+/// A hash map that user space writes in batches, and how many elements it has room for.
+pub(in crate::dataplane) fn table<K: Pod, V: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<(Typed<K, V>, u32), DataPlaneError> {
     let failed = |why: String| DataPlaneError::Map { map: name, why };
     let Map::HashMap(data) = take(ebpf, name)? else {
         return Err(failed("not a hash map".to_owned()));
     };
-    let (table, _) = Typed::own(data).map_err(failed)?;
-    Ok(table)
+    Typed::own(data).map_err(failed)
 }
 
 /// An array that the program counts in, by element and for sweeps.
