@@ -106,13 +106,12 @@ const LRU_OVERHEAD_BYTES: u64 = 48 + 16;
 /// Rows of the table of prefixes for each prefix that there is room for: itself, and a marker, of which lists
 /// of countries have two for three prefixes, lists of addresses none, and short lists two for each.
 pub const PREFIX_ROWS: u32 = 2;
-/// What a prefix costs: `struct htab_elem` with key and value, as the kernel's allocator gives it out
-/// (kernel/bpf/hashtab.c; 48 + 24 + 16 bytes are rounded up to 96), and two markers for three prefixes.
+/// What a prefix costs: `struct htab_elem` with key and value behind a link of the allocator's
+/// (kernel/bpf/hashtab.c and memalloc.c; 8 + 48 + 24 + 16 bytes), and two markers for three prefixes.
 const PREFIX_BYTES: u64 = 96 * 5 / 3;
 
-/// What an address in cohorts costs: `struct htab_elem` with key and value, as the kernel's allocator
-/// gives it out (kernel/bpf/hashtab.c; 48 + 16 + 32 bytes are a size of its own).
-const MEMBER_BYTES: u64 = 96;
+/// What an address in cohorts costs, the same way: 8 + 48 + 16 + 32 bytes, for which `kmalloc` gives 128.
+const MEMBER_BYTES: u64 = 128;
 /// What a bucket of these two tables costs, which have one for every element they have room for, rounded up
 /// to a power of two.
 const BUCKET_BYTES: u64 = 16;
