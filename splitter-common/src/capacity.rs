@@ -110,10 +110,12 @@ pub const PREFIX_ROWS: u32 = 2;
 /// (kernel/bpf/hashtab.c and memalloc.c; 8 + 48 + 24 + 16 bytes), and two markers for three prefixes.
 const PREFIX_BYTES: u64 = 96 * 5 / 3;
 
+/// Rows of the table of members for each address that there is room for: buckets, more of which make the chains
+/// shorter that a look-up goes along, with a cache miss a link.
+pub const MEMBER_ROWS: u32 = 2;
 /// What an address in cohorts costs, the same way: 8 + 48 + 16 + 32 bytes, for which `kmalloc` gives 128.
 const MEMBER_BYTES: u64 = 128;
-/// What a bucket of these two tables costs, which have one for every element they have room for, rounded up
-/// to a power of two.
+/// What a bucket of these two tables costs, which have one for every row, rounded up to a power of two.
 const BUCKET_BYTES: u64 = 16;
 
 /// What one kind of tables takes.
@@ -225,7 +227,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
             what: "addresses in cohorts",
             entries: members as u64,
             bytes: members as u64 * MEMBER_BYTES
-                + sizes.members.next_power_of_two() as u64 * BUCKET_BYTES,
+                + (MEMBER_ROWS * sizes.members).next_power_of_two() as u64 * BUCKET_BYTES,
         },
         Share {
             what: "counters of backends and reasons",

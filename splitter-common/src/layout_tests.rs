@@ -168,6 +168,7 @@ fn fingerprint() -> u64 {
         transport,
         now,
         to_known,
+        frontend,
         told
     });
     row!(Network {
@@ -233,11 +234,12 @@ fn fingerprint() -> u64 {
     });
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
-    text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs\n";
+    text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs syn+once\n";
     let (word, flag) = once_place(11, 3);
     text += &format!("counted once {:?}\n", (word + SLICE_WORDS, flag));
     text += &format!(
-        "cut {} cut flows {} lengths {} untold {} aside {}",
+        "handshakes {} cut {} cut flows {} lengths {} untold {} aside {}",
+        Counter::Handshakes as u32,
         crate::flow::entry::state::CUT,
         Counter::Cut as u32,
         Control::WireLengths as u32,
@@ -252,7 +254,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (9, 10_146_229_331_399_823_591),
+        (10, 8_289_036_489_025_323_978),
         "record the fingerprint"
     );
 }

@@ -12,7 +12,7 @@ use core::hint::black_box;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    address::{is_zero, select},
+    address::is_zero,
     capacity::{COHORTS_ASKED, MAX_SEGMENTS, MAX_TERMS},
     traits::TraitsRow,
 };
@@ -82,17 +82,17 @@ impl Segments {
     /// The place of a client of whom `conditions` hold; below [`PLACES`].
     #[inline(always)]
     pub fn place_of(&self, conditions: u32) -> usize {
-        if self.used == 0 {
-            // A zero of which the verifier does not know that it is one.
-            return self.places[0] as usize & (PLACES - 1);
-        }
         let mut place = 0;
-        // From the last to the first, so that the first that holds is what stays.
-        for (term, of) in self.terms.iter().zip(&self.places).rev() {
-            place = select(term.holds(conditions), *of as u64, place);
+        for (at, (term, of)) in self.terms.iter().zip(&self.places).enumerate() {
+            if at as u32 >= self.used {
+                break;
+            }
+            if term.holds(conditions) != 0 {
+                place = *of as u64;
+                break;
+            }
         }
-        // The mask is for verifiers before 6.10, which lose all bounds at `^`; the compiler would put
-        // it before the choice.
+        // The mask is for verifiers before 6.10, and for whatever way led here.
         black_box(place) as usize & (PLACES - 1)
     }
 }

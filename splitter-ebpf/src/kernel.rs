@@ -236,6 +236,13 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
+    fn count_begun(&self, backend: u32, handshake: u64) {
+        if TELEMETRY {
+            maps::count_pair(backend, Counter::NewFlows as usize, (1, handshake));
+        }
+    }
+
+    #[inline(always)]
     fn count(&self, backend: u32, counter: Counter) {
         if TELEMETRY {
             maps::count(backend, counter as usize);

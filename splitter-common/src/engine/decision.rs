@@ -256,15 +256,15 @@ pub(super) fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
 }
 
 /// Enters a flow that was decided; a function of its own, for its room on the stack. `owner`: backend
-/// number and, 32 bits up, generation; `marks`: version index, 8 bits up state, 24 bits up the mark of
-/// what is judged, and 32 bits up the client's traits.
+/// number, which has 16 bits, above it the client's traits, and 32 bits up the generation; `marks`: version
+/// index, 8 bits up state, 24 bits up the mark of what is judged, and 32 bits up what remembers the client.
 #[inline(never)]
 fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u64) {
     let key = key_of(parsed, left.frontend);
     let generation = (owner >> 32) as u32;
     let entry = Entry {
         generation,
-        backend: owner as u32,
+        backend: owner as u16 as u32,
         service: left.service as u16,
         version: marks as u8,
         mark: Mark((marks >> 24) as u8),
@@ -275,7 +275,8 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u6
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
         syn_us: env.now_us(),
-        traits: Traits((marks >> 32) as u16),
+        once: (marks >> 32) as u32,
+        traits: Traits((owner >> 16) as u16),
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.
@@ -336,7 +337,7 @@ fn new_flow<E: Env>(
     // What is met in the middle shows nothing of its client: that is not to be remembered.
     let kept = if is_new { traits } else { 0 };
     if !matches!(unknown, Unknown::AdoptOnce) {
-        let owner = backend as u64 | (row.generation as u64) << 32;
+        let owner = backend as u64 | (kept as u64) << 16 | (row.generation as u64) << 32;
         remember(
             env,
             parsed,
@@ -345,7 +346,7 @@ fn new_flow<E: Env>(
             choice.version as u64
                 | (state as u64) << 8
                 | (mark.0 as u64) << 24
-                | (kept as u64) << 32,
+                | (choice.once as u64) << 32,
         );
     }
     if is_new {
@@ -359,11 +360,8 @@ fn new_flow<E: Env>(
 /// Counts a flow that was decided and begins.
 #[inline(always)]
 fn count_new<E: Env>(env: &E, left: &Left, choice: &Choice, backend: u32, is_tcp: bool) {
-    env.count(backend, Counter::NewFlows);
+    env.count_begun(backend, is_tcp as u64);
     env.count_assigned(left.service, choice.place, choice.assigned);
-    if is_tcp {
-        env.count(backend, Counter::SynsBegun);
-    }
     if choice.version != choice.assigned {
         env.count(backend, Counter::Diverted);
     }

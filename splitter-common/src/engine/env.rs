@@ -28,7 +28,7 @@ pub trait Env {
     fn keep(&self, parsed: Parsed) -> Option<&Parsed>;
     /// What was kept of this packet by the program that left it to this one.
     fn kept(&self) -> Option<&Parsed>;
-    /// Notes what this packet tells (bits of [`super::tells`]), in what was kept of it.
+    /// Notes what this packet tells (see [`Parsed::told`]), in what was kept of it.
     fn tell(&self, parsed: &Parsed, told: u64);
     /// Reads that back; 0 for nothing.
     fn told(&self, parsed: &Parsed) -> u64;
@@ -88,6 +88,8 @@ pub trait Env {
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow>;
     /// Remembers where the first fragment of a datagram goes.
     fn keep_fragment(&self, key: &FragmentKey, row: &FragmentRow);
+    /// Counts a flow that was decided, and its handshake: 1 or 0.
+    fn count_begun(&self, backend: u32, handshake: u64);
     /// Adds 1 to a counter of a backend.
     fn count(&self, backend: u32, counter: Counter);
     /// Counts how long the backend and the version of a flow took, in microseconds.

@@ -30,13 +30,14 @@ pub(super) fn decided<E: Env>(env: &E, parsed: &Parsed, row: &ServiceRow, versio
     env.count_once(&place, Once::Decided);
 }
 
-/// A flow whose events count, if they do.
+/// A flow whose events count, if they do. `once`: the bit of its client, 0 where it is not at hand.
 #[inline(always)]
 pub(super) fn judged<E: Env>(
     env: &E,
     key: &FlowKey,
     protocol: u8,
     entry: &Entry,
+    once: u32,
 ) -> Option<Judged> {
     if entry.mark.is_judged() == 0 {
         return None;
@@ -52,16 +53,15 @@ pub(super) fn judged<E: Env>(
         place: Place {
             ledger: number,
             row: evidence_row(number, slot, entry.version as u32),
-            bit: bit(row, key, protocol),
+            bit: if once == 0 {
+                question(key, protocol).once_bit(row)
+            } else {
+                once
+            },
             in_slice: ledger.in_slice(entry.began),
         },
         ledger,
     })
-}
-
-#[inline(always)]
-fn bit(row: &ServiceRow, key: &FlowKey, protocol: u8) -> u32 {
-    question(key, protocol).once_bit(row)
 }
 
 impl Judged {

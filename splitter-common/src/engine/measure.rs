@@ -3,7 +3,7 @@
 
 use core::hint::black_box;
 
-use super::{Directory, Env, Parsed, evidence, reply, request, service_row, traits};
+use super::{Env, Parsed, evidence, reply, request, service_row, traits};
 use crate::{
     evidence::Sample,
     flow::{
@@ -36,6 +36,44 @@ pub mod tells {
     pub const REFUSES: u64 = 0x80;
     /// Those whose flow is pending.
     pub const OF_PENDING: u64 = WAITS | ACCEPTS | REFUSES;
+    /// All.
+    pub const ALL: u64 = 0xff;
+}
+
+/// What a packet tells, and what remembers its client, so that it is not hashed once more; in one word.
+#[derive(Clone, Copy)]
+pub(super) struct Told(u64);
+
+impl Told {
+    /// Of a packet that tells `bits` of [`tells`]. `once`: what [`turns::once`] says of its flow, 0 where
+    /// that is not at hand.
+    #[inline(always)]
+    pub(super) const fn new(bits: u64, once: u32) -> Self {
+        Self(bits | (once as u64) << 32)
+    }
+
+    /// Notes it.
+    #[inline(always)]
+    pub(super) fn note<E: Env>(self, env: &E, parsed: &Parsed) {
+        env.tell(parsed, self.0);
+    }
+
+    /// What was noted of a packet.
+    #[inline(always)]
+    pub(super) fn of<E: Env>(env: &E, parsed: &Parsed) -> Self {
+        Self(env.told(parsed))
+    }
+
+    /// Bits of [`tells`].
+    #[inline(always)]
+    pub(super) const fn bits(self) -> u64 {
+        self.0 & tells::ALL
+    }
+
+    #[inline(always)]
+    const fn once(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 /// All that an offset of TCP payload has: headers are at most 512 bytes and 60.
@@ -44,12 +82,12 @@ const PAYLOAD_MASK: usize = 0x3ff;
 /// A packet that tells something.
 #[inline(always)]
 pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
-    let told = env.told(parsed);
-    let Some(key) = key_of(env, parsed, told & tells::BY_CLIENT != 0) else {
+    let told = Told::of(env, parsed);
+    let Some(key) = key_of(env, parsed, told) else {
         return;
     };
-    if told & tells::OF_PENDING != 0 {
-        of_pending(env, parsed, &key, told);
+    if told.bits() & tells::OF_PENDING != 0 {
+        of_pending(env, parsed, &key, told.bits());
     } else {
         of_established(packet, env, parsed, &key, told);
     }
@@ -64,7 +102,8 @@ fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, told: u64) {
     let Some(entry) = Entry::load(&cell, Table::Pending, key.tag()) else {
         return;
     };
-    let judged = evidence::judged(env, key, parsed.network.protocol, &entry);
+    let once = turns::once(&cell);
+    let judged = evidence::judged(env, key, parsed.network.protocol, &entry, once);
     if told & tells::ACCEPTS != 0 {
         let syn_us = turns::syn_us(&cell);
         if syn_us != 0 {
@@ -90,8 +129,9 @@ fn of_established<P: Packet, E: Env>(
     env: &E,
     parsed: &Parsed,
     key: &FlowKey,
-    told: u64,
+    told: Told,
 ) {
+    let (told, once) = (told.bits(), told.once());
     let Some(cell) = env.flow(Table::Established, key) else {
         return;
     };
@@ -124,7 +164,8 @@ fn of_established<P: Packet, E: Env>(
     {
         traits::learn(env, row, key, &entry);
     }
-    let Some(judged) = evidence::judged(env, key, parsed.network.protocol, &entry) else {
+    let protocol = parsed.network.protocol;
+    let Some(judged) = evidence::judged(env, key, protocol, &entry, once) else {
         return;
     };
     if told & (tells::COMPLETES | tells::ENTERS) != 0 {
@@ -185,15 +226,13 @@ fn answers<P: Packet, E: Env>(
     }
 }
 
-/// The key of the packet's flow, which the program before has found too.
+/// The key of the packet's flow.
 #[inline(always)]
-fn key_of<E: Env>(env: &E, parsed: &Parsed, asks: bool) -> Option<FlowKey> {
-    let directory = Directory::in_force(env)?;
-    if asks {
-        let vip = directory.dialled(parsed)?;
-        return Some(request::key_of(parsed, vip.frontend));
+fn key_of<E: Env>(env: &E, parsed: &Parsed, told: Told) -> Option<FlowKey> {
+    let number = parsed.frontend.get();
+    if told.bits() & tells::BY_CLIENT != 0 {
+        return Some(request::key_of(parsed, number));
     }
-    let number = directory.origin(parsed)?.frontend;
     let frontend = env.frontend(number as u32)?;
     Some(reply::key_of(parsed, number, frontend))
 }

@@ -57,8 +57,11 @@ pub struct Parsed {
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
-    /// Bits of [`tells`] or 0, noted on the packet's way and read back when it leaves. Noted in memory, so that the
-    /// verifier walks what lies between once.
+    /// The number of the frontend, once it is found.
+    pub(crate) frontend: Cell<u16>,
+    /// What the packet tells of its flow, or 0: bits of [`tells`] and, 32 bits up, the bit of the client, if that
+    /// is at hand. Noted on the packet's way and read back when it leaves; in memory, so that the verifier walks
+    /// what lies between once.
     pub told: Cell<u64>,
 }
 
@@ -101,6 +104,7 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         transport,
         now,
         to_known,
+        frontend: Cell::new(0),
         told: Cell::new(0),
     }) else {
         return Outcome::pass(Reason::NotConfigured);
@@ -174,9 +178,9 @@ pub fn answer<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
 pub fn is_measured<E: Env>(env: &E, outcome: &Outcome) -> bool {
     // What passes untouched or is dropped may not have been kept: another packet's would be read.
     match outcome.verdict {
-        Verdict::Tx | Verdict::Redirect | Verdict::Resolve => {
-            env.kept().is_some_and(|parsed| env.told(parsed) != 0)
-        }
+        Verdict::Tx | Verdict::Redirect | Verdict::Resolve => env
+            .kept()
+            .is_some_and(|parsed| measure::Told::of(env, parsed).bits() != 0),
         Verdict::Pass | Verdict::Drop => false,
     }
 }
@@ -208,6 +212,7 @@ fn keep_bare<E: Env>(env: &E, network: Network) -> Option<&Parsed> {
             hz: 0,
         },
         to_known: true,
+        frontend: Cell::new(0),
         told: Cell::new(0),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Aside, Env, Found, Outcome, Parsed, Route, establish, find, insert,
+    measure::Told,
     send::{self, Decided, Forward},
     service_row, tells,
 };
@@ -14,7 +15,7 @@ use crate::{
         entry::state,
         hop::{NO_HOP, load_hop, store_hop},
         law,
-        turns::{Answered, Asked, Speech},
+        turns::{self, Answered, Asked, Speech},
     },
     layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
@@ -55,6 +56,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         ));
     };
     let key = key_of(parsed, backend.frontend, frontend);
+    parsed.frontend.set(backend.frontend);
     if flags == SYN {
         remember_own(env, parsed, backend, frontend, &key);
         return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
@@ -130,6 +132,7 @@ fn remember_own<E: Env>(
         client_seq: 0,
         server_seq: 0,
         syn_us: 0,
+        once: 0,
         traits: Traits::NONE,
     };
     insert(env, Table::Established, key, &entry, NO_HOP);
@@ -247,7 +250,7 @@ fn on_established<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> E
         }
     }
     let resets = reply.reset as u64 * reply.entry.mark.is_judged() * tells::RESETS;
-    env.tell(parsed, resets | speaks(parsed, found));
+    Told::new(resets | speaks(parsed, found), 0).note(env, parsed);
     reply.entry
 }
 
@@ -274,7 +277,8 @@ fn speaks<C: Cell>(parsed: &Parsed, found: &Found<C>) -> u64 {
 fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entry, bool) {
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
-        env.tell(parsed, found.entry.tells_entry() * tells::ENTERS);
+        let enters = found.entry.tells_entry() * tells::ENTERS;
+        Told::new(enters, turns::once(&found.cell)).note(env, parsed);
         return (
             Entry {
                 seen: parsed.now.jiffies,
@@ -299,7 +303,8 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
     let refuses = reply.entry.mark.is_judged() * reply.reset as u64 * tells::REFUSES;
     let enters = reply.entry.tells_entry() * reply.promote as u64 * tells::ENTERS;
     let accepts = reply.answered as u64 * tells::ACCEPTS;
-    env.tell(parsed, refuses | enters | accepts);
+    let once = turns::once(&found.cell);
+    Told::new(refuses | enters | accepts, once).note(env, parsed);
     (reply.entry, reply.promote)
 }
 

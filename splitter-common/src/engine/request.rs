@@ -3,6 +3,7 @@
 
 use super::{
     Aside, Env, Found, Outcome, Parsed, alive, establish, find, insert,
+    measure::Told,
     send::{self, Decided},
     tells,
 };
@@ -13,7 +14,7 @@ use crate::{
         hop::NO_HOP,
         law::{self, Established, Pending},
         recheck::must_look,
-        turns::Answered,
+        turns::{self, Answered},
     },
     layout::{Counter, Endpoint, FlowKey, Left},
     packet::{
@@ -64,6 +65,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
     let key = key_of(parsed, vip.frontend);
+    parsed.frontend.set(vip.frontend);
     let newest = env.recheck_newest(vip.number);
     let established = env.flow(Table::Established, &key);
     let found = established.is_some();
@@ -131,17 +133,19 @@ fn tcp<E: Env>(
                 count_reset(env, &found, &entry, true);
                 if law::is_bare_syn(segment) {
                     env.count(entry.backend, Counter::SynRetransmits);
-                    env.tell(parsed, entry.mark.is_judged() * tells::WAITS);
+                    let waits = entry.mark.is_judged() * tells::WAITS;
+                    Told::new(waits, 0).note(env, parsed);
                 }
                 entry.store_state(&found.cell);
                 return Some(Target::new(entry.backend, Reason::Pending));
             }
             Pending::Complete(entry) => {
-                establish(env, key, &found, &entry);
-                env.count(entry.backend, Counter::Handshakes);
                 let completes = entry.tells_entry() * tells::COMPLETES;
                 let asks = (segment.payload != 0) as u64 * tells::ASKS;
-                env.tell(parsed, completes | asks);
+                let once = turns::once(&found.cell);
+                Told::new(completes | asks, once).note(env, parsed);
+                establish(env, key, &found, &entry);
+                env.count(entry.backend, Counter::Handshakes);
                 return Some(Target::new(entry.backend, Reason::Handshake));
             }
             Pending::Use(_) | Pending::Miss => {}
@@ -179,11 +183,11 @@ fn open_beside<E: Env>(
         client_seq: parsed.transport.segment.seq,
         server_seq: 0,
         syn_us: 0,
+        once: 0,
         ..entry
     };
     insert(env, Table::Pending, key, &pending, NO_HOP);
-    env.count(entry.backend, Counter::NewFlows);
-    env.count(entry.backend, Counter::SynsBegun);
+    env.count_begun(entry.backend, 1);
     Target::new(entry.backend, Reason::NewFlow)
 }
 
@@ -201,7 +205,7 @@ fn use_established<E: Env>(
         entry.store_state(&found.cell);
     }
     if parsed.transport.segment.payload != 0 && entry.state & state::ADOPTED == 0 {
-        env.tell(parsed, tells::ASKS);
+        Told::new(tells::ASKS, 0).note(env, parsed);
     }
     Target {
         backend: entry.backend,

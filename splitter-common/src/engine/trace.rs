@@ -95,17 +95,29 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
     let service = (whose.service - 1) as u32;
     traced.service = service as u16;
     traced.has = 1;
+    let traits = known(env, whose, traced);
     if let Some(row) = row_of(env, service) {
         let question = question(&whose.key, parsed.network.protocol);
-        let traits = traits::of_client(env, row, question.client, service);
+        let traits = if traced.known == 0 {
+            traits::of_client(env, row, question.client, service)
+        } else {
+            traits
+        };
         let holds = conditions(env, row, question.client, traits);
         let decision = decide_watched(row, &question, holds, is_vouched(env));
         traced.hash = decision.u;
         traced.place = decision.place as u8;
         traced.assigned = decision.assigned as u8;
-        traced.version = decision.version as u8;
-        traced.backend = in_table(env, decision.table, decision.cell);
+        if traced.known == 0 {
+            traced.version = decision.version as u8;
+            traced.backend = in_table(env, decision.table, decision.cell);
+        }
     }
+}
+
+/// What is known of the flow, and the traits that it was decided by.
+#[inline(always)]
+fn known<E: Env>(env: &E, whose: &Whose, traced: &mut Traced) -> u32 {
     for (table, known) in [
         (Table::Established, Known::Established),
         (Table::Pending, Known::Pending),
@@ -117,9 +129,10 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
             traced.version = found.entry.version;
             traced.backend = found.entry.backend;
             traced.generation = found.entry.generation;
-            return;
+            return found.entry.traits.0 as u32;
         }
     }
+    0
 }
 
 /// The flow of a packet, as it came.

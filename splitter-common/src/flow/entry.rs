@@ -5,8 +5,8 @@
 //! and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
 //! say whose flow it is and where it goes (0, 1) are never written after the insert: an element
 //! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp. The
-//! last two are sequence numbers and the time of the SYN while the flow is pending, and turns once it is
-//! established (see [`super::turns`]).
+//! last two are sequence numbers, the time of the SYN and the bit of the client while the flow is pending, and
+//! turns once it is established (see [`super::turns`]).
 
 use super::turns;
 use crate::{
@@ -105,6 +105,9 @@ pub struct Entry {
     pub server_seq: u32,
     /// When the SYN came, as [`turns::us`] says it; 0 when that is not known. Of a pending flow.
     pub syn_us: u32,
+    /// The bit that remembers what its client was counted for, see [`crate::evidence`]; 0 when that is not
+    /// known. Of a pending flow, read by [`turns::once`] alone.
+    pub once: u32,
     /// The traits of its client that it was decided by.
     pub traits: Traits,
 }
@@ -143,7 +146,10 @@ impl Entry {
     #[inline(always)]
     pub const fn pack(&self, table: Table, tag: u32, hop: [u64; 3]) -> FlowEntry {
         let last = match table {
-            Table::Pending => [self.seqs_word(), self.syn_us as u64],
+            Table::Pending => [
+                self.seqs_word(),
+                self.syn_us as u64 | (self.once as u64) << 32,
+            ],
             Table::Established => turns::begin(self.client_seq, self.server_seq),
         };
         FlowEntry {
@@ -199,6 +205,7 @@ impl Entry {
             client_seq: seqs as u32,
             server_seq: (seqs >> 32) as u32,
             syn_us: 0,
+            once: 0,
         })
     }
 
@@ -259,6 +266,7 @@ mod tests {
             client_seq: 0xdead_beef,
             server_seq: 0x0bad_cafe,
             syn_us: 0,
+            once: 0,
             traits: Traits::NONE,
         };
         let key = FlowKey {

@@ -23,6 +23,7 @@ fn entry(state: u16) -> Entry {
         client_seq: 1_000,
         server_seq: 5_000,
         syn_us: 0,
+        once: 0,
         traits: crate::traits::Traits::NONE,
     }
 }

@@ -240,6 +240,7 @@ mod tests {
             client_seq: 0,
             server_seq: 0,
             syn_us: 0,
+            once: 0,
             traits: crate::traits::Traits::NONE,
         };
         assert_eq!(must_look(&entry, 9), 1);

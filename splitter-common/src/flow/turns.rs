@@ -13,7 +13,7 @@ use super::entry::Cell;
 
 /// The word of an established entry that holds [`Answered`].
 const ANSWERED: usize = 7;
-/// The one that holds [`Asked`], and the time of the SYN while the entry is pending.
+/// The one that holds [`Asked`]; while the entry is pending, the time of the SYN and what remembers its client.
 const ASKED: usize = 8;
 /// What of a time is kept.
 const TIME: u32 = 0x7fff_ffff;
@@ -262,6 +262,12 @@ impl Answered {
 #[inline(always)]
 pub fn syn_us<C: Cell>(cell: &C) -> u32 {
     cell.word(ASKED) as u32
+}
+
+/// What remembers the client of a pending flow, see [`super::Entry::once`]; 0 where that is not known.
+#[inline(always)]
+pub fn once<C: Cell>(cell: &C) -> u32 {
+    (cell.word(ASKED) >> 32) as u32
 }
 
 #[cfg(test)]

@@ -19,11 +19,11 @@ pub enum Counter {
     BytesOut = 3,
     /// Flows decided: a TCP SYN that is no retransmission, a first datagram.
     NewFlows = 4,
+    /// TCP handshakes begun. Behind [`Counter::NewFlows`], with which it is counted.
+    SynsBegun = 5,
     /// TCP handshakes completed: by the client's ACK, or by the server's data before it (TCP Fast
     /// Open).
-    Handshakes = 5,
-    /// TCP handshakes begun.
-    SynsBegun = 6,
+    Handshakes = 6,
     /// TCP handshakes answered by the backend's SYN-ACK.
     SynsAnswered = 7,
     /// Flows that a client reset.

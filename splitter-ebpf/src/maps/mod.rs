@@ -19,7 +19,7 @@ use splitter_common::{
     capacity::{
         COHORT_MEMBERS, COHORTS_ASKED, COHORTS_OF_MEMBER, CONTROL_WORDS, DIRECTORY_BUCKETS,
         FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
-        PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
+        MEMBER_ROWS, PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
     },
     clock::Jiffies,
     cohort::{self, MemberRow},
@@ -66,8 +66,12 @@ static PREFIXES: HashMap<
     NO_PREALLOC,
 > = HashMap::new();
 #[btf_map]
-static MEMBERS: HashMap<Address, MemberRow, { COHORT_MEMBERS as usize }, NO_PREALLOC> =
-    HashMap::new();
+static MEMBERS: HashMap<
+    Address,
+    MemberRow,
+    { (MEMBER_ROWS * COHORT_MEMBERS) as usize },
+    NO_PREALLOC,
+> = HashMap::new();
 /// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
 #[btf_map]
 pub(crate) static ASIDE: ProgramArray<PROGRAMS> = ProgramArray::new();

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use splitter_common::capacity::shares;
+use anyhow::ensure;
+use splitter_common::capacity::{PREFIX_ROWS, shares};
 
 use super::text;
 use crate::{
     config,
     model::{Config, Need, compile, needs},
+    plan::prefixes,
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -15,6 +17,7 @@ const MIB: f64 = 1_048_576.0;
 /// Checks a file. `memory`: the number of CPUs to tell the memory for.
 pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> {
     let config = config::load(file)?;
+    fit_prefixes(file, &config)?;
     let services = &config.services;
     let vips: usize = services.iter().map(|service| service.vips.len()).sum();
     let versions = || services.iter().flat_map(|service| &service.versions);
@@ -34,6 +37,20 @@ pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> 
         out += &table(&config, cpus);
     }
     Ok(out)
+}
+
+/// Refuses lists of prefixes that the table has no room for.
+fn fit_prefixes(file: &Path, config: &Config) -> anyhow::Result<()> {
+    let limit = config.limits.prefixes;
+    let (rows, room) = (prefixes::rows_of(&config.services), PREFIX_ROWS * limit);
+    ensure!(
+        rows <= room as usize,
+        "{}: the lists of prefixes take {rows} rows of {room} that [limits] prefixes = {limit} makes (a list of \
+         few prefixes takes more than {PREFIX_ROWS} for each): raise it to {} or more",
+        file.display(),
+        rows.div_ceil(PREFIX_ROWS as usize)
+    );
+    Ok(())
 }
 
 /// What the configuration needs of the limits in force.
@@ -138,6 +155,26 @@ mod tests {
         assert_ne!(two, told(4), "counters are per CPU");
         let brief = check(&path, None).expect("a valid file");
         assert!(!brief.contains("MiB"), "{brief}");
+    }
+
+    #[test]
+    fn lists_that_take_more_rows_than_there_are_do_not_pass() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("splitter.toml");
+        let file = |prefixes: u32| {
+            format!(
+                "[limits]\nprefixes = {prefixes}\n[[interface]]\nname = \"eth0\"\n[service.shop]\n\
+                 vips = [\"203.0.113.10:80/tcp\"]\ndeny = [\"192.0.2.0/24\"]\n\
+                 version.stable = {{ baseline = true, backends = [\"10.0.0.1:80\"] }}\n"
+            )
+        };
+        std::fs::write(&path, file(1)).expect("written");
+        let error = check(&path, None).expect_err("one prefix of its own takes three rows");
+        let told = error.to_string();
+        assert!(told.contains("take 3 rows of 2 that"), "{told}");
+        assert!(told.ends_with("raise it to 2 or more"), "{told}");
+        std::fs::write(&path, file(2)).expect("written");
+        check(&path, None).expect("with room for them");
     }
 
     #[test]

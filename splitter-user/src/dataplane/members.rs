@@ -7,6 +7,7 @@ use std::{io, sync::Arc};
 use aya::Ebpf;
 use splitter_common::{
     address::Address,
+    capacity::MEMBER_ROWS,
     cohort::{self, MemberRow},
     layout::ServiceRow,
     traits::Traits,
@@ -29,10 +30,10 @@ impl MemberTable {
 
     /// Takes it out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
-        let (map, capacity) = table(ebpf, NAME)?;
+        let (map, rows) = table(ebpf, NAME)?;
         Ok(Self {
             map: Arc::new(map),
-            capacity,
+            capacity: rows / MEMBER_ROWS,
         })
     }
 

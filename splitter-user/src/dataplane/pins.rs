@@ -18,8 +18,8 @@ use rustix::{
 use splitter_common::{
     address::Address,
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, PREFIX_ROWS,
-        REASON_CELLS, TABLE_EVENT_CELLS,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, MEMBER_ROWS,
+        PREFIX_ROWS, REASON_CELLS, TABLE_EVENT_CELLS,
     },
     cohort::MemberRow,
     device::DeviceRules,
@@ -217,7 +217,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
         backends: of("BACKENDS").saturating_sub(1),
         table_pages: of("PAGES"),
         prefixes: of("PREFIXES") / PREFIX_ROWS,
-        cohort_members: of("MEMBERS"),
+        cohort_members: of("MEMBERS") / MEMBER_ROWS,
         limited_clients: of("CLIENT_LIMITS"),
         known_clients: of("CLIENTS"),
         judged_services: of("LEDGER_ROWS"),
@@ -244,7 +244,7 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
         "BACKENDS" | "NEXT_HOPS" | "COUNTERS" | "BACKEND_TIMES" => Some(sizes.backends),
         "PAGES" => Some(sizes.pages),
         "PREFIXES" => Some(PREFIX_ROWS * sizes.prefixes),
-        "MEMBERS" => Some(sizes.members),
+        "MEMBERS" => Some(MEMBER_ROWS * sizes.members),
         "CLIENT_LIMITS" => Some(sizes.limited_clients),
         "CLIENTS" => Some(sizes.known_clients),
         "LEDGER_ROWS" => Some(sizes.ledgers),

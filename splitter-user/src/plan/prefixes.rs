@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use splitter_common::hash::{HashKey, siphash13};
 
 use super::prefix_rows::{self, IPV4, Row, Said, has};
-use crate::model::PrefixSet;
+use crate::model::{PrefixSet, Service, compile};
 
 /// A list, as the rows that it is searched by. A clone shares it.
 #[derive(Clone, Debug)]
@@ -120,6 +120,24 @@ pub fn conditions<'p>(sets: impl Iterator<Item = &'p PrefixSet> + Clone) -> Pref
         rows: Arc::downgrade(&new.rows),
     });
     new
+}
+
+/// The rows of all lists of these services together, of which equal ones are one.
+pub fn rows_of<'s>(services: impl IntoIterator<Item = &'s Service>) -> usize {
+    let mut lists: Vec<PrefixList> = Vec::new();
+    for service in services {
+        let plain = [&service.direct, &service.deny, &service.allow];
+        // Segments that do not compile are no configuration.
+        let asked = compile(&service.segments).unwrap_or_default().asked;
+        let of_segments = conditions(asked.iter().copied());
+        let of_service = plain.map(|prefixes| list([prefixes.as_slice()]));
+        for list in of_service.into_iter().chain([of_segments]) {
+            if !lists.contains(&list) {
+                lists.push(list);
+            }
+        }
+    }
+    lists.iter().map(|list| list.rows().len()).sum()
 }
 
 /// The list that says bit `n` of the prefixes of the set `n`.

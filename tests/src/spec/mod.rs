@@ -18,6 +18,7 @@
 //! reuse NAME                  the same, and freed backend numbers are given to new backends
 //! count VERSION COUNTER N     what the version has counted since the row began
 //! assigned SEGMENT VERSION N  new flows of the segment's clients (`none`: of the others) by version
+//! traced SEGMENT              the segment that the packet's trace tells; on the host, where all are traced
 //! evidence VERSION EVENT N    clients that are judged, under the weights in force
 //! evidence-before VERSION EVENT N  the same, under the weights before
 //! ```

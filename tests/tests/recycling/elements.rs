@@ -75,6 +75,7 @@ fn entry(lab: &mut Lab, flow: u16) -> (FlowKey, Entry) {
         client_seq: 0,
         server_seq: 0,
         syn_us: 0,
+        once: 0,
         traits: Traits::NONE,
     };
     (key, entry)

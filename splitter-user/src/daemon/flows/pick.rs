@@ -208,6 +208,7 @@ mod tests {
                 client_seq: 0,
                 server_seq: 0,
                 syn_us: 0,
+                once: 0,
                 traits: splitter_common::traits::Traits::NONE,
             }
         };

@@ -133,6 +133,10 @@ impl Executor for Host {
         self.assigned.borrow().get(&key).copied().unwrap_or(0)
     }
 
+    fn traced_place(&self) -> Option<u8> {
+        self.traced_place()
+    }
+
     fn counters(&self, backend: u32) -> BackendCounters {
         self.counters
             .borrow()

@@ -250,6 +250,13 @@ impl Env for Host {
             .remove(&(table == Table::Established, *key));
     }
 
+    fn count_begun(&self, backend: u32, handshake: u64) {
+        self.count(backend, Counter::NewFlows);
+        if handshake != 0 {
+            self.count(backend, Counter::SynsBegun);
+        }
+    }
+
     fn count(&self, backend: u32, counter: Counter) {
         self.counters.borrow_mut().entry(backend).or_default().cells[counter as usize] += 1;
     }

@@ -66,6 +66,11 @@ pub(super) fn row(index: u32) -> TraceRow {
 }
 
 impl Host {
+    /// The place that was told last.
+    pub(super) fn traced_place(&self) -> Option<u8> {
+        self.trace.told.get().map(|told| told.place)
+    }
+
     /// What is told of a packet that came as `frame` and ended so.
     pub(super) fn check_trace(
         &mut self,
@@ -80,7 +85,7 @@ impl Host {
         });
         self.trace.told.set(None);
         engine::trace(self);
-        let told = self.trace.told.take().context("nothing is told of it")?;
+        let told = self.trace.told.get().context("nothing is told of it")?;
         let came = packet::network(&Bytes(frame.to_vec())).context("no IP packet")?;
         ensure!(
             (told.source, told.destination, told.ended) == (came.source, came.destination, ended),

@@ -132,10 +132,7 @@ impl<E: Executor> Stage<'_, E> {
             bail!("SEGMENT VERSION N")
         };
         let given = self.numbers.service(&self.service()?.name)?;
-        let place = match segment {
-            "none" => 0,
-            name => given.place(name)?,
-        };
+        let place = self.place(segment)?;
         let index = given.version(version)?.index;
         // A version that has just got its index has none yet.
         let got = self
@@ -143,6 +140,21 @@ impl<E: Executor> Stage<'_, E> {
             .assigned(u32::from(given.number), place, index);
         ensure!(got == wanted.parse::<u64>()?, "got {got}");
         Ok(())
+    }
+
+    /// The segment that the last packet's trace tells, where packets are traced.
+    pub(super) fn check_traced(&self, segment: &str) -> Result<()> {
+        let wanted = self.place(segment)?;
+        let got = self.executor.traced_place().unwrap_or(wanted);
+        ensure!(got == wanted, "got place {got} instead of {wanted}");
+        Ok(())
+    }
+
+    fn place(&self, segment: &str) -> Result<u8> {
+        match segment {
+            "none" => Ok(0),
+            name => Ok(self.numbers.service(&self.service()?.name)?.place(name)?),
+        }
     }
 }
 

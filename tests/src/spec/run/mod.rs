@@ -87,6 +87,10 @@ pub trait Executor {
     fn evidence(&self, ledger: u32, slot: u8, version: u8) -> [EvidenceCounts; SCOPES];
     /// How many times of a kind were measured of it.
     fn times(&self, backend: u32, kind: Kind) -> u64;
+    /// The place that the last packet's trace tells, where packets are traced.
+    fn traced_place(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// What was counted of a version in a slot, by [`Event`], and how many samples there are, by
@@ -196,6 +200,7 @@ impl<E: Executor> Stage<'_, E> {
             "reuse" => self.reuse(rest),
             "count" => self.check_count(rest),
             "assigned" => self.check_assigned(rest),
+            "traced" => self.check_traced(rest),
             "evidence" => self.check_evidence(rest, 0),
             "evidence-before" => self.check_evidence(rest, 1),
             other => bail!("{other} is no step"),
