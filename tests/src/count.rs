@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::netns::Netns;
 use crate::topology::{Topology, vip_for};
@@ -21,6 +21,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(2);
 /// A pause between sendings; more than the pause is never made up for.
 const TICK: Duration = Duration::from_millis(1);
+/// Datagrams a tick by which streams are tried, each for [`TRIAL`].
+const PER_TICK: [u32; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+/// How long a stream is tried.
+pub const TRIAL: Duration = Duration::from_secs(1);
+/// A stream of twice as many a tick that sends less than so many times more is one that cannot be faster.
+const FASTER: f64 = 1.2;
 /// Sockets that send, in turns, as many datagrams each a tick as were asked for.
 const SOCKETS: usize = 2;
 
@@ -119,6 +125,28 @@ impl Stream {
             ..counts
         })
     }
+}
+
+/// The most datagrams a tick to the VIP's `port`, as [`Stream::paced`] takes them, of which all came back and
+/// which were more in a second than half as many. `go_on` is asked before each try.
+///
+/// # Errors
+///
+/// When not even the slowest stream comes through whole, and what `go_on` says.
+pub fn sustained(topology: &Topology, port: u16, go_on: impl Fn() -> Result<()>) -> Result<u32> {
+    let (mut most, mut sent) = (0, 0);
+    for per_tick in PER_TICK {
+        go_on()?;
+        let stream = Stream::paced(topology, port, per_tick)?;
+        std::thread::sleep(TRIAL);
+        let counts = stream.stop(topology)?;
+        if counts.received < counts.sent || (counts.sent as f64) < FASTER * sent as f64 {
+            break;
+        }
+        (most, sent) = (per_tick, counts.sent);
+    }
+    ensure!(most > 0, "the slowest stream does not come through whole");
+    Ok(most)
 }
 
 fn bind(netns: &Netns, address: SocketAddr) -> Result<UdpSocket> {

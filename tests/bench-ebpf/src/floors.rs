@@ -44,14 +44,25 @@ pub fn tx(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
-/// The interface that [`send`] sends to.
+/// The interfaces that [`send`] and [`pass_on`] send to.
 #[btf_map]
-static SEND_TO: Array<u32, 1> = Array::new();
+static SEND_TO: Array<u32, 2> = Array::new();
 
 /// Sends live frames out of an interface: the beginning of their way.
 #[xdp]
 pub fn send(_ctx: XdpContext) -> u32 {
-    let Some(ifindex) = SEND_TO.get_ptr(0) else {
+    redirect(0)
+}
+
+/// Sends frames on as they are: the least that a program on their way could do.
+#[xdp]
+pub fn pass_on(_ctx: XdpContext) -> u32 {
+    redirect(1)
+}
+
+#[inline(always)]
+fn redirect(row: u32) -> u32 {
+    let Some(ifindex) = SEND_TO.get_ptr(row) else {
         return xdp_action::XDP_ABORTED;
     };
     // SAFETY: a pointer from an array look-up is valid; the helper takes two numbers.
@@ -88,22 +99,44 @@ pub fn floor_lru_v6(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn floor<const N: usize, const STATE: bool>(ctx: &XdpContext, places: &Places) -> Option<u32> {
     let mut packet = Frame::<N>::new(ctx)?;
-    let is_request = packet.get(places.ports + 1) == HTTP;
+    let (key, is_request) = key_of(&packet, places);
     let mut row = !is_request as u32;
     if STATE {
-        row = state(&packet, places, is_request)? & 1;
+        row = state(&packet, places, &key, is_request)? & 1;
     }
-    let target = TARGETS.get_ptr(row)?;
-    // SAFETY: a pointer from an array look-up is valid and aligned; nobody writes it during a run.
-    let target = unsafe { &*target };
-    rewrite(&mut packet, places, is_request, target);
+    send_to(&mut packet, places, is_request, row)?;
     count(ctx);
     Some(xdp_action::XDP_TX)
 }
 
-/// The flow's row of targets, by its entry.
+/// Rewrites a packet on its way to the one backend, or from it.
 #[inline(always)]
-fn state<const N: usize>(packet: &Frame<N>, places: &Places, is_request: bool) -> Option<u32> {
+pub(crate) fn send_on<const N: usize>(
+    packet: &mut Frame<N>,
+    places: &Places,
+    is_request: bool,
+) -> Option<()> {
+    send_to(packet, places, is_request, !is_request as u32)
+}
+
+#[inline(always)]
+fn send_to<const N: usize>(
+    packet: &mut Frame<N>,
+    places: &Places,
+    is_request: bool,
+    row: u32,
+) -> Option<()> {
+    let target = TARGETS.get_ptr(row)?;
+    // SAFETY: a pointer from an array look-up is valid and aligned; nobody writes it during a run.
+    let target = unsafe { &*target };
+    rewrite(packet, places, is_request, target);
+    Some(())
+}
+
+/// The key of a packet's flow, and whether a client sends it.
+#[inline(always)]
+pub(crate) fn key_of<const N: usize>(packet: &Frame<N>, places: &Places) -> (FlowKey, bool) {
+    let is_request = packet.get(places.ports + 1) == HTTP;
     let (end, port) = if is_request {
         (places.source, packet.get(places.ports))
     } else {
@@ -116,14 +149,25 @@ fn state<const N: usize>(packet: &Frame<N>, places: &Places, is_request: bool) -
         port: HTTP,
         zero: 0,
     };
+    (key, is_request)
+}
+
+/// The flow's row of targets, by its entry.
+#[inline(always)]
+fn state<const N: usize>(
+    packet: &Frame<N>,
+    places: &Places,
+    key: &FlowKey,
+    is_request: bool,
+) -> Option<u32> {
     let is_syn = packet.get(places.ports + 6) & (SYN | ACK) == SYN;
-    if !is_syn && let Some(entry) = FLOOR_FLOWS.get_ptr(&key) {
+    if !is_syn && let Some(entry) = FLOOR_FLOWS.get_ptr(key) {
         // SAFETY: a pointer from a look-up stays mapped for the run.
         let word = unsafe { (&raw const (*entry).words[1]).read_volatile() };
         return Some(word as u32 + !is_request as u32);
     }
     let entry = FlowEntry { words: [0; 9] };
-    FLOOR_FLOWS.insert(&key, &entry, 0).ok()?;
+    FLOOR_FLOWS.insert(key, &entry, 0).ok()?;
     Some(!is_request as u32)
 }
 
@@ -162,8 +206,9 @@ fn rewrite<const N: usize>(
     }
 }
 
+/// Counts a packet.
 #[inline(always)]
-fn count(ctx: &XdpContext) {
+pub(crate) fn count(ctx: &XdpContext) {
     let length = (ctx.data_end() - ctx.data()) as u64;
     if let Some(cells) = FLOOR_COUNTS.get_ptr_mut(0) {
         // SAFETY: a per-CPU cell has one writer at a time.

@@ -1,5 +1,5 @@
 //! The XDP programs of the bench. [`driver`] makes packets and hands them to the program under
-//! test by a tail call; [`floors`] are what that program is compared with. Nothing of this is ever
+//! test by a tail call; [`floors`] and [`tables`] are what that program is compared with. Nothing of this is ever
 //! attached to a host's interface.
 #![no_std]
 #![no_main]
@@ -13,6 +13,7 @@ mod driver;
 mod floors;
 mod frame;
 mod layout;
+mod tables;
 
 #[cfg(not(test))]
 #[panic_handler]

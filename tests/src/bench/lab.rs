@@ -39,7 +39,7 @@ pub(super) const SEED: HashKey = HashKey { k0: 3, k1: 5 };
 const STRAYS: f64 = 0.001;
 
 /// How many there are.
-pub(super) const PROGRAMS: usize = 5;
+pub(super) const PROGRAMS: usize = 6;
 
 /// A program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(super) enum Program {
     FloorStateless,
     /// Looks a flow up, rewrites and counts.
     FloorLru,
+    /// The same with two tables, and the kernel asked for the way back.
+    FloorTables,
     /// The product.
     Splitter,
     /// The product without telemetry.
@@ -62,6 +64,7 @@ impl Program {
         Self::Tx,
         Self::FloorStateless,
         Self::FloorLru,
+        Self::FloorTables,
         Self::Splitter,
         Self::Bare,
     ];
@@ -72,9 +75,18 @@ impl Program {
             Self::Tx => "tx",
             Self::FloorStateless => "floor-stateless",
             Self::FloorLru => "floor-lru",
+            Self::FloorTables => "floor-tables",
             Self::Splitter => "splitter",
             Self::Bare => "splitter-bare",
         }
+    }
+
+    /// Whether it knows what goes to the VIP alone.
+    pub(super) const fn is_floor(self) -> bool {
+        matches!(
+            self,
+            Self::FloorStateless | Self::FloorLru | Self::FloorTables
+        )
     }
 
     const fn in_object(self, family: Family) -> &'static str {
@@ -84,6 +96,8 @@ impl Program {
             (Self::FloorStateless, Family::V6) => "floor_stateless_v6",
             (Self::FloorLru, Family::V4) => "floor_lru_v4",
             (Self::FloorLru, Family::V6) => "floor_lru_v6",
+            (Self::FloorTables, Family::V4) => "floor_tables_v4",
+            (Self::FloorTables, Family::V6) => "floor_tables_v6",
         }
     }
 }
@@ -283,7 +297,9 @@ impl Lab {
         let plane = match program {
             Program::Splitter => Some(&mut self.plane),
             Program::Bare => Some(self.bare.as_mut().context("no object without telemetry")?),
-            Program::Tx | Program::FloorStateless | Program::FloorLru => None,
+            Program::Tx | Program::FloorStateless | Program::FloorLru | Program::FloorTables => {
+                None
+            }
         };
         if let Some(plane) = plane {
             return Ok(self.programs.set(0, plane.loaded(false)?.fd()?, 0)?);
@@ -317,7 +333,7 @@ impl Lab {
     fn counted(&self, program: Program) -> Result<Vec<(Option<Reason>, u64)>> {
         match program {
             Program::Tx => Ok(Vec::new()),
-            Program::FloorStateless | Program::FloorLru => {
+            Program::FloorStateless | Program::FloorLru | Program::FloorTables => {
                 Ok(vec![(None, self.counted_by_bench()?)])
             }
             Program::Splitter | Program::Bare => {
@@ -357,7 +373,9 @@ impl Lab {
                     .iter()
                     .map(|reason| (Some(*reason), packets / reasons.len() as u64))
                     .collect(),
-                Program::FloorStateless | Program::FloorLru => vec![(None, packets)],
+                Program::FloorStateless | Program::FloorLru | Program::FloorTables => {
+                    vec![(None, packets)]
+                }
             };
             for (reason, wanted) in expected {
                 ensure!(

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aya::programs::{Xdp, XdpMode};
+use aya::programs::{Xdp, XdpMode, xdp::XdpLinkId};
 use aya::{TestRun as _, TestRunAttrs, TestRunOptions};
 use serde::Serialize;
 use splitter_common::address::Family;
@@ -27,13 +27,16 @@ use crate::topology::cable;
 const LIVE_BATCH: u32 = 64;
 /// Flows that take turns.
 const FLOWS: u32 = 1_024;
+/// The program of the bare redirect.
+const PASS_ON: &str = "pass_on";
 /// Packets that wait to be counted after the last was sent.
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// Packets a second that arrived.
 #[derive(Clone, Debug, Serialize)]
 pub struct Live {
-    /// What was on the way: `splitter`, `nft-dnat` or `routing`.
+    /// What was on the way: `splitter`, `nft-dnat`, `routing`, or `redirect`, an XDP program that sends frames on as
+    /// they are.
     pub program: &'static str,
     /// The median over rounds.
     pub packets_per_s: f64,
@@ -41,12 +44,12 @@ pub struct Live {
     pub arrived: f64,
 }
 
-/// Measures splitter, nftables' DNAT and plain routing in turns.
+/// Measures splitter, nftables' DNAT, plain routing and a bare redirect in turns.
 pub(super) fn run(lab: &mut Lab, quick: bool, stop: &StopFlag) -> Result<Vec<Live>> {
     let ends = Ends::build(lab)?;
     let (packets, rounds) = if quick { (300_000, 3) } else { (1_500_000, 5) };
-    let ways = [Way::Splitter, Way::Dnat, Way::Routing];
-    let mut samples: [Vec<(f64, f64)>; 3] = Default::default();
+    let ways = [Way::Splitter, Way::Dnat, Way::Routing, Way::Redirect];
+    let mut samples: [Vec<(f64, f64)>; 4] = Default::default();
     for _ in 0..rounds {
         for (way, samples) in ways.into_iter().zip(&mut samples) {
             stop.check()?;
@@ -71,6 +74,7 @@ enum Way {
     Splitter,
     Dnat,
     Routing,
+    Redirect,
 }
 
 impl Way {
@@ -79,6 +83,7 @@ impl Way {
             Self::Splitter => "splitter",
             Self::Dnat => "nft-dnat",
             Self::Routing => "routing",
+            Self::Redirect => "redirect",
         }
     }
 }
@@ -134,6 +139,7 @@ impl Ends {
         macs[..6].copy_from_slice(&cli);
         macs[6..].copy_from_slice(&source);
         lab.set_macs(macs)?;
+        let mut redirect = None;
         match way {
             Way::Splitter => {
                 for name in ["cli0", "srv0"] {
@@ -155,6 +161,7 @@ impl Ends {
                  203.0.113.10 tcp dport 80 dnat to 10.2.0.11:80\n}\n}\n",
             )?,
             Way::Routing => netns.ip_batch("route add 203.0.113.10 via 10.2.0.11\n")?,
+            Way::Redirect => redirect = Some(lab.redirect(&netns)?),
         }
         if way == Way::Dnat {
             // The driver's checksums are those of other addresses; conntrack would look.
@@ -177,6 +184,11 @@ impl Ends {
             Way::Splitter => lab.begin(Family::V4)?,
             Way::Dnat => nft(&netns, "delete table ip bench")?,
             Way::Routing => netns.ip_batch("route del 203.0.113.10 via 10.2.0.11\n")?,
+            Way::Redirect => {
+                if let Some(link) = redirect {
+                    lab.bench_program(PASS_ON)?.detach(link)?;
+                }
+            }
         }
         if arrived == 0.0 {
             bail!("{}: nothing arrived", way.name());
@@ -246,6 +258,14 @@ impl Lab {
             self.frames.set(index, frame, 0)?;
         }
         Ok(())
+    }
+
+    /// Puts the bare redirect where splitter would be.
+    fn redirect(&mut self, netns: &Netns) -> Result<XdpLinkId> {
+        self.send_to.set(1, netns.ifindex("srv0")?, 0)?;
+        let program = self.bench_program(PASS_ON)?;
+        let attached = program.attach("cli0", XdpMode::Driver);
+        attached.context("the redirect's program")
     }
 
     /// Sends live frames out of an interface of the calling thread's namespace.

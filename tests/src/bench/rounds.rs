@@ -59,7 +59,12 @@ pub(super) fn run(lab: &mut Lab, plan: &Plan, stop: &StopFlag, rows: &mut Vec<Ro
             flows: MAX_FLOWS,
             packets: 3 * MAX_FLOWS,
         };
-        for program in [Program::FloorLru, Program::Splitter, Program::Bare] {
+        for program in [
+            Program::FloorLru,
+            Program::FloorTables,
+            Program::Splitter,
+            Program::Bare,
+        ] {
             lab.run(program, &all)?;
         }
         for case in [Case::Established, Case::Reply, Case::NonVip] {
@@ -127,9 +132,7 @@ fn each(
             stop.check()?;
             let mut of_round = [None; PROGRAMS];
             for (sample, program) in of_round.iter_mut().zip(Program::ALL) {
-                if case != Case::NonVip
-                    || !matches!(program, Program::FloorStateless | Program::FloorLru)
-                {
+                if case != Case::NonVip || !program.is_floor() {
                     *sample = Some(lab.run(program, &drive)? * case.steps().len() as f64);
                 }
             }
@@ -193,7 +196,8 @@ impl Samples {
             .enumerate()
             .filter_map(|(index, program)| self.row(index, program))
             .collect();
-        report::print_case(&own, self.ratio());
+        let ratios = [Program::FloorLru, Program::FloorTables].map(|floor| self.ratio(floor));
+        report::print_case(&own, ratios);
         rows.extend(own);
     }
 
@@ -216,10 +220,11 @@ impl Samples {
         })
     }
 
-    /// How much splitter costs of what the floor with state costs, net: the median over rounds.
-    fn ratio(&self) -> Option<f64> {
+    /// How much splitter costs of what a floor costs, net: the median over rounds.
+    fn ratio(&self, floor: Program) -> Option<f64> {
         let ratios = self.rounds.iter().filter_map(|ns| {
-            let (tx, floor, splitter) = (ns[0]?, ns[2]?, ns[3]?);
+            let of = |program| ns[Program::ALL.iter().position(|each| *each == program)?];
+            let (tx, floor, splitter) = (of(Program::Tx)?, of(floor)?, of(Program::Splitter)?);
             Some((splitter - tx) / (floor - tx).max(1.0))
         });
         report::median(ratios.collect())

@@ -14,7 +14,7 @@ use serde::Serialize;
 use splitter_common::prefix::{PrefixKey, PrefixRow};
 
 use self::look_ups::LookUp;
-use crate::count::{Counts, Stream};
+use crate::count::{Counts, Stream, TRIAL, sustained};
 use crate::daemon::Daemon;
 use crate::supervise::StopFlag;
 use crate::topology::{Topology, TopologyOptions};
@@ -23,11 +23,6 @@ mod look_ups;
 
 const MILLION: u32 = 1_000_000;
 const PORT: u16 = 8_080;
-/// Datagrams a tick by which streams are tried, each for [`TRIAL`].
-const PER_TICK: [u32; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
-/// A stream of twice as many a tick that sends less than so many times more is one that cannot be faster.
-const FASTER: f64 = 1.2;
-const TRIAL: Duration = Duration::from_secs(1);
 /// How long a list may take to go.
 const FREE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,7 +38,7 @@ pub(super) struct Segments {
     /// `splitter cohort import` of a million addresses, seconds.
     pub(super) cohort_1m_load_s: f64,
     /// Datagrams a second of the stream during the load, half as many a tick as came through whole and could
-    /// be sent at all, of [`PER_TICK`].
+    /// be sent at all.
     pub(super) paced_per_s: f64,
     /// During the load, the free and the import.
     pub(super) sent: [u64; 3],
@@ -110,7 +105,7 @@ fn loads(stop: &StopFlag) -> Result<Segments> {
     }
     daemon.serve()?;
     daemon.cli_ok(&["cohort", "create", "many"])?;
-    let per_tick = sustained(&topology, stop)? / 2;
+    let per_tick = sustained(&topology, PORT, || stop.check())? / 2;
     let per_tick = per_tick.max(1);
     let timed = |what: &dyn Fn() -> Result<()>| -> Result<(f64, Counts)> {
         stop.check()?;
@@ -151,23 +146,6 @@ fn loads(stop: &StopFlag) -> Result<Segments> {
         lost_packets: of.iter().map(lost).sum(),
         look_ups: Vec::new(),
     })
-}
-
-/// The most datagrams a tick of which all came back and which were more in a second than half as many.
-fn sustained(topology: &Topology, stop: &StopFlag) -> Result<u32> {
-    let (mut most, mut sent) = (0, 0);
-    for per_tick in PER_TICK {
-        stop.check()?;
-        let stream = Stream::paced(topology, PORT, per_tick)?;
-        thread::sleep(TRIAL);
-        let counts = stream.stop(topology)?;
-        if counts.received < counts.sent || (counts.sent as f64) < FASTER * sent as f64 {
-            break;
-        }
-        (most, sent) = (per_tick, counts.sent);
-    }
-    ensure!(most > 0, "the slowest stream does not come through whole");
-    Ok(most)
 }
 
 /// Waits until the table of prefixes of a daemon is empty.

@@ -1,8 +1,8 @@
-//! Hosts and time: a VIP that the host itself owns, a backend with a new MAC, and more neighbours
-//! than the kernel cares to keep.
+//! Hosts and time: a VIP that the host itself owns, a backend with a new MAC or behind another router, and
+//! more neighbours than the kernel cares to keep.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use splitter_tests::{
     client::Client,
     daemon::Daemon,
     server::Server,
-    topology::{Topology, TopologyOptions, VIP_V4, vip_for},
+    topology::{Backend, Topology, TopologyOptions, VIP_V4, VIP_V6, vip_for},
 };
 
 use crate::scene::{PORT, config, scene};
@@ -21,8 +21,9 @@ use crate::scene::{PORT, config, scene};
 const LIMIT: Duration = Duration::from_secs(30);
 /// Backends on one link.
 const MANY: u16 = 300;
-/// The kernel looks for neighbours to drop every 30 s (`gc_interval`): this sees it twice.
-const TWO_LOOKS: Duration = Duration::from_secs(65);
+/// How many seconds those are watched, unless `SPLITTER_WATCH_S` says otherwise: the kernel looks for
+/// neighbours to drop every 30 s (`gc_interval`), which this sees twice.
+const WATCH_S: u64 = 65;
 
 #[test]
 fn a_vip_on_lo_is_never_answered_by_the_hosts_own_stack() {
@@ -64,7 +65,11 @@ fn a_vip_on_lo_is_never_answered_by_the_hosts_own_stack() {
 }
 
 fn backends(status: &Value) -> Vec<&Value> {
-    let versions = status["services"][0]["versions"].as_array();
+    backends_of(status, 0)
+}
+
+fn backends_of(status: &Value, service: usize) -> Vec<&Value> {
+    let versions = status["services"][service]["versions"].as_array();
     let versions = versions.expect("versions").iter();
     versions
         .flat_map(|version| version["backends"].as_array().expect("backends"))
@@ -82,23 +87,13 @@ fn a_backend_that_announces_a_new_mac_is_reached_by_it() {
     ] {
         backend.netns.sysctl(name, "1").expect("set");
     }
-    // The kernel announces it by a gratuitous ARP.
+    // The kernel announces it by a gratuitous ARP, and by an advertisement that nobody has asked for.
     backend
         .netns
         .ip(&["link", "set", "eth0", "address", MAC])
         .expect("another MAC");
-    let begin = Instant::now();
-    loop {
-        let status = scene.daemon.status_json().expect("a status");
-        let own = format!("{}:{PORT}", backend.v4);
-        let mut all = backends(&status).into_iter();
-        let found = all.find(|each| each["address"] == *own);
-        let hop = found.expect("the backend")["next_hop"].to_string();
-        if hop.contains(MAC) {
-            break;
-        }
-        assert!(begin.elapsed() < LIMIT, "{hop}");
-        thread::sleep(Duration::from_millis(50));
+    for own in [IpAddr::V4(backend.v4), IpAddr::V6(backend.v6)] {
+        until_reached_by(&scene.daemon, 0, SocketAddr::new(own, PORT), MAC);
     }
     let client = Client::new(&scene.topology.client).expect("a client");
     let source = scene.clients().into_iter().find(IpAddr::is_ipv4);
@@ -108,6 +103,93 @@ fn a_backend_that_announces_a_new_mac_is_reached_by_it() {
         reply.backend == "b1"
     });
     assert!(served, "one flow of a hundred is b1's");
+}
+
+/// Waits until a backend of a service is reached by a MAC.
+fn until_reached_by(daemon: &Daemon, service: usize, backend: SocketAddr, mac: &str) {
+    let begin = Instant::now();
+    loop {
+        let status = daemon.status_json().expect("a status");
+        let mut all = backends_of(&status, service).into_iter();
+        let found = all.find(|each| each["address"] == backend.to_string());
+        let hop = found.expect("the backend")["next_hop"].to_string();
+        if hop.contains(mac) {
+            return;
+        }
+        assert!(begin.elapsed() < LIMIT, "{backend}: {hop}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_backend_behind_another_router_is_reached_by_it() {
+    const FAR_PORT: u16 = 9_090;
+    let far: [(IpAddr, &str); 2] = [
+        ("10.9.0.5".parse().expect("an address"), "/32"),
+        ("fd09::5".parse().expect("an address"), "/128"),
+    ];
+    let scene = scene(false, "0%");
+    let hosts = &scene.topology.backends[..2];
+    let all = [Ipv6Addr::UNSPECIFIED.into()];
+    let _servers: Vec<Server> = hosts
+        .iter()
+        .map(|host| {
+            for (address, length) in far {
+                let own = format!("{address}{length}");
+                host.netns
+                    .ip(&["address", "add", &own, "dev", "lo"])
+                    .expect("an address");
+            }
+            Server::start_at(host, FAR_PORT, &all).expect("a server")
+        })
+        .collect();
+    let macs: Vec<String> = hosts
+        .iter()
+        .map(|host| {
+            let shown = host
+                .netns
+                .ip(&["-j", "link", "show", "eth0"])
+                .expect("shown");
+            let shown: Value = serde_json::from_str(&shown).expect("links");
+            shown[0]["address"].as_str().expect("a MAC").to_owned()
+        })
+        .collect();
+    let route = |host: usize| {
+        let Backend { v4, v6, .. } = &scene.topology.backends[host];
+        for ((address, length), router) in far.into_iter().zip([IpAddr::V4(*v4), IpAddr::V6(*v6)]) {
+            let (to, via) = (format!("{address}{length}"), router.to_string());
+            let lb = &scene.topology.lb;
+            lb.ip(&["route", "replace", &to, "via", &via, "dev", "srv0"])
+                .expect("a route");
+        }
+    };
+    route(0);
+    let sockets = far.map(|(address, _)| SocketAddr::new(address, FAR_PORT));
+    let text = format!(
+        "{}[service.shop-far]\nvips = [\"{VIP_V4}:{FAR_PORT}/tcp\", \"[{VIP_V6}]:{FAR_PORT}/tcp\"]\n\
+         version.stable = {{ baseline = true, backends = [\"{}\", \"{}\"] }}\n",
+        config(&scene.topology, "0%"),
+        sockets[0],
+        sockets[1]
+    );
+    scene.daemon.write_config(&text).expect("written");
+    scene.daemon.cli_ok(&["reload"]).expect("reloaded");
+    let client = Client::new(&scene.topology.client).expect("a client");
+    for host in [0, 1, 0] {
+        route(host);
+        for socket in sockets {
+            until_reached_by(&scene.daemon, 1, socket, &macs[host]);
+        }
+        for source in scene.clients() {
+            let reply = client
+                .get(source, vip_for(source, FAR_PORT))
+                .expect("answered");
+            assert_eq!(
+                reply.backend, scene.topology.backends[host].name,
+                "{source}"
+            );
+        }
+    }
 }
 
 fn many() -> impl Iterator<Item = Ipv4Addr> {
@@ -183,8 +265,10 @@ fn three_hundred_backends_on_one_link_stay_resolved() {
         assert!(met.len() > 250, "{} were met", met.len());
     };
     ask_all();
+    let seconds = std::env::var("SPLITTER_WATCH_S");
+    let seconds = seconds.map_or(WATCH_S, |text| text.parse().expect("a number"));
     let begin = Instant::now();
-    while begin.elapsed() < TWO_LOOKS {
+    while begin.elapsed() < Duration::from_secs(seconds) {
         let unresolved = all_resolved();
         assert!(unresolved.is_empty(), "{unresolved:?}");
         thread::sleep(Duration::from_millis(500));

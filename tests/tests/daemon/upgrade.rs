@@ -1,9 +1,12 @@
 //! Upgrades: the program is replaced under its links while packets flow, and none is lost but those
-//! that a queue has counted.
+//! that a queue has counted; at half the rate that comes through whole.
 
 use std::collections::BTreeSet;
 
-use splitter_tests::{count::Stream, load::LoadMode};
+use splitter_tests::{
+    count::{Stream, sustained},
+    load::LoadMode,
+};
 use splitter_user::{
     config::load,
     dataplane::{DataPlane, Options, Target},
@@ -17,8 +20,9 @@ const COUNTED: u16 = 9_999;
 /// Larger than one buffer holds, so that the program for several is taken.
 const JUMBO: u32 = 9_000;
 
-/// A daemon with a service more, for datagrams that are counted one by one.
-fn counted_scene() -> (Scene, Stream) {
+/// A daemon with a service more, for datagrams that are counted one by one, a stream of half as many as come
+/// through whole, and what was forwarded before it.
+fn counted_scene() -> (Scene, Stream, u64) {
     let mut scene = scene(false, "10%");
     let server = scene.topology.backends[0].v4;
     let text = format!(
@@ -29,8 +33,10 @@ fn counted_scene() -> (Scene, Stream) {
     scene.daemon.stop().expect("stopped");
     scene.daemon.write_config(&text).expect("written");
     scene.daemon.serve().expect("started");
-    let stream = Stream::start(&scene.topology, COUNTED).expect("a stream");
-    (scene, stream)
+    let most = sustained(&scene.topology, COUNTED, || Ok(())).expect("a rate");
+    let forwarded = scene.counter_of("counted", "stable", "packets_in");
+    let stream = Stream::paced(&scene.topology, COUNTED, (most / 2).max(1)).expect("a stream");
+    (scene, stream, forwarded)
 }
 
 /// The program of an interface, by its id.
@@ -78,7 +84,7 @@ fn update(scene: &Scene, times: u32) -> BTreeSet<u32> {
 
 #[test]
 fn over_a_hundred_link_updates_lose_no_packet() {
-    let (mut scene, stream) = counted_scene();
+    let (mut scene, stream, before) = counted_scene();
     let loads = [LoadMode::NewConnection, LoadMode::KeepAlive].map(|mode| scene.load_at(mode, 150));
     scene.ask_on(&loads, 60);
     let mut updates = 0;
@@ -111,7 +117,7 @@ fn over_a_hundred_link_updates_lose_no_packet() {
         lost <= counts.dropped,
         "lost otherwise than by a queue that counted it: {counts:?}"
     );
-    let forwarded = scene.counter_of("counted", "stable", "packets_in");
+    let forwarded = scene.counter_of("counted", "stable", "packets_in") - before;
     assert!(
         (counts.arrived..=counts.sent).contains(&forwarded),
         "{forwarded}, {counts:?}"
