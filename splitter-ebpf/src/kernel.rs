@@ -238,7 +238,8 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn count_begun(&self, backend: u32, handshake: u64) {
         if TELEMETRY {
-            maps::count_pair(backend, Counter::NewFlows as usize, (1, handshake));
+            let begun = [Counter::NewFlows as usize, Counter::SynsBegun as usize];
+            maps::count_two(backend, begun, [1, handshake]);
         }
     }
 
@@ -296,13 +297,14 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn count_packet(&self, backend: u32, inbound: bool, bytes: u32) {
+        // Bytes stand behind packets.
         let first = if inbound {
-            Counter::PacketsIn
+            Counter::PacketsIn as usize
         } else {
-            Counter::PacketsOut
+            Counter::PacketsOut as usize
         };
         if TELEMETRY {
-            maps::count_pair(backend, first as usize, (1, bytes as u64));
+            maps::count_two(backend, [first, first + 1], [1, bytes as u64]);
         }
     }
 

@@ -5,7 +5,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{flow::turns::Kind, histogram::CELLS};
 
-/// What is counted per backend, per CPU. Bytes are those of the IP packet.
+/// What is counted per backend, per CPU. Bytes are those of the IP packet. History and retired counts are kept
+/// on disk by these numbers: none ever means something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Counter {
@@ -19,11 +20,11 @@ pub enum Counter {
     BytesOut = 3,
     /// Flows decided: a TCP SYN that is no retransmission, a first datagram.
     NewFlows = 4,
-    /// TCP handshakes begun. Behind [`Counter::NewFlows`], with which it is counted.
-    SynsBegun = 5,
     /// TCP handshakes completed: by the client's ACK, or by the server's data before it (TCP Fast
     /// Open).
-    Handshakes = 6,
+    Handshakes = 5,
+    /// TCP handshakes begun.
+    SynsBegun = 6,
     /// TCP handshakes answered by the backend's SYN-ACK.
     SynsAnswered = 7,
     /// Flows that a client reset.

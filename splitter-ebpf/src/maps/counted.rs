@@ -74,19 +74,14 @@ pub(crate) fn count_assigned(service: u32, place: u32, version: u32) {
     let row = service * PLACES as u32 + place;
     bump(ASSIGNED.get_ptr_mut(row * MAX_VERSIONS as u32 + version), 1);
 }
-/// Adds to two neighbouring counters of a backend, with one look-up.
+/// Adds to two counters of a backend, with one look-up.
 #[inline(always)]
-pub(crate) fn count_pair(backend: u32, first: usize, amounts: (u64, u64)) {
+pub(crate) fn count_two(backend: u32, counters: [usize; 2], amounts: [u64; 2]) {
     if let Some(row) = COUNTERS.get_ptr_mut(backend) {
-        // SAFETY: `first` is a constant of `Counter` with a neighbour; the row is valid.
-        let (a, b) = unsafe {
-            (
-                &raw mut (*row).cells[first],
-                &raw mut (*row).cells[first + 1],
-            )
-        };
-        bump(Some(a), amounts.0);
-        bump(Some(b), amounts.1);
+        // SAFETY: `counters` are those of `Counter`, of which a row has as many cells; the row is valid.
+        let [a, b] = counters.map(|counter| unsafe { &raw mut (*row).cells[counter] });
+        bump(Some(a), amounts[0]);
+        bump(Some(b), amounts[1]);
     }
 }
 /// Adds 1 to a counter of a backend.
