@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 
 use crate::netns::Netns;
 use crate::topology::{Topology, vip_for};
@@ -109,6 +109,11 @@ impl Stream {
         })
     }
 
+    /// Whether it still sends.
+    pub fn runs(&self) -> bool {
+        !self.sender.is_finished()
+    }
+
     /// Stops it, lets what is under way arrive, and says what came of it.
     ///
     /// # Errors
@@ -128,11 +133,11 @@ impl Stream {
 }
 
 /// The most datagrams a tick to the VIP's `port`, as [`Stream::paced`] takes them, of which all came back and
-/// which were more in a second than half as many. `go_on` is asked before each try.
+/// which were more in a second than half as many; at least 1. `go_on` is asked before each try.
 ///
 /// # Errors
 ///
-/// When not even the slowest stream comes through whole, and what `go_on` says.
+/// When a socket cannot be made, and what `go_on` says.
 pub fn sustained(topology: &Topology, port: u16, go_on: impl Fn() -> Result<()>) -> Result<u32> {
     let (mut most, mut sent) = (0, 0);
     for per_tick in PER_TICK {
@@ -145,8 +150,7 @@ pub fn sustained(topology: &Topology, port: u16, go_on: impl Fn() -> Result<()>)
         }
         (most, sent) = (per_tick, counts.sent);
     }
-    ensure!(most > 0, "the slowest stream does not come through whole");
-    Ok(most)
+    Ok(most.max(1))
 }
 
 fn bind(netns: &Netns, address: SocketAddr) -> Result<UdpSocket> {

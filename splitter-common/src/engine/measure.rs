@@ -45,8 +45,8 @@ pub mod tells {
 pub(super) struct Told(u64);
 
 impl Told {
-    /// Of a packet that tells `bits` of [`tells`]. `once`: what [`turns::once`] says of its flow, 0 where
-    /// that is not at hand.
+    /// Of a packet that tells `bits` of [`tells`]. `once`: see [`Entry::once`], 0 where that is not at
+    /// hand.
     #[inline(always)]
     pub(super) const fn new(bits: u64, once: u32) -> Self {
         Self(bits | (once as u64) << 32)
@@ -102,12 +102,10 @@ fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, told: u64) {
     let Some(entry) = Entry::load(&cell, Table::Pending, key.tag()) else {
         return;
     };
-    let once = turns::once(&cell);
-    let judged = evidence::judged(env, key, parsed.network.protocol, &entry, once);
+    let judged = evidence::judged(env, key, parsed.network.protocol, &entry, entry.once);
     if told & tells::ACCEPTS != 0 {
-        let syn_us = turns::syn_us(&cell);
-        if syn_us != 0 {
-            let us = turns::since(env.now_us(), syn_us);
+        if entry.syn_us != 0 {
+            let us = turns::since(env.now_us(), entry.syn_us);
             env.count_time(&entry, Kind::Handshake, us);
             if let Some(judged) = &judged {
                 judged.first(env, Sample::Handshake, us);

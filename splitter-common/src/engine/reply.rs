@@ -15,7 +15,7 @@ use crate::{
         entry::state,
         hop::{NO_HOP, load_hop, store_hop},
         law,
-        turns::{self, Answered, Asked, Speech},
+        turns::{Answered, Asked, Speech},
     },
     layout::{Counter, Endpoint, FlowKey, FrontendRow, Word},
     packet::{
@@ -278,7 +278,7 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
     if parsed.network.protocol != TCP {
         // A datagram back: the flow is answered.
         let enters = found.entry.tells_entry() * tells::ENTERS;
-        Told::new(enters, turns::once(&found.cell)).note(env, parsed);
+        Told::new(enters, found.entry.once).note(env, parsed);
         return (
             Entry {
                 seen: parsed.now.jiffies,
@@ -303,8 +303,7 @@ fn on_pending<E: Env>(env: &E, parsed: &Parsed, found: &Found<E::Cell>) -> (Entr
     let refuses = reply.entry.mark.is_judged() * reply.reset as u64 * tells::REFUSES;
     let enters = reply.entry.tells_entry() * reply.promote as u64 * tells::ENTERS;
     let accepts = reply.answered as u64 * tells::ACCEPTS;
-    let once = turns::once(&found.cell);
-    Told::new(refuses | enters | accepts, once).note(env, parsed);
+    Told::new(refuses | enters | accepts, found.entry.once).note(env, parsed);
     (reply.entry, reply.promote)
 }
 

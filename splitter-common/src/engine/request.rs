@@ -14,7 +14,7 @@ use crate::{
         hop::NO_HOP,
         law::{self, Established, Pending},
         recheck::must_look,
-        turns::{self, Answered},
+        turns::Answered,
     },
     layout::{Counter, Endpoint, FlowKey, Left},
     packet::{
@@ -142,8 +142,7 @@ fn tcp<E: Env>(
             Pending::Complete(entry) => {
                 let completes = entry.tells_entry() * tells::COMPLETES;
                 let asks = (segment.payload != 0) as u64 * tells::ASKS;
-                let once = turns::once(&found.cell);
-                Told::new(completes | asks, once).note(env, parsed);
+                Told::new(completes | asks, found.entry.once).note(env, parsed);
                 establish(env, key, &found, &entry);
                 env.count(entry.backend, Counter::Handshakes);
                 return Some(Target::new(entry.backend, Reason::Handshake));

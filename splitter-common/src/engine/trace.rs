@@ -98,7 +98,8 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
     let traits = known(env, whose, traced);
     if let Some(row) = row_of(env, service) {
         let question = question(&whose.key, parsed.network.protocol);
-        let traits = if traced.known == 0 {
+        // A flow that was met in the middle keeps none.
+        let traits = if traits == 0 {
             traits::of_client(env, row, question.client, service)
         } else {
             traits

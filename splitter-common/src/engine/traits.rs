@@ -14,7 +14,7 @@ use crate::{
 const WINDOW_AT: usize = 14;
 
 /// The traits of the client of a packet that was left to its service: those of its flow, where it is
-/// open. A number, for the reason of [`super::decision::conditions`].
+/// open and keeps any. A number, for the reason of [`super::decision::conditions`].
 #[inline(always)]
 pub(super) fn of_packet<P: Packet, E: Env>(
     packet: &P,
@@ -26,7 +26,7 @@ pub(super) fn of_packet<P: Packet, E: Env>(
     if row.options & options::TRAITS == 0 {
         return row.options & options::UNUSED;
     }
-    if left.backend != 0 {
+    if left.backend != 0 && left.traits != 0 {
         return left.traits;
     }
     let device = if row.options & options::DEVICES != 0 {

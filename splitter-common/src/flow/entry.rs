@@ -106,7 +106,7 @@ pub struct Entry {
     /// When the SYN came, as [`turns::us`] says it; 0 when that is not known. Of a pending flow.
     pub syn_us: u32,
     /// The bit that remembers what its client was counted for, see [`crate::evidence`]; 0 when that is not
-    /// known. Of a pending flow, read by [`turns::once`] alone.
+    /// known. Of a pending flow.
     pub once: u32,
     /// The traits of its client that it was decided by.
     pub traits: Traits,
@@ -167,30 +167,30 @@ impl Entry {
         }
     }
 
-    /// From a live element of a table; `None` when it belongs to another key by now. Sequence numbers
-    /// are 0 when it is established, and the time of its SYN is read by [`turns::syn_us`] alone.
+    /// From a live element of a table; `None` when it belongs to another key by now. What is of pending flows
+    /// alone is 0 when it is established.
     #[inline(always)]
     pub fn load<C: Cell>(cell: &C, table: Table, tag: u32) -> Option<Self> {
         // The tag is read last: see the module.
         let (identity, time, state) = (cell.word(1), cell.word(2), cell.word(3));
         // An established flow is judged without its first sequence numbers, which stand in a cache
         // line of their own.
-        let seqs = match table {
-            Table::Pending => cell.word(7),
-            Table::Established => 0,
+        let (seqs, last) = match table {
+            Table::Pending => (cell.word(7), cell.word(8)),
+            Table::Established => (0, 0),
         };
-        Self::from_words([cell.word(0), identity, time, seqs, state], tag)
+        Self::from_words([cell.word(0), identity, time, state, seqs, last], tag)
     }
 
-    /// From a copy of an element; `None` when it belongs to another key. Sequence numbers mean nothing when
-    /// it is established, and the time of the SYN is not read.
+    /// From a copy of an element; `None` when it belongs to another key. What is of pending flows alone means
+    /// nothing when it is established.
     pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
-        let [head, identity, time, state, .., seqs, _] = entry.words;
-        Self::from_words([head, identity, time, seqs, state], tag)
+        let [head, identity, time, state, .., seqs, last] = entry.words;
+        Self::from_words([head, identity, time, state, seqs, last], tag)
     }
 
     #[inline(always)]
-    fn from_words([head, identity, time, seqs, state]: [u64; 5], tag: u32) -> Option<Self> {
+    fn from_words([head, identity, time, state, seqs, last]: [u64; 6], tag: u32) -> Option<Self> {
         (head as u32 == tag).then_some(Self {
             generation: (head >> 32) as u32,
             backend: identity as u32,
@@ -204,8 +204,8 @@ impl Entry {
             began: Jiffies32((time >> 32) as u32),
             client_seq: seqs as u32,
             server_seq: (seqs >> 32) as u32,
-            syn_us: 0,
-            once: 0,
+            syn_us: last as u32,
+            once: (last >> 32) as u32,
         })
     }
 

@@ -258,18 +258,6 @@ impl Answered {
     }
 }
 
-/// When the SYN of a pending flow came, as [`us`] says it; 0 when that is not known.
-#[inline(always)]
-pub fn syn_us<C: Cell>(cell: &C) -> u32 {
-    cell.word(ASKED) as u32
-}
-
-/// What remembers the client of a pending flow, see [`super::Entry::once`]; 0 where that is not known.
-#[inline(always)]
-pub fn once<C: Cell>(cell: &C) -> u32 {
-    (cell.word(ASKED) >> 32) as u32
-}
-
 #[cfg(test)]
 #[path = "turns_tests.rs"]
 mod tests;

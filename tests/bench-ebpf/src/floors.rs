@@ -28,12 +28,19 @@ const HTTP: u16 = 80u16.to_be();
 const SYN: u16 = 2u16.to_be();
 const ACK: u16 = 16u16.to_be();
 
+/// The word of an entry that says 1 when the flow is over.
+pub(crate) const OVER: usize = 3;
+
 /// Row 0: the backend, for what clients send; row 1: the VIP, for what backends send.
 #[btf_map]
 static TARGETS: Array<Target, 2> = Array::new();
 #[btf_map]
 static FLOOR_FLOWS: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize }> =
     LruHashMap::new();
+/// An entry that is on its way into a table.
+#[btf_map]
+static FLOOR_ENTRY: PerCpuArray<FlowEntry, 1> = PerCpuArray::new();
+
 /// Packets and bytes.
 #[btf_map]
 static FLOOR_COUNTS: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
@@ -166,9 +173,23 @@ fn state<const N: usize>(
         let word = unsafe { (&raw const (*entry).words[1]).read_volatile() };
         return Some(word as u32 + !is_request as u32);
     }
-    let entry = FlowEntry { words: [0; 9] };
-    FLOOR_FLOWS.insert(key, &entry, 0).ok()?;
+    FLOOR_FLOWS.insert(key, new_entry(0)?, 0).ok()?;
     Some(!is_request as u32)
+}
+
+/// An entry whose flow is `over` or not, written word by word: a memset is a loop over bytes here.
+#[inline(always)]
+pub(crate) fn new_entry(over: u64) -> Option<&'static FlowEntry> {
+    let cell = FLOOR_ENTRY.get_ptr_mut(0)?;
+    let mut word = 0;
+    while word < size_of::<FlowEntry>() / 8 {
+        let value = if word == OVER { over } else { 0 };
+        // SAFETY: the cell is this CPU's own, and the index is in range.
+        unsafe { (&raw mut (*cell).words[word]).write_volatile(value) };
+        word += 1;
+    }
+    // SAFETY: it was written just now.
+    Some(unsafe { &*cell })
 }
 
 /// Puts another address and port in, with checksums (RFC 1624), time to live and MACs.

@@ -109,6 +109,7 @@ fn over_a_hundred_link_updates_lose_no_packet() {
     scene.daemon.serve().expect("taken over");
     assert!(updates > 100, "{updates}");
     scene.ask_on(&loads, 60);
+    assert!(stream.runs(), "it has ended before the last update");
     let counts = stream.stop(&scene.topology).expect("counted");
     assert!(counts.sent > 2_000, "{counts:?}");
     assert_eq!(counts.twice, 0, "{counts:?}");

@@ -77,6 +77,7 @@ impl Executor for Host {
         self.parsed = OnceCell::new();
         self.inner = OnceCell::new();
         self.left = OnceCell::new();
+        self.forget_trace();
         let mut packet = Bytes(frame.to_vec());
         let mut outcome = engine::process(&mut packet, self);
         if outcome.aside == Aside::Decide {

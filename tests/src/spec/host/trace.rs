@@ -66,6 +66,11 @@ pub(super) fn row(index: u32) -> TraceRow {
 }
 
 impl Host {
+    /// Before a packet nothing is told.
+    pub(super) fn forget_trace(&self) {
+        self.trace.told.set(None);
+    }
+
     /// The place that was told last.
     pub(super) fn traced_place(&self) -> Option<u8> {
         self.trace.told.get().map(|told| told.place)
@@ -83,7 +88,6 @@ impl Host {
             ended,
             ..Left::default()
         });
-        self.trace.told.set(None);
         engine::trace(self);
         let told = self.trace.told.get().context("nothing is told of it")?;
         let came = packet::network(&Bytes(frame.to_vec())).context("no IP packet")?;
