@@ -53,7 +53,8 @@ pub(super) fn judged<E: Env>(
         place: Place {
             ledger: number,
             row: evidence_row(number, slot, entry.version as u32),
-            bit: if once == 0 {
+            // Another row may know clients by another key.
+            bit: if once == 0 || row.generation != entry.generation {
                 question(key, protocol).once_bit(row)
             } else {
                 once
