@@ -56,16 +56,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts a stream to the VIP's `port`, which must lead to the same port of the first backend.
-    ///
-    /// # Errors
-    ///
-    /// When a socket cannot be made.
-    pub fn start(topology: &Topology, port: u16) -> Result<Self> {
-        Self::paced(topology, port, 1)
-    }
-
-    /// The same with so many datagrams by each of two sockets a tick of a millisecond.
+    /// Starts a stream to the VIP's `port`, which must lead to the same port of the first backend: so many
+    /// datagrams by each of two sockets a tick of a millisecond.
     ///
     /// # Errors
     ///

@@ -160,6 +160,18 @@ impl Netns {
             .with_context(|| format!("no interface {interface} in {}", self.label))
     }
 
+    /// The MAC of an interface of the namespace, as `ip` writes it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface.
+    pub fn mac(&self, interface: &str) -> Result<String> {
+        let text = self.ip(&["-j", "link", "show", interface])?;
+        let links: serde_json::Value = serde_json::from_str(&text)?;
+        let mac = links[0]["address"].as_str();
+        Ok(mac.context("no address")?.to_owned())
+    }
+
     /// Moves the calling thread into the namespace, for good.
     pub fn enter(&self) {
         move_into_link_name_space(self.descriptor.as_fd(), Some(LinkNameSpaceType::Network))

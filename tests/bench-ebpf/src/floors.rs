@@ -25,8 +25,8 @@ use crate::{
 /// 80 as it stands in a frame.
 const HTTP: u16 = 80u16.to_be();
 /// SYN and ACK in the halfword of header length and flags, as it stands in a frame.
-const SYN: u16 = 2u16.to_be();
-const ACK: u16 = 16u16.to_be();
+pub(crate) const SYN: u16 = 2u16.to_be();
+pub(crate) const ACK: u16 = 16u16.to_be();
 
 /// The word of an entry that says 1 when the flow is over.
 pub(crate) const OVER: usize = 3;

@@ -18,15 +18,13 @@ use splitter_common::{
 };
 
 use crate::{
-    floors::{OVER, count, key_of, new_entry, send_on},
+    floors::{ACK, OVER, SYN, count, key_of, new_entry, send_on},
     frame::{Frame, Places, V4, V6},
     layout::{V4_HALFWORDS, V6_HALFWORDS},
 };
 
-/// FIN, SYN and ACK in the halfword of header length and flags, as it stands in a frame.
+/// FIN beside [`SYN`] and [`ACK`].
 const FIN: u16 = 1u16.to_be();
-const SYN: u16 = 2u16.to_be();
-const ACK: u16 = 16u16.to_be();
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const TCP: u8 = 6;

@@ -221,9 +221,7 @@ fn nft(netns: &Netns, commands: &str) -> Result<()> {
 }
 
 fn mac(netns: &Netns, interface: &str) -> Result<[u8; 6]> {
-    let text = netns.ip(&["-j", "link", "show", interface])?;
-    let links: serde_json::Value = serde_json::from_str(&text)?;
-    let text = links[0]["address"].as_str().context("no address")?;
+    let text = netns.mac(interface)?;
     let mut mac = [0; 6];
     for (byte, hex) in mac.iter_mut().zip(text.split(':')) {
         *byte = u8::from_str_radix(hex, 16)?;

@@ -145,14 +145,7 @@ fn a_backend_behind_another_router_is_reached_by_it() {
         .collect();
     let macs: Vec<String> = hosts
         .iter()
-        .map(|host| {
-            let shown = host
-                .netns
-                .ip(&["-j", "link", "show", "eth0"])
-                .expect("shown");
-            let shown: Value = serde_json::from_str(&shown).expect("links");
-            shown[0]["address"].as_str().expect("a MAC").to_owned()
-        })
+        .map(|host| host.netns.mac("eth0").expect("a MAC"))
         .collect();
     let route = |host: usize| {
         let Backend { v4, v6, .. } = &scene.topology.backends[host];
