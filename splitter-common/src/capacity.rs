@@ -11,6 +11,7 @@ use crate::layout::{
     EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, NextHop,
     Page, ServiceRow, VersionTimes, once_words,
 };
+use crate::members::MemberLine;
 use crate::segment::PLACES;
 use crate::traits::ClientRow;
 
@@ -68,15 +69,15 @@ pub const COHORT_REFERENCE_BYTES: usize = 256;
 /// Bytes of one import of members.
 pub const COHORT_IMPORT_BYTES: usize = 256 << 20;
 /// Default number of addresses in cohorts.
-pub const COHORT_MEMBERS: u32 = 131_072;
+pub const COHORT_MEMBERS: u32 = 98_304;
 /// Terms of the segments of one service, all together.
 pub const MAX_TERMS: usize = 32;
 /// Default size of the table of established flows, entries.
-pub const ESTABLISHED_FLOWS: u32 = 573_440;
+pub const ESTABLISHED_FLOWS: u32 = 536_576;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
-pub const CONTROL_WORDS: u32 = 12;
+pub const CONTROL_WORDS: u32 = 14;
 /// Traces that run at once; at most 8.
 pub const TRACES: u32 = 4;
 /// Bytes of the ring that traced packets are told in; a power of two, and of pages.
@@ -110,13 +111,33 @@ pub const PREFIX_ROWS: u32 = 2;
 /// (kernel/bpf/hashtab.c and memalloc.c; 8 + 48 + 24 + 16 bytes), and two markers for three prefixes.
 const PREFIX_BYTES: u64 = 96 * 5 / 3;
 
-/// Rows of the table of members for each address that there is room for: buckets, more of which make the chains
-/// shorter that a look-up goes along, with a cache miss a link.
-pub const MEMBER_ROWS: u32 = 2;
-/// What an address in cohorts costs, the same way: 8 + 48 + 16 + 32 bytes, for which `kmalloc` gives 128.
-const MEMBER_BYTES: u64 = 128;
-/// What a bucket of these two tables costs, which have one for every row, rounded up to a power of two.
+/// Lines of the table of members that an address may stand in: its home and those behind it.
+pub const MEMBER_WINDOW: u32 = 8;
+/// What a bucket of a hash table costs that has one for every row, rounded up to a power of two.
 const BUCKET_BYTES: u64 = 16;
+
+/// Lines of the table of members that are the home of some address, three for every two addresses that there is
+/// room for: of as many some 22 in a thousand find no line in their windows.
+pub const fn member_homes(members: u32) -> u32 {
+    members + members.div_ceil(2)
+}
+
+/// All lines: behind the last home there are those of its window.
+pub const fn member_lines(members: u32) -> u32 {
+    member_homes(members) + MEMBER_WINDOW - 1
+}
+
+/// The addresses that so many lines have room for, see [`member_lines`].
+pub const fn members_of_lines(lines: u32) -> u32 {
+    let homes = lines.saturating_sub(MEMBER_WINDOW - 1) as u64;
+    (homes * 2 / 3) as u32
+}
+
+/// Rows of the table beside these lines, for addresses that find none: more than five times as many as there
+/// are on average.
+pub const fn members_beside(members: u32) -> u32 {
+    members / 8 + 64
+}
 
 /// What one kind of tables takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,8 +190,8 @@ pub struct Sizes {
 }
 
 /// Kernel memory of all maps on a host with `cpus` possible CPUs. Prefixes take theirs only when they are
-/// listed, addresses in cohorts when they come: `prefixes` and `members` are.
-pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [Share; 16] {
+/// listed: `prefixes` are.
+pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 16] {
     let flow = (size_of::<FlowKey>() + size_of::<FlowEntry>()) as u64 + LRU_OVERHEAD_BYTES;
     let fragment =
         (size_of::<FragmentKey>() + size_of::<FragmentRow>()) as u64 + LRU_OVERHEAD_BYTES;
@@ -225,9 +246,9 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, members: u32, cpus: u32) -> [S
         },
         Share {
             what: "addresses in cohorts",
-            entries: members as u64,
-            bytes: members as u64 * MEMBER_BYTES
-                + (MEMBER_ROWS * sizes.members).next_power_of_two() as u64 * BUCKET_BYTES,
+            entries: sizes.members as u64,
+            bytes: member_lines(sizes.members) as u64 * size_of::<MemberLine>() as u64
+                + members_beside(sizes.members).next_power_of_two() as u64 * BUCKET_BYTES,
         },
         Share {
             what: "counters of backends and reasons",
@@ -247,6 +268,13 @@ const _: () = assert!(PAGE_CELLS.is_power_of_two() && BUCKET_ENTRIES.is_power_of
 mod tests {
     use super::*;
 
+    #[test]
+    fn lines_tell_how_many_addresses_there_is_room_for() {
+        for members in (1..10_000).chain([COHORT_MEMBERS, 1_000_000, 4_194_303, 4_194_304]) {
+            assert_eq!(members_of_lines(member_lines(members)), members);
+        }
+    }
+
     /// 1,000 services x 2 versions x 10 backends must load within 256 MiB on two CPUs.
     #[test]
     fn the_defaults_fit_256_mib_on_two_cpus() {
@@ -265,7 +293,7 @@ mod tests {
             ledgers: LEDGERS,
             judged_clients: JUDGED_CLIENTS,
         };
-        let shares = shares(&sizes, 0, 0, 2);
+        let shares = shares(&sizes, 0, 2);
         let bytes: u64 = shares.iter().map(|share| share.bytes).sum();
         assert!(bytes < 256 << 20, "{bytes}");
         assert!(bytes > 64 << 20, "the sum has lost a table: {bytes}");

@@ -30,7 +30,7 @@ pub use service::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 10;
+pub const LAYOUT_VERSION: u32 = 11;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,10 @@ pub enum Control {
     Untold = 10,
     /// Which of the two sets of device rules is in force: 0 or 1.
     Devices = 11,
+    /// Lines of the table of members that are a home; see [`crate::members`].
+    MemberHomes = 12,
+    /// The key by which homes are drawn; drawn itself when the table is made.
+    MemberKey = 13,
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.

@@ -6,6 +6,7 @@ use crate::{
     engine::Parsed,
     flow::{law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
+    members::MemberLine,
     packet::{Network, Segment, Transport},
     prefix::{PrefixKey, PrefixRow},
     segment::{Segments, Term},
@@ -102,6 +103,12 @@ fn fingerprint() -> u64 {
     });
     row!(Term { mask, want });
     row!(MemberRow { words });
+    row!(MemberLine {
+        head,
+        address,
+        words,
+        owner
+    });
     row!(Limit {
         interval_ns,
         burst_ns
@@ -253,7 +260,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (10, 4_072_488_474_673_758_233),
+        (11, 6_220_308_905_211_139_118),
         "record the fingerprint"
     );
 }

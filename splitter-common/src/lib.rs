@@ -29,6 +29,7 @@ pub mod hash;
 pub mod histogram;
 pub mod layout;
 pub mod maglev;
+pub mod members;
 pub mod packet;
 pub mod prefix;
 pub mod reason;

@@ -23,11 +23,19 @@ const TABLES: [Table; 2] = [Table::Pending, Table::Established];
 ///
 /// Mostly when the caller is not root.
 pub fn in_memory(flows: u32) -> Result<DataPlane> {
-    let limits = Limits {
+    in_memory_with(Limits {
         flows,
         pending: flows,
         ..Limits::default()
-    };
+    })
+}
+
+/// The same with limits of the caller's.
+///
+/// # Errors
+///
+/// Mostly when the caller is not root.
+pub fn in_memory_with(limits: Limits) -> Result<DataPlane> {
     Ok(DataPlane::open(&Options {
         pin_dir: None,
         limits,

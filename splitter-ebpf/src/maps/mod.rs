@@ -7,6 +7,7 @@
 
 mod counted;
 mod flows;
+mod members;
 mod scratch;
 mod trace;
 
@@ -17,12 +18,9 @@ use aya_ebpf::{
 use splitter_common::{
     address::Address,
     capacity::{
-        COHORT_MEMBERS, COHORTS_ASKED, COHORTS_OF_MEMBER, CONTROL_WORDS, DIRECTORY_BUCKETS,
-        FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES,
-        MEMBER_ROWS, PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
+        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS,
+        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
     },
-    clock::Jiffies,
-    cohort::{self, MemberRow},
     flow::recheck::RecheckRow,
     layout::{
         BackendRow, Bucket, ClientKey, Control, DirectoryRow, FrontendRow, NextHop, PROGRAMS, Page,
@@ -31,7 +29,7 @@ use splitter_common::{
     prefix::{self, PrefixKey, PrefixRow},
 };
 
-pub(crate) use self::{counted::*, flows::*, scratch::*, trace::*};
+pub(crate) use self::{counted::*, flows::*, members::*, scratch::*, trace::*};
 
 /// `BPF_F_MMAPABLE`: user space maps the array and stores whole words.
 pub(crate) const MMAPABLE: usize = 1 << 10;
@@ -63,13 +61,6 @@ static PREFIXES: HashMap<
     PrefixKey,
     PrefixRow,
     { (PREFIX_ROWS * MAX_PREFIXES) as usize },
-    NO_PREALLOC,
-> = HashMap::new();
-#[btf_map]
-static MEMBERS: HashMap<
-    Address,
-    MemberRow,
-    { (MEMBER_ROWS * COHORT_MEMBERS) as usize },
     NO_PREALLOC,
 > = HashMap::new();
 /// The programs that do what `splitter` leaves aside, as `splitter_common::layout` numbers them.
@@ -241,37 +232,4 @@ pub extern "C" fn listed(list: u32, a: u64, b: u64, otherwise: u32) -> u32 {
     prefix::find(list, Address([a, b]), otherwise, |key| unsafe {
         PREFIXES.get(key).copied()
     })
-}
-/// The conditions of the cohorts in `asked` that hold of an address at `now`, jiffies; `otherwise` when it
-/// is in no cohort. A function of its own, for its key's room on the stack, and so that it is walked once.
-#[inline(never)]
-pub(crate) fn cohorts(
-    asked: &[u32; COHORTS_ASKED],
-    a: u64,
-    b: u64,
-    now: u64,
-    otherwise: u32,
-) -> u32 {
-    let address = Address([a, b]);
-    let Some(row) = MEMBERS.get_ptr(address) else {
-        return otherwise;
-    };
-    // SAFETY: the element stays mapped for the program run and is aligned for its words, each of which
-    // is read once; the index is in range.
-    let word = |at: usize| unsafe { (&raw const (*row).words[at]).read_volatile() };
-    let mut found = 0;
-    for at in 0..COHORTS_OF_MEMBER {
-        let word = cohort::unseal(word(at), address);
-        // Those that are used come first.
-        if word == 0 {
-            break;
-        }
-        found |= of_word(asked, word, now);
-    }
-    found
-}
-/// What one word says; a function of its own, for its room on the stack.
-#[inline(never)]
-fn of_word(asked: &[u32; COHORTS_ASKED], word: u64, now: u64) -> u32 {
-    cohort::conditions_of_word(asked, word, Jiffies(now))
 }

@@ -107,7 +107,7 @@ fn table(config: &Config, cpus: u32) -> String {
     let prefixes = listed.map_or(0, |need| need.count);
     let prefixes = u32::try_from(prefixes).unwrap_or(u32::MAX);
     let limits = &config.limits;
-    let shares = shares(&limits.sizes(), prefixes, limits.cohort_members, cpus);
+    let shares = shares(&limits.sizes(), prefixes, cpus);
     let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
     let rows = shares
         .iter()

@@ -18,7 +18,7 @@ use splitter_tests::{
 use splitter_user::{
     config::parse_str,
     dataplane::DataPlane,
-    model::Config,
+    model::{Config, Limits},
     plan::{Image, Numbers},
     secret::Secret,
 };
@@ -92,10 +92,22 @@ impl Traffic<'_> {
 impl Lab {
     /// With room for so many flows in either table.
     pub(crate) fn new(label: &str, flows: u32) -> Self {
+        Self::with(
+            label,
+            Limits {
+                flows,
+                pending: flows,
+                ..Limits::default()
+            },
+        )
+    }
+
+    /// With limits of the caller's.
+    pub(crate) fn with(label: &str, limits: Limits) -> Self {
         let netns = network(label).expect("a namespace");
         netns.enter();
         Self {
-            plane: plane::in_memory(flows).expect("a data plane"),
+            plane: plane::in_memory_with(limits).expect("a data plane"),
             numbers: Numbers::default(),
             secret: fixed_secret().expect("a secret"),
             netns,

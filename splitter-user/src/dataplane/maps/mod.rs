@@ -23,8 +23,8 @@ use splitter_common::{
     traits::ClientRow,
 };
 
-pub(in crate::dataplane) use self::take::table;
-use self::take::{counted, flows, mapped, typed};
+use self::take::{counted, flows, typed};
+pub(in crate::dataplane) use self::take::{mapped, table};
 use super::{
     DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
     traces::TraceRing, typed::Typed, walk::FlowTable,
@@ -98,7 +98,7 @@ pub struct Maps {
 
 /// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
 /// told.
-pub(in crate::dataplane) const NAMES: [&str; 37] = [
+pub(in crate::dataplane) const NAMES: [&str; 38] = [
     "CONTROL",
     "DIRECTORY",
     "FILTER",
@@ -116,6 +116,7 @@ pub(in crate::dataplane) const NAMES: [&str; 37] = [
     "COUNTED_ONCE",
     "PREFIXES",
     "MEMBERS",
+    "MEMBERS_BESIDE",
     "FRAGMENTS",
     "ASIDE",
     "ASIDE_FRAGS",
@@ -141,6 +142,7 @@ pub(in crate::dataplane) const NAMES: [&str; 37] = [
 impl Maps {
     /// Takes the maps out of the loaded object.
     pub(in crate::dataplane) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
+        let control = mapped(ebpf, "CONTROL")?;
         let (pending, pending_table) = flows(ebpf, "PENDING")?;
         let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
         let (counters, counters_sums) = counted(ebpf, "COUNTERS")?;
@@ -150,7 +152,8 @@ impl Maps {
         let (prefixes, _) = table(ebpf, "PREFIXES")?;
         let version_times = Arc::new(mapped(ebpf, "VERSION_TIMES")?);
         Ok(Self {
-            control: mapped(ebpf, "CONTROL")?,
+            members: MemberTable::take(ebpf, &control)?,
+            control,
             directory: mapped(ebpf, "DIRECTORY")?,
             filter: mapped(ebpf, "FILTER")?,
             buckets: mapped(ebpf, "BUCKETS")?,
@@ -169,7 +172,6 @@ impl Maps {
             aside: typed(ebpf, "ASIDE")?,
             aside_frags: typed(ebpf, "ASIDE_FRAGS")?,
             prefixes: Arc::new(prefixes),
-            members: MemberTable::take(ebpf)?,
             device_rules: mapped(ebpf, "DEVICE_RULES")?,
             clients: typed(ebpf, "CLIENTS")?,
             fragments: typed(ebpf, "FRAGMENTS")?,

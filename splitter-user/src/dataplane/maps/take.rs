@@ -18,7 +18,7 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DataPlaneError> {
     })
 }
 
-pub(super) fn mapped<T: Pod>(
+pub(in crate::dataplane) fn mapped<T: Pod>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<Mapped<T>, DataPlaneError> {

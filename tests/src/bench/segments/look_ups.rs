@@ -79,8 +79,7 @@ pub(super) fn run(object: &[u8], quick: bool, stop: &StopFlag) -> Result<Vec<Loo
         flows: 4 * FLOWS,
         pending: 4 * FLOWS,
         prefixes: MILLION,
-        // A power of two: there are no more buckets than are needed.
-        cohort_members: 1 << 20,
+        cohort_members: MILLION,
         ..Limits::default()
     };
     let mut lab = Lab::with_limits(object, None, limits)?;

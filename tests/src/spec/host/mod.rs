@@ -166,7 +166,12 @@ impl Env for Host {
             Control::WireLengths => 1,
             Control::TracedUntil => u64::MAX,
             Control::TraceDue | Control::Untold => self.trace.control(word),
-            Control::Jiffies | Control::MonotonicNs | Control::DiagnosedAt | Control::Devices => 0,
+            Control::Jiffies
+            | Control::MonotonicNs
+            | Control::DiagnosedAt
+            | Control::Devices
+            | Control::MemberHomes
+            | Control::MemberKey => 0,
         }
     }
 

@@ -1,0 +1,281 @@
+//! Owns where the members of cohorts stand: lines of a flat array, one address each, found with one cache
+//! miss where a hash table takes two or more.
+//!
+//! An address has a *home*, a line drawn by a keyed hash, and stands in it or in one of the seven behind it.
+//! Every line begins with the *head* of those whose home it is: which lines of its window they stand in, a
+//! few bits of their hashes, and how many found no line and stand in a hash table beside the array. A
+//! look-up reads the head, and then the lines that it names: most times the very same line.
+//!
+//! Invariants: one process writes. An element never changes: one that says something else is written
+//! into a free line, and one store of the head gives up the old one for it. Whoever finds nothing, and finds
+//! the head changed, looks once more: the line may have become another address' meanwhile.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    address::Address,
+    capacity::{COHORTS_OF_MEMBER, MEMBER_WINDOW},
+};
+
+/// A line of the array: 64 bytes, at such a boundary, since the kernel maps the array's elements from the
+/// beginning of a page on.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct MemberLine {
+    /// Of those whose home this line is; see [`Head`].
+    pub head: u64,
+    /// Whose the words are.
+    pub address: Address,
+    /// Sealed, see [`crate::cohort`].
+    pub words: [u64; COHORTS_OF_MEMBER],
+    /// The home of the address, plus one; 0: nobody stands here. For the process that writes.
+    pub owner: u64,
+}
+
+/// Bits of a head for each line of its window: one that says whether somebody of this home stands there, and,
+/// below it, some of its hash.
+const BITS: u32 = 7;
+/// The lowest bit of each line's.
+const ONES: u64 = 0x0002_0408_1020_4081;
+/// The highest bit of each line's.
+const HIGHS: u64 = ONES << (BITS - 1);
+/// All bits of one line.
+const TAG: u64 = (1 << BITS) - 1;
+/// Above them: how many of this home stand beside the array.
+const BESIDE_SHIFT: u32 = BITS * MEMBER_WINDOW;
+/// One more of them.
+const BESIDE_ONE: u64 = 1 << BESIDE_SHIFT;
+
+/// What a line's first word says of those whose home the line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Head(pub u64);
+
+impl Head {
+    /// The lines of the window, by their distances from home, that an address of such a hash may stand in, as
+    /// bits of which [`named`] says how they lie. Names each that it may stand in, seldom another.
+    #[inline(always)]
+    pub const fn candidates(self, hash: Hash) -> u64 {
+        // The usual search for a zero among several numbers of a word: a borrow may name one that is
+        // none, above one that is.
+        let differs = self.0 ^ hash.tag().wrapping_mul(ONES);
+        differs.wrapping_sub(ONES) & !differs & HIGHS
+    }
+
+    /// Whether the line at such a distance is taken by somebody of this home.
+    pub const fn has(self, distance: u32) -> bool {
+        named(self.0, distance)
+    }
+
+    /// How many of this home stand beside the array; 255: so many or more.
+    #[inline(always)]
+    pub const fn beside(self) -> u64 {
+        self.0 >> BESIDE_SHIFT
+    }
+
+    /// With somebody of such a hash at a distance.
+    #[must_use]
+    pub const fn with(self, distance: u32, hash: Hash) -> Self {
+        Self(self.without(distance).0 | hash.tag() << (BITS * distance))
+    }
+
+    /// With nobody there.
+    #[must_use]
+    pub const fn without(self, distance: u32) -> Self {
+        Self(self.0 & !(TAG << (BITS * distance)))
+    }
+
+    /// With so many beside the array; more than 255 are 255.
+    #[must_use]
+    pub const fn with_beside(self, count: u64) -> Self {
+        let count = if count > 255 { 255 } else { count };
+        Self(self.0 & (BESIDE_ONE - 1) | count << BESIDE_SHIFT)
+    }
+
+    /// With one more beside the array. From 255 on they are not counted any more.
+    #[must_use]
+    pub const fn more(self) -> Self {
+        self.with_beside(self.beside() + 1)
+    }
+
+    /// With one less; of 255 nobody knows how many they are.
+    #[must_use]
+    pub const fn less(self) -> Self {
+        match self.beside() {
+            0 | 255 => self,
+            count => self.with_beside(count - 1),
+        }
+    }
+}
+
+/// Whether candidates name the line at such a distance from home.
+#[inline(always)]
+pub const fn named(candidates: u64, distance: u32) -> bool {
+    candidates >> (BITS * distance + BITS - 1) & 1 != 0
+}
+
+/// The hash of an address under the key of a host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hash(u64);
+
+impl Hash {
+    /// Keyed, so that nobody can choose addresses that share a home.
+    #[inline(always)]
+    pub const fn of(address: Address, key: u64) -> Self {
+        let [a, b] = address.0;
+        let mixed = (a ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Of an IPv4 address all that differs is in the upper half of the second word.
+        let mixed = mixed ^ mixed >> 32 ^ b.rotate_left(32);
+        let mixed = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        Self(mixed ^ mixed >> 32)
+    }
+
+    /// The home among so many lines.
+    #[inline(always)]
+    pub const fn home(self, homes: u32) -> u32 {
+        (((self.0 >> 32) * homes as u64) >> 32) as u32
+    }
+
+    #[inline(always)]
+    const fn tag(self) -> u64 {
+        self.0 & (TAG >> 1) | 1 << (BITS - 1)
+    }
+}
+
+/// How often an address is looked for while what says where it stands changes: each time it is found unless it
+/// was written anew meanwhile.
+pub const LOOKS: u32 = 3;
+/// Where an address is that stands nowhere.
+pub const NOWHERE: u32 = u32::MAX;
+/// Where an address may be that stands in no line: in the table beside them.
+pub const BESIDE: u32 = u32::MAX - 1;
+
+/// The line in which an address stands, [`BESIDE`] or [`NOWHERE`]. `head`: of a home; `stands`: whether a line is that
+/// of the address. Whoever reads the line's words is to ask it once more afterwards: it may become another's
+/// at any time, address first, and the address is to be looked for once more then.
+#[inline(always)]
+pub fn locate(
+    hash: Hash,
+    homes: u32,
+    head: impl Fn(u32) -> Head,
+    stands: impl Fn(u32) -> bool,
+) -> u32 {
+    let home = hash.home(homes);
+    let mut before = head(home);
+    for _ in 0..LOOKS {
+        let candidates = before.candidates(hash);
+        if candidates != 0 {
+            for distance in 0..MEMBER_WINDOW {
+                if named(candidates, distance) && stands(home + distance) {
+                    return home + distance;
+                }
+            }
+        }
+        let after = head(home);
+        if after == before {
+            break;
+        }
+        before = after;
+    }
+    // Last: who is about to leave its line may stand there already, with what is not in force yet.
+    if before.beside() != 0 {
+        BESIDE
+    } else {
+        NOWHERE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::net::{IpAddr, Ipv4Addr};
+    use proptest::prelude::*;
+    use std::{collections::BTreeSet, vec, vec::Vec};
+
+    #[test]
+    fn homes_of_neighbours_are_all_over_the_array() {
+        let homes = 1_500;
+        let net = |at: u32| Address::from(IpAddr::from(Ipv4Addr::from(0x0a00_0000 + at)));
+        let mut counts = vec![0_u32; homes as usize];
+        let mut tags = BTreeSet::new();
+        for at in 0..15_000 {
+            let hash = Hash::of(net(at), 7);
+            counts[hash.home(homes) as usize] += 1;
+            tags.insert(hash.tag());
+        }
+        // Ten each on average: of a fair draw none has 40, and a few have none.
+        assert!(counts.iter().all(|count| *count < 40));
+        assert!(counts.iter().filter(|count| **count == 0).count() < 10);
+        assert_eq!(tags.len(), 64);
+    }
+
+    #[test]
+    fn who_shares_a_home_under_one_key_does_not_under_another() {
+        let address = |low| Address([0x20, low]);
+        let of = |key| (0..20_000).filter(move |low| Hash::of(address(*low), key).home(1_000) == 3);
+        let (one, other): (Vec<_>, Vec<_>) = (of(1).collect(), of(2).collect());
+        let both = one.iter().filter(|low| other.contains(low)).count();
+        assert!(one.len() > 5 && other.len() > 5 && both < one.len() / 2);
+    }
+
+    #[test]
+    fn those_beside_are_counted_to_255_and_no_further() {
+        let mut head = Head::default().with(7, Hash(u64::MAX));
+        for count in 0..=255 {
+            assert_eq!(head.beside(), count);
+            head = head.more();
+        }
+        assert_eq!(head.beside(), 255);
+        assert_eq!(head.less().beside(), 255, "nobody knows how many they are");
+        assert!(head.has(7) && !head.has(6));
+        assert_eq!(Head::default().more().less(), Head::default());
+        assert_eq!(Head::default().less(), Head::default());
+    }
+
+    #[test]
+    fn a_head_that_changes_under_a_reader_is_read_again() {
+        let hash = Hash::of(Address([0, 1]), 0);
+        let reads = core::cell::Cell::new(0);
+        let head = |_| {
+            reads.set(reads.get() + 1);
+            let distance = if reads.get() == 1 { 2 } else { 5 };
+            Head::default().with(distance, hash)
+        };
+        let home = hash.home(10);
+        // The old line is somebody else's already.
+        assert_eq!(locate(hash, 10, head, |line| line == home + 5), home + 5);
+        assert_eq!(reads.get(), 2);
+        assert_eq!(locate(hash, 10, |_| Head::default(), |_| true), NOWHERE);
+        assert_eq!(
+            locate(hash, 10, |_| Head::default().more(), |_| true),
+            BESIDE
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_stands_somewhere_is_a_candidate_there(
+            hashes in proptest::collection::vec(any::<u64>(), MEMBER_WINDOW as usize),
+            used in 0..256_u32,
+            beside in 0..=255_u64,
+        ) {
+            let mut head = Head::default().with_beside(beside);
+            let stands = |distance: u32| used >> distance & 1 != 0;
+            for (distance, hash) in (0..).zip(&hashes) {
+                head = head.with(distance, Hash(!hash)).with(distance, Hash(*hash));
+                if !stands(distance) {
+                    head = head.without(distance);
+                }
+            }
+            prop_assert_eq!(head.beside(), beside);
+            for (distance, hash) in (0..).zip(&hashes) {
+                prop_assert_eq!(head.has(distance), stands(distance));
+                let candidates = head.candidates(Hash(*hash));
+                prop_assert!(named(candidates, distance) || !stands(distance));
+                for empty in (0..MEMBER_WINDOW).filter(|distance| !stands(*distance)) {
+                    prop_assert!(!named(candidates, empty));
+                }
+            }
+        }
+    }
+}
