@@ -42,7 +42,7 @@ pub(super) fn check(file: &Path, memory: Option<u32>) -> anyhow::Result<String> 
 /// Refuses lists of prefixes that the table has no room for.
 fn fit_prefixes(file: &Path, config: &Config) -> anyhow::Result<()> {
     let limit = config.limits.prefixes;
-    let (rows, room) = (prefixes::rows_of(&config.services), PREFIX_ROWS * limit);
+    let (rows, room) = (prefixes::rows_of(config.services()), PREFIX_ROWS * limit);
     ensure!(
         rows <= room as usize,
         "{}: the lists of prefixes take {rows} rows of {room} that [limits] prefixes = {limit} makes (a list of \
@@ -63,7 +63,7 @@ fn room(config: &Config) -> String {
             need.key.unwrap_or("(fixed)").to_owned(),
         ]
     };
-    let needs = needs(config.services.iter(), &config.limits);
+    let needs = needs(config.services(), &config.limits);
     let rows = needs.iter().map(row).collect();
     text::table(&["needs", "", "room for", "[limits]"], &[0, 3], rows)
 }
@@ -102,7 +102,7 @@ pub(super) fn possible_cpus() -> anyhow::Result<u32> {
 
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn table(config: &Config, cpus: u32) -> String {
-    let needs = needs(config.services.iter(), &config.limits);
+    let needs = needs(config.services(), &config.limits);
     let listed = needs.iter().find(|need| need.key == Some("prefixes"));
     let prefixes = listed.map_or(0, |need| need.count);
     let prefixes = u32::try_from(prefixes).unwrap_or(u32::MAX);

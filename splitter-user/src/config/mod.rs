@@ -92,7 +92,7 @@ fn read(
             services: draft
                 .services
                 .into_iter()
-                .map(|draft| draft.service)
+                .map(|draft| draft.service.into())
                 .collect(),
         });
     }

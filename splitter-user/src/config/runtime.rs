@@ -51,8 +51,7 @@ pub fn check_again(config: &Config) -> Result<(), ConfigErrors> {
         // Nothing that is set at run time changes rules.
         devices: Vec::new(),
         services: config
-            .services
-            .iter()
+            .services()
             .map(|service| draft_of(service, &here))
             .collect(),
     };

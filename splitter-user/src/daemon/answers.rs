@@ -125,7 +125,7 @@ fn look(core: &mut Core, turn: usize) -> Vec<Silent> {
     tallies.retain(|number, _| configured.contains(number));
     complaints.retain(|number, _| configured.contains(number));
     let mut silent = Vec::new();
-    for service in of_turn(core.config.services.iter(), turn) {
+    for service in of_turn(core.config.services(), turn) {
         let Some(given) = core.state.numbers.services.get(&service.name) else {
             continue;
         };

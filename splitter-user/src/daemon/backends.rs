@@ -36,7 +36,7 @@ pub(super) fn change(
     seen: Option<&Seen>,
 ) -> Result<BackendChange, Refusal> {
     let change = prepare(core, name, asked, actor)?;
-    let service = change.config.services.iter().find(|each| each.name == name);
+    let service = change.config.service(name);
     let service = service.ok_or_else(|| Refusal::internal("the service is gone"))?;
     let consequences = consequences(core, service, &change)?;
     let Change {
@@ -99,7 +99,7 @@ fn prepare(core: &Core, name: &str, asked: &BackendSet, actor: &Actor) -> Result
     if let Some(version) = &asked.version {
         known_version(service, version)?;
     }
-    let file = core.file.services.iter().find(|file| file.name == name);
+    let file = core.file.service(name);
     let of_file = file.and_then(|file| of_file(file, &meant));
     let mut state = core.state.clone();
     let overlays = state.backends.entry(name.to_owned()).or_default();
@@ -214,11 +214,7 @@ fn with(
     if changed == *service {
         return Ok(config);
     }
-    for each in &mut config.services {
-        if each.name == service.name {
-            *each = changed.clone();
-        }
-    }
+    config.replace(&changed);
     match check_again(&config) {
         Ok(()) => Ok(config),
         Err(errors) => {

@@ -35,7 +35,7 @@ use crate::{
     dataplane::{DataPlane, PreparedCommit},
     events::EventLog,
     health::Book,
-    model::{Config, Service},
+    model::{Config, Service, Shared},
     net::{Net, hops::HopState},
     observe::metrics::Export,
     plan::{Image, Numbers, numbers::VersionNumber},
@@ -131,17 +131,9 @@ pub(super) struct Planned {
 impl Core {
     /// A service in force by name.
     pub(super) fn service(&self, name: &str) -> Result<&Service, Refusal> {
-        let found = self
-            .config
-            .services
-            .iter()
-            .find(|service| service.name == name);
-        found.ok_or_else(|| {
-            let names = self
-                .config
-                .services
-                .iter()
-                .map(|service| service.name.as_str());
+        self.config.service(name).ok_or_else(|| {
+            let services = self.config.services();
+            let names = services.map(|service| service.name.as_str());
             let hint = match nearest(name, names.clone()) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("there are: {}", names.collect::<Vec<_>>().join(", ")),
@@ -225,9 +217,9 @@ impl Core {
             .filter(|service| {
                 let (before, after) = (&state.numbers.services, &next.services);
                 let (before, after) = (before.get(&service.name), after.get(&service.name));
-                !before
-                    .zip(after)
-                    .is_some_and(|(before, after)| before.divides_like(after))
+                !before.zip(after).is_some_and(|(before, after)| {
+                    Shared::is_same(before, after) || before.divides_like(after)
+                })
             })
             .map(|service| service.name.clone())
             .collect();

@@ -14,16 +14,12 @@ type Items = Vec<(String, String)>;
 
 /// The services that differ, in the order of `after`, then those that go.
 pub(super) fn services(before: &Config, after: &Config) -> Vec<ServiceChange> {
-    let named = |config: &'_ Config, name: &str| -> Option<Service> {
-        let found = config.services.iter().find(|service| service.name == name);
-        found.cloned()
-    };
     let mut changes = Vec::new();
-    for service in &after.services {
-        let old = named(before, &service.name);
-        let differences = differences(old.as_ref().map(items).unwrap_or_default(), items(service));
+    for service in after.services() {
+        let old = before.service(&service.name);
+        let differences = differences(old.map(items).unwrap_or_default(), items(service));
         if !differences.is_empty() {
-            let moves = old.map_or_else(Vec::new, |old| weights::moves(&old, service));
+            let moves = old.map_or_else(Vec::new, |old| weights::moves(old, service));
             changes.push(ServiceChange {
                 service: service.name.clone(),
                 differences,
@@ -33,7 +29,7 @@ pub(super) fn services(before: &Config, after: &Config) -> Vec<ServiceChange> {
         }
     }
     for service in &before.services {
-        if named(after, &service.name).is_none() {
+        if after.service(&service.name).is_none() {
             changes.push(ServiceChange {
                 service: service.name.clone(),
                 differences: differences(items(service), Items::new()),
@@ -91,7 +87,7 @@ pub(super) fn overlays(state: &State, file: &Config) -> Vec<String> {
         }
     }
     for (name, overlay) in &state.overlays {
-        let service = file.services.iter().find(|service| service.name == *name);
+        let service = file.service(name);
         let of_file = service.map(Service::weights).unwrap_or_default();
         for (version, weight) in crate::state::weights(&overlay.weights_ppm) {
             let says = of_file.get(&version).copied().unwrap_or_default();

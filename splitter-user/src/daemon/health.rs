@@ -166,7 +166,7 @@ impl Core {
             let health = service.health.as_ref();
             health.is_some_and(|health| health.passive.is_some())
         };
-        for service in of_turn(self.config.services.iter().filter(watched), turn) {
+        for service in of_turn(self.config.services().filter(watched), turn) {
             let Some(given) = self.state.numbers.services.get(&service.name) else {
                 continue;
             };

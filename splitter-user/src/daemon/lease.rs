@@ -35,8 +35,8 @@ pub(super) fn supervise(
         }
         if service.supervised != wanted.on {
             changed.push(service.name.clone());
+            service.supervised = wanted.on;
         }
-        service.supervised = wanted.on;
         if wanted.on {
             // Who began it stays, however often it is asked for.
             state

@@ -106,7 +106,7 @@ fn until_next_second(now: SystemTime) -> Duration {
 
 /// Everybody that is configured and has numbers.
 fn roster(core: &Core, config_digest: String) -> Roster {
-    let services = core.config.services.iter();
+    let services = core.config.services();
     let entry = |service: &Service| {
         let given = core.state.numbers.services.get(&service.name)?;
         let weights = service.weights();

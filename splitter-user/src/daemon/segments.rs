@@ -169,8 +169,7 @@ pub(super) fn weights(core: &Core, service: &Service) -> Result<Vec<SegmentWeigh
 
 /// A segment as the file has it, seen by its clients.
 fn of_file(core: &Core, service: &Service, segment: &Segment) -> Option<Service> {
-    let services = &core.file.services;
-    let file = services.iter().find(|file| file.name == service.name)?;
+    let file = core.file.service(&service.name)?;
     Some(file.under(file.segment(&segment.name)?))
 }
 

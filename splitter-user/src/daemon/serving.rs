@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::core::Core;
 use crate::{
-    health::{Served, mark_leaving, serve},
-    model::{Backend, Config, Service, Version},
+    health::{Served, leaves_as_configured, mark_leaving, serve},
+    model::{Backend, Config, Service, Shared, Version},
     state::State,
 };
 
@@ -22,20 +22,10 @@ impl Core {
     /// What is to be served of `config`; slow starts begin here.
     pub(super) fn plan_serving(&mut self, config: &Config, state: &State) -> Config {
         let now = self.now();
-        let services = config.services.iter().map(|service| {
-            if is_plain(service, state) {
-                let mut plain = service.clone();
-                mark_leaving(&mut plain, |_, _| false);
-                return plain;
-            }
-            let given = state.numbers.services.get(&service.name);
-            if let Some(given) = given {
-                let admin = |backend: &Backend| state.admin(service, backend);
-                self.book
-                    .begin_slow_starts(service, &given.applied, admin, now);
-            }
-            self.serve_now(service, state).service
-        });
+        let services = config
+            .services
+            .iter()
+            .map(|service| self.serve_planned(service, state, now));
         // One after the other: each changes the book.
         let services = services.collect();
         Config {
@@ -48,13 +38,44 @@ impl Core {
         }
     }
 
+    /// What is to be served of one service: the very same where that is as it is configured, so that
+    /// whoever compares it with what was served sees at a glance that nothing changes.
+    fn serve_planned(
+        &mut self,
+        service: &Shared<Service>,
+        state: &State,
+        now: Duration,
+    ) -> Shared<Service> {
+        let served = if is_plain(service, state) {
+            if leaves_as_configured(service) {
+                return service.clone();
+            }
+            let mut plain = Service::clone(service);
+            mark_leaving(&mut plain, |_, _| false);
+            plain
+        } else {
+            let given = state.numbers.services.get(&service.name);
+            if let Some(given) = given {
+                let admin = |backend: &Backend| state.admin(service, backend);
+                self.book
+                    .begin_slow_starts(service, &given.applied, admin, now);
+            }
+            self.serve_now(service, state).service
+        };
+        if served == **service {
+            service.clone()
+        } else {
+            served.into()
+        }
+    }
+
     /// What is to be served of one service by what is known now.
     pub(super) fn serve_now(&self, service: &Service, state: &State) -> Served {
         let before = state.numbers.services.get(&service.name);
         let now = self.now();
         serve(
             service,
-            before.map(|given| &given.applied),
+            before.map(|given| &*given.applied),
             |_: &Version, backend: &Backend| {
                 let admin = state.admin(service, backend);
                 self.book.standing(service, backend, admin, now)
@@ -71,7 +92,7 @@ impl Core {
             .filter(|service| {
                 let given = self.state.numbers.services.get(&service.name);
                 let wanted = self.serve_now(service, &self.state).service;
-                given.is_some_and(|given| given.applied != wanted)
+                given.is_some_and(|given| *given.applied != wanted)
             })
             .map(|service| service.name.clone())
             .collect()
@@ -79,7 +100,7 @@ impl Core {
 
     /// What is served by the newest commit, in the kernel or on its way.
     pub(super) fn served(&self) -> Config {
-        let service = |service: &Service| {
+        let service = |service: &Shared<Service>| {
             let given = self.state.numbers.services.get(&service.name);
             given.map_or_else(|| service.clone(), |given| given.applied.clone())
         };

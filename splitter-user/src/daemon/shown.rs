@@ -35,7 +35,7 @@ pub(super) fn weights(core: &Core, name: Option<&str>) -> Result<Vec<Weights>, R
     match name {
         Some(name) => Ok(vec![weights_of(core, core.service(name)?)?]),
         None => {
-            let services = core.config.services.iter();
+            let services = core.config.services();
             services.map(|service| weights_of(core, service)).collect()
         }
     }
@@ -45,8 +45,7 @@ fn weights_of(core: &Core, service: &Service) -> Result<Weights, Refusal> {
     let given = core.state.numbers.service(&service.name);
     let given = given.map_err(Refusal::internal)?;
     let since = core.state.since.get(&service.name);
-    let services = &core.file.services;
-    let file = services.iter().find(|file| file.name == service.name);
+    let file = core.file.service(&service.name);
     let overlay = core.state.overlays.get(&service.name);
     let versions = service.versions.iter();
     Ok(Weights {

@@ -63,11 +63,7 @@ pub(super) fn simulate(
 fn row_under(core: &mut Core, service: &Service, wanted: &Simulate) -> Result<ServiceRow, Refusal> {
     let after = weights::under(service, &wanted.weights, wanted.segment.as_deref())?;
     let mut config = core.config.clone();
-    for service in &mut config.services {
-        if service.name == after.name {
-            *service = after.clone();
-        }
-    }
+    config.replace(&after);
     let fate = Fate::Of(&after.name, FlowFate::Keep);
     let planned = core.plan(config, core.state.clone(), fate);
     let planned = planned.map_err(refused)?;

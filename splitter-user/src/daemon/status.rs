@@ -78,7 +78,7 @@ pub(super) fn summaries(core: &Core) -> Vec<ServiceSummary> {
             versions: service.versions.iter().map(version).collect(),
         }
     };
-    core.config.services.iter().map(summary).collect()
+    core.config.services().map(summary).collect()
 }
 
 /// Two hosts with the same services in force, weights, releases and lists included, the same rules of
@@ -189,11 +189,7 @@ fn version_status(
     given: &ServiceNumbers,
     flows: &BTreeMap<String, u64>,
 ) -> VersionStatus {
-    let file = core
-        .file
-        .services
-        .iter()
-        .find(|file| file.name == service.name);
+    let file = core.file.service(&service.name);
     let percent = |service: &Service| {
         let weights = service.weights();
         weights

@@ -125,7 +125,7 @@ fn keep(
         by_hash: Some(by_hash.collect()),
         bytes: Some(BTreeMap::new()),
     };
-    state.numbers.services.insert(name.clone(), numbers);
+    state.numbers.services.insert(name.clone(), numbers.into());
     state.since.insert(name.clone(), since);
     let of_file = own_ppm(service);
     let over: BTreeMap<String, u32> = weights

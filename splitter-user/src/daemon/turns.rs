@@ -35,16 +35,16 @@ mod tests {
                      \"10.5.{high}.{low}\"] }}\n"
                 );
             }
-            parse_str("test.toml", &text).expect("valid").services
+            parse_str("test.toml", &text).expect("valid")
         };
         let few = services(3);
-        assert_eq!(of_turn(few.iter(), 7).count(), 3, "few are one turn");
+        assert_eq!(of_turn(few.services(), 7).count(), 3, "few are one turn");
         let many = services(1_000);
         let mut seen: Vec<&str> = (5..7)
-            .flat_map(|turn| of_turn(many.iter(), turn))
+            .flat_map(|turn| of_turn(many.services(), turn))
             .map(|service| service.name.as_str())
             .collect();
-        assert_eq!(of_turn(many.iter(), 5).count(), 500);
+        assert_eq!(of_turn(many.services(), 5).count(), 500);
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 1_000);

@@ -130,17 +130,9 @@ fn prepared(
     actor: &Actor,
 ) -> (Config, State, String) {
     let mut config = core.config.clone();
-    for service in &mut config.services {
-        if service.name == after.name {
-            *service = after.clone();
-        }
-    }
+    config.replace(after);
     let mut state = core.state.clone();
-    let file = core
-        .file
-        .services
-        .iter()
-        .find(|service| service.name == after.name);
+    let file = core.file.service(&after.name);
     let about = match change.segment.as_ref().and_then(|name| after.segment(name)) {
         None => {
             let of_file = file.map(own_ppm).unwrap_or_default();

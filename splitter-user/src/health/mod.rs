@@ -14,4 +14,4 @@ pub mod serving;
 pub use book::{Book, Key};
 pub use judge::{Health, Judge};
 pub use records::{Record, Records};
-pub use serving::{Served, Standing, VersionServed, mark_leaving, serve};
+pub use serving::{Served, Standing, VersionServed, leaves_as_configured, mark_leaving, serve};

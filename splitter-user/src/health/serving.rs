@@ -110,6 +110,12 @@ pub fn mark_leaving(service: &mut Service, out: impl Fn(&Version, &Backend) -> b
     }
 }
 
+/// Whether [`mark_leaving`] changes nothing of a service of which nobody is taken out.
+pub fn leaves_as_configured(service: &Service) -> bool {
+    let mut backends = service.versions.iter().flat_map(|each| &each.backends);
+    backends.all(|backend| backend.leaving == (backend.weight == 0))
+}
+
 /// 0: IPv4, 1: IPv6.
 fn family(backend: &Backend) -> usize {
     usize::from(backend.address.is_ipv6())

@@ -15,7 +15,7 @@ fn service(more: &str, canary: &str) -> Service {
          backends = [\"10.0.1.1:80\", {{ address = \"10.0.1.2:80\", weight = 3 }}]\n"
     );
     let config = parse_str("test.toml", &text).expect("a valid configuration");
-    config.services.into_iter().next().expect("one")
+    config.services().next().expect("one").clone()
 }
 
 const BAD: Standing = Standing {

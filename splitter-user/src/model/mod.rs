@@ -16,6 +16,7 @@ mod options;
 mod prefix_set;
 mod regions;
 mod segments;
+mod shared;
 mod traits;
 mod vip;
 
@@ -49,6 +50,7 @@ pub use regions::{Databases, Region, RegionKind};
 pub use segments::{
     Compiled, Condition, Segment, SegmentsError, TraitSet, compile, trait_condition,
 };
+pub use shared::Shared;
 pub use traits::{Activities, TraitSettings};
 pub use vip::{Protocol, Vip, VipError};
 
@@ -68,7 +70,27 @@ pub struct Config {
     #[serde(default)]
     pub devices: Vec<DeviceRule>,
     /// The services, in the order of the file.
-    pub services: Vec<Service>,
+    pub services: Vec<Shared<Service>>,
+}
+
+impl Config {
+    /// The services, in the order of the file.
+    pub fn services(&self) -> impl Iterator<Item = &Service> + Clone {
+        self.services.iter().map(|service| &**service)
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services().find(|service| service.name == name)
+    }
+
+    /// Puts a service in the place of the one of its name.
+    pub fn replace(&mut self, service: &Service) {
+        let mut services = self.services.iter_mut();
+        if let Some(found) = services.find(|each| each.name == service.name) {
+            *found = service.clone().into();
+        }
+    }
 }
 
 /// A network interface that the XDP program is attached to.

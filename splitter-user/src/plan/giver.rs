@@ -13,7 +13,7 @@ use super::{
     service::salt_id,
 };
 use crate::{
-    model::{Limits, Service},
+    model::{Limits, Service, Shared},
     secret::Secret,
 };
 
@@ -40,57 +40,97 @@ pub trait Running {
 pub(super) struct Giver<'a, R> {
     pub(super) generation: u32,
     pub(super) cursor: u32,
-    used: InUse,
-    /// Ledgers that a service has or had until now.
-    ledgers: BTreeSet<u16>,
+    /// Numbers that have or had an owner; looked at when the first one is to be given.
+    used: Option<InUse>,
+    /// Ledgers that no service has or had until now.
+    free_ledgers: BTreeSet<u16>,
     limits: Limits,
+    old: &'a Numbers,
     running: &'a R,
 }
 
 impl<'a, R: Running> Giver<'a, R> {
     /// After `old`. What the kernel holds may differ from it: the state may be lost, or a commit
     /// may have been cut short.
-    pub(super) fn new(old: &Numbers, running: &'a R, limits: Limits) -> Self {
-        let mut used = running.in_use();
-        let services = || old.services.values();
-        used.backends
-            .extend(old.backend_numbers().map(|backend| backend.number));
-        used.frontends.extend(
-            services()
-                .flat_map(|service| service.frontends.values())
-                .map(|frontend| frontend.number),
-        );
-        used.services
-            .extend(services().map(|service| service.number));
-        let ledgers = services()
+    pub(super) fn new(old: &'a Numbers, running: &'a R, limits: Limits) -> Self {
+        let services = old.services.values();
+        let ledgers: BTreeSet<u16> = services
             .filter_map(|service| Some(service.judged.as_ref()?.ledger))
             .collect();
+        let all_ledgers = 0..limits.judged_services as u16;
         Self {
             generation: old.generation + 1,
             cursor: old.cursor,
-            used,
-            ledgers,
+            used: None,
+            free_ledgers: all_ledgers
+                .filter(|ledger| !ledgers.contains(ledger))
+                .collect(),
             limits,
+            old,
             running,
         }
     }
 
-    /// The numbers of one service.
+    fn used(&mut self) -> &mut InUse {
+        self.used
+            .get_or_insert_with(|| in_use(self.old, self.running))
+    }
+
+    /// The numbers of one service: the very same where nothing of it changes.
     pub(super) fn service(
         &mut self,
-        service: &Service,
-        old: Option<&ServiceNumbers>,
+        service: &Shared<Service>,
+        old: Option<&Shared<ServiceNumbers>>,
         secret: &Secret,
-    ) -> Result<ServiceNumbers, PlanError> {
+    ) -> Result<Shared<ServiceNumbers>, PlanError> {
         let salt_id = salt_id(service, secret);
         if let Some(old) = old {
+            if self.stands(service, old, &salt_id) {
+                return Ok(old.clone());
+            }
             guard::check(service, &old.applied, old.salt_id != salt_id)?;
         }
-        let fits = |old: &&ServiceNumbers| u32::from(old.number) < self.limits.services;
+        let old = old.map(|old| &**old);
+        self.changed(service, old, salt_id).map(Shared::from)
+    }
+
+    /// Whether a service keeps all its numbers and its generation: it is the very one that they were given
+    /// for, they fit the limits, and no ledger waits for it.
+    fn stands(&self, service: &Shared<Service>, old: &ServiceNumbers, salt_id: &str) -> bool {
+        let Limits {
+            services,
+            vips,
+            backends,
+            judged_services,
+            ..
+        } = self.limits;
+        let judged = match &old.judged {
+            Some(judged) => u32::from(judged.ledger) < judged_services,
+            None => self.free_ledgers.is_empty() || can_be_judged(service).is_err(),
+        };
+        let mut frontends = old.frontends.values();
+        let mut numbered = old.backends.values().flat_map(BTreeMap::values);
+        Shared::is_same(service, &old.applied)
+            && old.salt_id == salt_id
+            && judged
+            && u32::from(old.number) < services
+            && frontends.all(|frontend| u32::from(frontend.number) < vips)
+            && numbered.all(|backend| backend.number <= backends)
+    }
+
+    /// The numbers of a service that is new or may have changed.
+    fn changed(
+        &mut self,
+        service: &Shared<Service>,
+        old: Option<&ServiceNumbers>,
+        salt_id: String,
+    ) -> Result<ServiceNumbers, PlanError> {
+        let limits = self.limits;
+        let fits = |old: &&ServiceNumbers| u32::from(old.number) < limits.services;
         let (number, born) = match old.filter(fits) {
             Some(old) => (old.number, old.born),
             None => (
-                lowest_free(&mut self.used.services, self.limits.services, "service")?,
+                lowest_free(&mut self.used().services, limits.services, "service")?,
                 self.generation,
             ),
         };
@@ -98,11 +138,10 @@ impl<'a, R: Running> Giver<'a, R> {
         for vip in &service.vips {
             let name = vip.to_string();
             let kept = old.and_then(|old| old.frontends.get(&name)).copied();
-            let vips = self.limits.vips;
-            let given = match kept.filter(|kept| u32::from(kept.number) < vips) {
+            let given = match kept.filter(|kept| u32::from(kept.number) < limits.vips) {
                 Some(kept) => kept,
                 None => FrontendNumber {
-                    number: lowest_free(&mut self.used.frontends, vips, "frontend")?,
+                    number: lowest_free(&mut self.used().frontends, limits.vips, "frontend")?,
                     born: self.generation,
                 },
             };
@@ -147,8 +186,7 @@ impl<'a, R: Running> Giver<'a, R> {
         let judged = match kept.filter(|kept| kept.ledger < ledgers) {
             Some(kept) => kept,
             None => {
-                let ledger = (0..ledgers).find(|ledger| !self.ledgers.contains(ledger))?;
-                self.ledgers.insert(ledger);
+                let ledger = self.free_ledgers.pop_first()?;
                 Judged::begin(ledger, self.generation)
             }
         };
@@ -209,12 +247,14 @@ impl<'a, R: Running> Giver<'a, R> {
 
     fn backend(&mut self) -> Result<BackendNumber, PlanError> {
         let most = self.limits.backends;
-        let after = self.cursor.saturating_add(1)..=most;
+        let cursor = self.cursor;
+        let used = &mut self.used().backends;
+        let after = cursor.saturating_add(1)..=most;
         let number = after
-            .chain(1..=self.cursor.min(most))
-            .find(|number| !self.used.backends.contains(number))
+            .chain(1..=cursor.min(most))
+            .find(|number| !used.contains(number))
             .ok_or(PlanError::NumbersTaken("backend"))?;
-        self.used.backends.insert(number);
+        used.insert(number);
         self.cursor = number;
         let base = self.running.cells(number);
         Ok(BackendNumber {
@@ -250,6 +290,22 @@ impl<'a, R: Running> Giver<'a, R> {
             }
         }
     }
+}
+
+/// All numbers that have an owner, by the numbers so far or by what the kernel holds.
+fn in_use(old: &Numbers, running: &impl Running) -> InUse {
+    let mut used = running.in_use();
+    let services = || old.services.values();
+    used.backends
+        .extend(old.backend_numbers().map(|backend| backend.number));
+    used.frontends.extend(
+        services()
+            .flat_map(|service| service.frontends.values())
+            .map(|frontend| frontend.number),
+    );
+    used.services
+        .extend(services().map(|service| service.number));
+    used
 }
 
 /// The places of a service's segments: each keeps its own, a new one gets one that is free.

@@ -19,7 +19,7 @@ use super::{
     giver::{Giver, Running},
 };
 use crate::{
-    model::{Backend, Config, Service, Vip, needs},
+    model::{Backend, Config, Service, Shared, Vip, needs},
     secret::Secret,
 };
 
@@ -84,7 +84,7 @@ pub struct ServiceNumbers {
     /// The commit that last changed the service.
     pub generation: u32,
     /// The service as of that commit, weights in force included.
-    pub applied: Service,
+    pub applied: Shared<Service>,
     /// What that commit, or an earlier one of the service, said of flows that were open then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
@@ -113,7 +113,7 @@ pub struct Numbers {
     pub cursor: u32,
     /// By service name. On disk each stands for itself, beside the rest.
     #[serde(default, skip_serializing)]
-    pub services: BTreeMap<String, ServiceNumbers>,
+    pub services: BTreeMap<String, Shared<ServiceNumbers>>,
     /// Those of device classes.
     #[serde(default)]
     pub devices: DeviceNumbers,
@@ -188,9 +188,8 @@ impl ServiceNumbers {
 impl Numbers {
     /// The numbers of a service.
     pub fn service(&self, name: &str) -> Result<&ServiceNumbers, PlanError> {
-        self.services
-            .get(name)
-            .ok_or_else(|| PlanError::Missing(format!("service {name}")))
+        let found = self.services.get(name).map(|given| &**given);
+        found.ok_or_else(|| PlanError::Missing(format!("service {name}")))
     }
 
     /// Says that flows which were open before the commit of these numbers end, by service and after how
@@ -222,13 +221,14 @@ impl Numbers {
         let Some(given) = self.services.get_mut(name) else {
             return false;
         };
-        let Some(judged) = given.judged.take() else {
+        let Some(judged) = &given.judged else {
             return false;
         };
+        let begun = Judged::begin(judged.ledger, generation);
+        let begun = begun.with_weights(&given.applied, &given.versions, generation);
         self.generation = generation;
         given.generation = generation;
-        let begun = Judged::begin(judged.ledger, generation);
-        given.judged = Some(begun.with_weights(&given.applied, &given.versions, generation));
+        given.judged = Some(begun);
         true
     }
 
@@ -279,7 +279,7 @@ impl Numbers {
 /// Whether there are numbers for all. What tables and directory have room for shows when they are
 /// built.
 fn check_capacity(config: &Config) -> Result<(), PlanError> {
-    let mut needs = needs(config.services.iter(), &config.limits).into_iter();
+    let mut needs = needs(config.services(), &config.limits).into_iter();
     let numbered = [Some("services"), Some("vips"), Some("backends")];
     match needs.find(|need| !need.fits() && numbered.contains(&need.key)) {
         Some(need) => Err(PlanError::Capacity(need)),

@@ -18,7 +18,7 @@ use super::{
     service::{cuts_by_position, key_of, salt, salt_id},
 };
 use crate::{
-    model::{Backend, Segment, Service, SplitKey, Vip},
+    model::{Backend, Segment, Service, Shared, SplitKey, Vip},
     secret::Secret,
 };
 
@@ -81,7 +81,7 @@ pub fn recover(
         ending: None,
         // Evidence begins anew.
         judged: None,
-        applied: Service {
+        applied: Shared::from(Service {
             // The tables do not tell all that the file says: with no VIP this equals no service, so
             // that the next commit writes row and tables anew.
             vips: Vec::new(),
@@ -91,7 +91,7 @@ pub fn recover(
                 String::new()
             },
             ..applied
-        },
+        }),
         segments: segments
             .iter()
             .map(|each| (each.0.clone(), each.1))

@@ -150,7 +150,7 @@ pub(super) fn lay_over(config: &mut Config, overlays: &mut BackendOverlays) -> V
             }
             holds
         });
-        config.services[at] = with_overlays(&file, overlays);
+        config.services[at] = with_overlays(&file, overlays).into();
         if config.services[at] == file {
             return !overlays.is_empty();
         }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{State, StateError};
-use crate::plan::numbers::ServiceNumbers;
+use crate::{model::Shared, plan::numbers::ServiceNumbers};
 
 /// Raised when the meaning of a part changes.
 const FORMAT: u32 = 1;
@@ -74,7 +74,7 @@ pub(super) fn load(path: &Path) -> Result<Option<State>, StateError> {
         let bad = |error| malformed(path, &error);
         if let Some(name) = part.strip_prefix(OF_SERVICE) {
             let numbers: ServiceNumbers = serde_json::from_str(&text).map_err(bad)?;
-            services.insert(name.to_owned(), numbers);
+            services.insert(name.to_owned(), Shared::from(numbers));
         } else {
             let value: Value = serde_json::from_str(&text).map_err(bad)?;
             state.insert(part, value);

@@ -142,7 +142,7 @@ fn numbered(services: &[(&str, u32)]) -> State {
             number: 1,
             born: 1,
             generation: *generation,
-            applied: service_of(vec![version_of("stable", true, 1_000_000)]),
+            applied: service_of(vec![version_of("stable", true, 1_000_000)]).into(),
             ending: None,
             judged: None,
             salt_id: "1".into(),
@@ -151,6 +151,7 @@ fn numbered(services: &[(&str, u32)]) -> State {
             versions: BTreeMap::new(),
             backends: BTreeMap::new(),
         };
+        let numbers = numbers.into();
         state.numbers.services.insert((*name).to_owned(), numbers);
     }
     state

@@ -104,13 +104,16 @@ impl State {
         let mut told = Vec::new();
         let mut config = file.clone();
         for service in &mut config.services {
-            service.supervised = self.supervised.contains_key(&service.name);
+            let supervised = self.supervised.contains_key(&service.name);
+            if service.supervised != supervised {
+                service.supervised = supervised;
+            }
             let last = self.file_weights_ppm.get(&service.name);
             let Some(overlay) = self.overlays.get_mut(&service.name) else {
                 continue;
             };
             let about = format!("service {}: ", service.name);
-            *service = segments::lay_over(service, overlay, last, &about, &mut told);
+            *service = segments::lay_over(service, overlay, last, &about, &mut told).into();
         }
         self.lay_over_segments(&mut config, &mut told);
         let names: Vec<&String> = config

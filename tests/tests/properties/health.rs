@@ -24,11 +24,12 @@ fn served(config: &Config, before: &Numbers, ill: &[u8], draining: &[u8], slow: 
         let last = before
             .services
             .get(&service.name)
-            .map(|given| &given.applied);
+            .map(|given| &*given.applied);
         *service = serve(service, last, |_, backend| {
             standing(backend, ill, draining, slow)
         })
-        .service;
+        .service
+        .into();
     }
     served
 }

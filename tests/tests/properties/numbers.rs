@@ -305,14 +305,15 @@ fn numbers_and_weights_are_read_back_from_what_is_in_force() {
         ("top", "2%", &[31]),
     ]);
     let recovered = read(&file).expect("recovered").expect("it runs");
-    let mut expected = numbers.services["shop"].clone();
+    let mut expected = ServiceNumbers::clone(&numbers.services["shop"]);
     expected.applied.vips.clear();
     // What its slots meant is not in the tables: evidence begins anew.
     expected.judged = None;
     assert_eq!(recovered.numbers, expected);
     // What the tables do not tell may have changed: the next commit writes the service anew.
     let mut before = numbers.clone();
-    before.services.insert("shop".to_owned(), recovered.numbers);
+    let shop = recovered.numbers.clone().into();
+    before.services.insert("shop".to_owned(), shop);
     let (next, _) = plan(&running, &before, &secret);
     assert_eq!(next.services["shop"].generation, numbers.generation + 1);
     let weights: Vec<String> = recovered

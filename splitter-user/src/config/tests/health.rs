@@ -9,7 +9,8 @@ use crate::model::{Check, HealthSettings, HttpMethod, OnEmpty, Passive, Question
 fn health(keys: &str) -> HealthSettings {
     let text = one(&format!("{VIPS}{STABLE}[service.shop.health]\n{keys}"));
     let mut config = parse_str("splitter.toml", &text).expect(&text);
-    config.services.remove(0).health.expect("a health section")
+    let service = config.services.remove(0);
+    service.health.clone().expect("a health section")
 }
 
 #[test]

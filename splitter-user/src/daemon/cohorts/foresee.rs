@@ -31,7 +31,7 @@ pub(super) async fn moves(
     };
     let is_asked = async || {
         let core = daemon.core.lock().await;
-        core.config.services.iter().any(|each| asks(&each))
+        core.config.services().any(|each| asks(&each))
     };
     if !dry_run || !is_asked().await {
         return Ok(Vec::new());
@@ -45,7 +45,7 @@ pub(super) async fn moves(
     // Ends of memberships are compared with the time that it is now.
     core.plane.jiffies().map_err(Refusal::internal)?;
     let core = &*core;
-    let services = core.config.services.iter().filter(asks);
+    let services = core.config.services().filter(asks);
     services
         .map(|service| of_service(core, service, &members, &seen))
         .collect()

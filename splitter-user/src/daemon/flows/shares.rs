@@ -129,7 +129,7 @@ fn looked(core: &Core, export: &Export) -> Vec<Looked> {
             answered: answered as f64 / new.max(1) as f64,
         })
     };
-    core.config.services.iter().filter_map(look).collect()
+    core.config.services().filter_map(look).collect()
 }
 
 /// How far both ends of an open flow have spoken, and when it began.

@@ -44,7 +44,7 @@ impl Lab {
 
     /// A service that is in force.
     pub(in crate::compare) fn service(&self, name: &str) -> Option<&Service> {
-        self.config.services.iter().find(|each| each.name == name)
+        self.config.service(name)
     }
 
     /// The evidence of a service begins anew.

@@ -180,7 +180,8 @@ impl<E: Executor> Stage<'_, E> {
                 let (segment, weights) = rest.split_once(' ').context("SEGMENT VERSION=WEIGHT")?;
                 let mut config = self.config.clone().context("nothing is configured")?;
                 let service = config.services.first_mut().context("no service")?;
-                *service = apply_segment_weights(service, segment, &parse_weights(weights)?)?;
+                let weights = parse_weights(weights)?;
+                *service = apply_segment_weights(service, segment, &weights)?.into();
                 self.commit_with(config, fate).map(drop)
             }
             "config" => {
@@ -284,7 +285,7 @@ impl<E: Executor> Stage<'_, E> {
 
     fn service(&self) -> Result<&Service> {
         let config = self.config.as_ref().context("nothing is configured")?;
-        config.services.first().context("no service")
+        config.services().next().context("no service")
     }
 }
 
@@ -302,7 +303,7 @@ fn config(name: &str) -> Result<Config> {
 
 fn with_weights(mut config: Config, text: &str) -> Result<Config> {
     let service = config.services.first_mut().context("no service")?;
-    *service = apply_weights(service, &parse_weights(text)?)?;
+    *service = apply_weights(service, &parse_weights(text)?)?.into();
     Ok(config)
 }
 
