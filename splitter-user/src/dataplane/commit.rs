@@ -119,10 +119,10 @@ impl DataPlane {
         if self.generation() == 0 {
             return Ok((None, Some(DirectoryImage::build(&image.endpoints, seed)?)));
         }
-        if self.has_in_force(&image.endpoints) {
+        if image.is_known(&self.endpoints) {
             return Ok((None, None));
         }
-        let last = DirectoryImage::build(&image.endpoints, seed)?;
+        let last = DirectoryImage::build(&image.directory(&self.endpoints), seed)?;
         let union = image.with_new_backends(&self.endpoints);
         let first = (union.len() > self.endpoints.len())
             .then(|| DirectoryImage::build(&union, seed).ok())
@@ -154,7 +154,8 @@ impl DataPlane {
     /// Flows of backends that are gone become misses: their rows are born later than they are.
     fn retire_backends(&self, image: &Image) {
         for (number, row) in self.live_backends() {
-            if !image.backends.contains_key(&number) {
+            let stands = image.standing.contains(&u32::from(row.service));
+            if !stands && !image.backends.contains_key(&number) {
                 let gone = BackendRow {
                     born: image.generation,
                     retired: 1,

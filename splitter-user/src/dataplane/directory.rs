@@ -12,16 +12,6 @@ use super::{DataPlane, commit::rest};
 use crate::plan::{InUse, Running, directory::DirectoryImage, recover::InForce};
 
 impl DataPlane {
-    /// Whether the directory in force knows just these.
-    pub(super) fn has_in_force(&self, endpoints: &[Endpoint]) -> bool {
-        let sorted = |endpoints: &[Endpoint]| {
-            let mut keys: Vec<Key> = endpoints.iter().map(key).collect();
-            keys.sort_unstable();
-            keys
-        };
-        self.endpoints.len() == endpoints.len() && sorted(&self.endpoints) == sorted(endpoints)
-    }
-
     /// Writes the resting side and switches to it.
     pub(super) fn switch_directory(&mut self, image: &DirectoryImage, generation: u32) {
         rest(self.directory_flipped);
@@ -117,19 +107,4 @@ impl Running for DataPlane {
             backends: self.live_backends().map(|(number, _)| number).collect(),
         }
     }
-}
-
-/// Everything of an endpoint, in an order.
-type Key = ([u64; 2], u16, u8, u8, u16, u32, u32);
-
-fn key(endpoint: &Endpoint) -> Key {
-    (
-        endpoint.address.0,
-        endpoint.port,
-        endpoint.protocol,
-        endpoint.kind,
-        endpoint.frontend,
-        endpoint.number,
-        endpoint.born,
-    )
 }

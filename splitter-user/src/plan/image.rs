@@ -1,4 +1,8 @@
 //! Owns the image: all rows and tables of one commit, before they have a place in the kernel.
+//!
+//! Invariant: a service that no commit has changed since the one in force stands in the kernel whole, with
+//! its sockets in the directory. An image has nothing of it but its number, so that what a commit costs
+//! goes by what it changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -26,11 +30,11 @@ use crate::{
 pub struct Image {
     /// The commit's number; never 0.
     pub generation: u32,
-    /// VIPs, nat backends and VIP addresses.
+    /// VIPs, nat backends and VIP addresses of the services that change.
     pub endpoints: Vec<Endpoint>,
-    /// Rows by frontend number.
+    /// Their rows by frontend number.
     pub frontends: BTreeMap<u32, FrontendRow>,
-    /// Rows by backend number.
+    /// Their rows by backend number.
     pub backends: BTreeMap<u32, BackendRow>,
     /// Services that change, by number.
     pub services: BTreeMap<u32, ServiceImage>,
@@ -46,7 +50,7 @@ impl Image {
         Self::changes(config, numbers, secret, 0)
     }
 
-    /// The same, with rows and tables only of services that a commit after generation `in_force`
+    /// The same, with sockets, rows and tables only of services that a commit after generation `in_force`
     /// has changed: the others stand.
     pub fn changes(
         config: &Config,
@@ -66,17 +70,47 @@ impl Image {
         let mut addresses = HashSet::new();
         for service in &config.services {
             let given = numbers.service(&service.name)?;
+            if given.generation <= in_force {
+                image.standing.insert(u32::from(given.number));
+                continue;
+            }
             let backends = numbered_backends(service, given)?;
             image.add_endpoints(service, given, &backends, &mut addresses)?;
             image.add_backends(given, &backends);
-            if given.generation <= in_force {
-                image.standing.insert(u32::from(given.number));
-            } else {
-                let built = service_image(service, given, &numbers.devices, secret)?;
-                image.services.insert(u32::from(given.number), built);
-            }
+            let built = service_image(service, given, &numbers.devices, secret)?;
+            image.services.insert(u32::from(given.number), built);
         }
         Ok(image)
+    }
+
+    /// All that the directory knows with this image in force: what those that stand have of `in_force`, and
+    /// what this image has.
+    pub fn directory(&self, in_force: &[Endpoint]) -> Vec<Endpoint> {
+        let stays = self.stays(in_force);
+        let kept = in_force.iter().filter(|endpoint| stays(endpoint));
+        let mut all: Vec<Endpoint> = kept.copied().collect();
+        let vips = all.iter().filter(|endpoint| is_vip(endpoint));
+        let mut addresses: HashSet<Address> = vips.map(|endpoint| endpoint.address).collect();
+        // The address of a VIP stands once, whoever has VIPs of it.
+        all.extend(addresses.iter().copied().map(vip_address));
+        let new = self.endpoints.iter();
+        all.extend(new.filter(|each| !is_vip_address(each) || addresses.insert(each.address)));
+        all
+    }
+
+    /// Whether a directory `in_force` knows all that and nothing else. The addresses of VIPs go by the VIPs.
+    pub fn is_known(&self, in_force: &[Endpoint]) -> bool {
+        let stays = self.stays(in_force);
+        let changing = in_force.iter().filter(|endpoint| !stays(endpoint));
+        keys(changing) == keys(self.endpoints.iter())
+    }
+
+    /// Which endpoints of a directory `in_force` are VIPs and backends of services that stand.
+    fn stays(&self, in_force: &[Endpoint]) -> impl Fn(&Endpoint) -> bool + use<> {
+        let vips = in_force.iter().filter(|endpoint| is_vip(endpoint));
+        let stand = vips.filter(|vip| self.standing.contains(&vip.number));
+        let frontends: HashSet<u16> = stand.map(|vip| vip.frontend).collect();
+        move |endpoint| !is_vip_address(endpoint) && frontends.contains(&endpoint.frontend)
     }
 
     /// A directory `in_force` with the backends of this image whose address and port nobody has
@@ -131,14 +165,8 @@ impl Image {
                 born: frontend.born,
             };
             self.endpoints.push(vip_endpoint);
-            let kind = EndpointKind::VipAddress as u8;
-            let of_address = Endpoint {
-                address,
-                kind,
-                ..Endpoint::default()
-            };
             if addresses.insert(vip.address) {
-                self.endpoints.push(of_address);
+                self.endpoints.push(vip_address(address));
             }
             for Numbered {
                 backend, number, ..
@@ -218,6 +246,47 @@ fn numbered_backends<'a>(
         })
     })
     .collect()
+}
+
+fn is_vip(endpoint: &Endpoint) -> bool {
+    endpoint.kind == EndpointKind::Vip as u8
+}
+
+fn is_vip_address(endpoint: &Endpoint) -> bool {
+    endpoint.kind == EndpointKind::VipAddress as u8
+}
+
+/// What stands for the address of VIPs, whatever the port.
+fn vip_address(address: Address) -> Endpoint {
+    Endpoint {
+        address,
+        kind: EndpointKind::VipAddress as u8,
+        ..Endpoint::default()
+    }
+}
+
+/// Everything of an endpoint, in an order.
+type Key = ([u64; 2], u16, u8, u8, u16, u32, u32);
+
+/// VIPs and backends, in an order.
+fn keys<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> Vec<Key> {
+    let endpoints = endpoints.filter(|endpoint| !is_vip_address(endpoint));
+    let key = |endpoint: &Endpoint| {
+        let Endpoint {
+            address,
+            port,
+            protocol,
+            kind,
+            frontend,
+            zero: _,
+            number,
+            born,
+        } = *endpoint;
+        (address.0, port, protocol, kind, frontend, number, born)
+    };
+    let mut keys: Vec<Key> = endpoints.map(key).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn is_backend(endpoint: &Endpoint) -> bool {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use splitter_common::{
-    layout::{COUNTERS, Counter},
+    layout::{COUNTERS, Counter, Endpoint},
     weight::Weight,
 };
 use splitter_tests::{
@@ -14,7 +14,7 @@ use splitter_user::{
     config::parse_str,
     model::{Backend, Condition, Config, PrefixSet, Segment, SplitKey},
     plan::{
-        InUse, Numbers, PlanError, Running,
+        Image, InUse, Numbers, PlanError, Running,
         numbers::ServiceNumbers,
         recover::{InForce, recover},
     },
@@ -418,4 +418,66 @@ fn a_backend_keeps_its_number_and_a_new_one_gets_another() {
             .backend("stable", &portless)
             .is_err()
     );
+}
+
+/// What a commit says of those that it does not change is their number alone; the directory knows all.
+#[test]
+fn the_directory_has_those_that_stand_and_those_that_change() {
+    let secret = fixed_secret().expect("a secret");
+    let services = |of: &[(&str, &str, &str)]| {
+        let mut text = "[[interface]]\nname = \"eth0\"\n".to_owned();
+        for (name, vip, backends) in of {
+            text += &format!(
+                "[service.{name}]\nvips = [\"203.0.113.{vip}/tcp\"]\n\
+                 [service.{name}.version.stable]\nbaseline = true\nbackends = [{backends}]\n"
+            );
+        }
+        parse_str("test.toml", &text).expect("a valid configuration")
+    };
+    let [a, b] = [
+        ("a", "1:80", "\"10.2.0.1:80\", \"10.2.0.2:80\""),
+        ("b", "1:81", "\"10.2.0.3:80\""),
+    ];
+    let mut in_force = Vec::new();
+    let mut numbers = Numbers::default();
+    for (of, changing) in [
+        (vec![a, b], 2),
+        (vec![a, b], 0),
+        // Another service at the address of a VIP, another backend, one that goes, another VIP.
+        (vec![a, b, ("c", "1:82", "\"10.2.0.4:80\"")], 1),
+        (
+            vec![
+                a,
+                ("b", "1:81", "\"10.2.0.5:80\""),
+                ("c", "1:82", "\"10.2.0.4:80\""),
+            ],
+            1,
+        ),
+        (
+            vec![
+                ("b", "1:81", "\"10.2.0.5:80\""),
+                ("c", "2:82", "\"10.2.0.4:80\""),
+            ],
+            1,
+        ),
+        (vec![("d", "2:82", "\"10.2.0.5:80\"")], 1),
+    ] {
+        let before = numbers.generation;
+        let config = services(&of);
+        let whole;
+        (numbers, whole) = plan(&config, &numbers, &secret);
+        let image = Image::changes(&config, &numbers, &secret, before).expect("an image");
+        assert_eq!(image.services.len(), changing, "{of:?}");
+        let sorted = |endpoints: &[Endpoint]| {
+            let mut texts: Vec<String> = endpoints.iter().map(|each| format!("{each:?}")).collect();
+            texts.sort_unstable();
+            texts
+        };
+        let directory = image.directory(&in_force);
+        assert_eq!(sorted(&directory), sorted(&whole.endpoints), "{of:?}");
+        let same = sorted(&in_force) == sorted(&directory);
+        assert_eq!(image.is_known(&in_force), same, "{of:?}");
+        assert!(image.is_known(&directory) && whole.is_known(&directory));
+        in_force = directory;
+    }
 }
