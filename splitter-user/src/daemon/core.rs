@@ -229,7 +229,7 @@ impl Core {
         state.health = self.book.records();
         for name in changed {
             let since = self.since_now(&state.numbers, &name);
-            state.since.insert(name, since);
+            state.since.insert(name, since.into());
         }
         let prepared = self.prepare(&image)?;
         Ok(Planned {

@@ -126,7 +126,7 @@ fn keep(
         bytes: Some(BTreeMap::new()),
     };
     state.numbers.services.insert(name.clone(), numbers.into());
-    state.since.insert(name.clone(), since);
+    state.since.insert(name.clone(), since.into());
     let of_file = own_ppm(service);
     let over: BTreeMap<String, u32> = weights
         .iter()

@@ -166,20 +166,39 @@ fn write(db: &mut Connection, state: &State, before: Option<&State>) -> rusqlite
                 put.execute(params![format!("{OF_SERVICE}{name}"), json(given)?])?;
             }
         }
-        for (part, value) in parts(state)? {
-            put.execute(params![part, value.to_string()])?;
+        for (part, value) in parts(state, before)? {
+            put.execute(params![part, value])?;
         }
     }
-    forget_others(&change, state)?;
+    forget_others(&change, state, before)?;
     change.commit()
 }
 
-/// All but the numbers of services.
-fn parts(state: &State) -> rusqlite::Result<Map<String, Value>> {
-    match serde_json::to_value(state).map_err(not_json)? {
-        Value::Object(parts) => Ok(parts),
-        other => Err(damage(format!("the state is {other}"))),
+/// All but the numbers of services, by the names that they are read by; those left out that are as they
+/// were `before`.
+fn parts(state: &State, before: Option<&State>) -> rusqlite::Result<Vec<(&'static str, String)>> {
+    let mut parts = Vec::new();
+    macro_rules! put {
+        ($($part:ident),*) => {
+            // One that is new stops the build here.
+            let State { $($part),* } = state;
+            $(if before.is_none_or(|before| before.$part != *$part) {
+                parts.push((stringify!($part), json($part)?));
+            })*
+        };
     }
+    put!(
+        numbers,
+        overlays,
+        supervised,
+        file_weights_ppm,
+        segment_overlays,
+        file_segments_ppm,
+        since,
+        backends,
+        health
+    );
+    Ok(parts)
 }
 
 fn json(value: &impl Serialize) -> rusqlite::Result<String> {
@@ -191,16 +210,30 @@ fn not_json(error: serde_json::Error) -> rusqlite::Error {
 }
 
 /// Takes the numbers of services away that are there no more.
-fn forget_others(change: &Connection, state: &State) -> rusqlite::Result<()> {
-    let mut stored = change.prepare("SELECT part FROM state WHERE part GLOB ?1 || '*'")?;
-    let stored = stored.query_map([OF_SERVICE], |row| row.get::<_, String>(0))?;
-    for part in stored.collect::<rusqlite::Result<Vec<String>>>()? {
-        let name = &part[OF_SERVICE.len()..];
-        if !state.numbers.services.contains_key(name) {
-            change.execute("DELETE FROM state WHERE part = ?1", [&part])?;
-        }
+fn forget_others(
+    change: &Connection,
+    state: &State,
+    before: Option<&State>,
+) -> rusqlite::Result<()> {
+    let stored: Vec<String> = match before {
+        Some(before) => before.numbers.services.keys().cloned().collect(),
+        None => numbered(change)?,
+    };
+    let gone = |name: &&String| !state.numbers.services.contains_key(*name);
+    for name in stored.iter().filter(gone) {
+        let part = format!("{OF_SERVICE}{name}");
+        change.execute("DELETE FROM state WHERE part = ?1", [part])?;
     }
     Ok(())
+}
+
+/// The services that have numbers in the file.
+fn numbered(change: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut stored = change.prepare("SELECT part FROM state WHERE part GLOB ?1 || '*'")?;
+    let stored = stored.query_map([OF_SERVICE], |row| row.get::<_, String>(0))?;
+    stored
+        .map(|part| part.map(|part| part[OF_SERVICE.len()..].to_owned()))
+        .collect()
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {

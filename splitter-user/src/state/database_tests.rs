@@ -20,7 +20,7 @@ fn large(services: usize) -> State {
             at: "x".repeat(10_000),
             ..Since::default()
         };
-        state.since.insert(format!("service-{nth}"), since);
+        state.since.insert(format!("service-{nth}"), since.into());
     }
     state
 }
@@ -64,8 +64,8 @@ fn a_change_that_is_cut_leaves_the_state_before() {
     // So small that pages are written before the end.
     db.pragma_update(None, "cache_size", 1).expect("set");
     let change = db.transaction().expect("begun");
-    for (part, value) in parts(&large(50)).expect("JSON") {
-        let row = params![part, value.to_string()];
+    for (part, value) in parts(&large(50), None).expect("JSON") {
+        let row = params![part, value];
         change
             .execute("INSERT OR REPLACE INTO state VALUES (?1, ?2)", row)
             .expect("written");
@@ -135,7 +135,7 @@ fn what_is_damaged_is_told_at_a_start_and_written_anew_by_a_daemon() {
 }
 
 /// Services by the commit that last changed them.
-fn numbered(services: &[(&str, u32)]) -> State {
+fn with_numbers(services: &[(&str, u32)]) -> State {
     let mut state = State::default();
     for (name, generation) in services {
         let numbers = ServiceNumbers {
@@ -160,7 +160,7 @@ fn numbered(services: &[(&str, u32)]) -> State {
 #[test]
 fn numbers_are_written_where_they_changed_and_all_of_them_after_somebody_else() {
     let (_dir, path) = place();
-    let first = numbered(&[("shop", 1), ("mail", 1)]);
+    let first = with_numbers(&[("shop", 1), ("mail", 1)]);
     let put = |state: &State, last| {
         let stamp = save(&path, state, last).expect("saved");
         stamp.expect("it is there")
@@ -169,18 +169,21 @@ fn numbers_are_written_where_they_changed_and_all_of_them_after_somebody_else() 
     let stamp = put(&first, None);
     assert_eq!(kept(), first);
     // By what is said of the last change `mail` stands there as it is.
-    let said = numbered(&[("shop", 1), ("mail", 7)]);
+    let said = with_numbers(&[("shop", 1), ("mail", 7)]);
     let last = |state, stamp| Some(Last { state, stamp });
-    let stamp = put(&numbered(&[("shop", 2), ("mail", 7)]), last(&said, stamp));
-    assert_eq!(kept(), numbered(&[("shop", 2), ("mail", 1)]));
+    let stamp = put(
+        &with_numbers(&[("shop", 2), ("mail", 7)]),
+        last(&said, stamp),
+    );
+    assert_eq!(kept(), with_numbers(&[("shop", 2), ("mail", 1)]));
     let db = open(&path).expect("opened");
     db.execute("DELETE FROM state WHERE part = 'numbers/shop'", [])
         .expect("deleted");
     drop(db);
-    let second = numbered(&[("shop", 2), ("mail", 7)]);
+    let second = with_numbers(&[("shop", 2), ("mail", 7)]);
     let stamp = put(&second, last(&second, stamp));
     assert_eq!(kept(), second, "somebody else has written");
-    let third = numbered(&[("shop", 2)]);
+    let third = with_numbers(&[("shop", 2)]);
     put(&third, last(&second, stamp));
     assert_eq!(kept(), third, "a service that is gone");
 }

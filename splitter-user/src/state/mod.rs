@@ -17,7 +17,7 @@ pub use segments::{SegmentOverlays, segment_ppm};
 
 use crate::{
     health::Records,
-    model::{AdminState, Backend, Config, Service},
+    model::{AdminState, Backend, Config, Service, Shared},
     plan::Numbers,
 };
 
@@ -71,7 +71,7 @@ pub struct State {
     #[serde(default)]
     pub supervised: BTreeMap<String, SupervisionRecord>,
     /// What the file last said, in parts per million, by service and version.
-    pub file_weights_ppm: BTreeMap<String, BTreeMap<String, u32>>,
+    pub file_weights_ppm: Shared<BTreeMap<String, BTreeMap<String, u32>>>,
     /// By service.
     #[serde(default)]
     pub segment_overlays: BTreeMap<String, SegmentOverlays>,
@@ -79,7 +79,7 @@ pub struct State {
     #[serde(default)]
     pub file_segments_ppm: BTreeMap<String, BTreeMap<String, BTreeMap<String, u32>>>,
     /// By service.
-    pub since: BTreeMap<String, Since>,
+    pub since: BTreeMap<String, Shared<Since>>,
     /// What was set at run time for single backends.
     #[serde(default)]
     pub backends: BackendOverlays,
@@ -132,11 +132,9 @@ impl State {
         self.supervised.retain(|name, _| names.contains(&name));
         self.since.retain(|name, _| names.contains(&name));
         told.extend(backends::lay_over(&mut config, &mut self.backends));
-        self.file_weights_ppm = file
-            .services
-            .iter()
-            .map(|s| (s.name.clone(), own_ppm(s)))
-            .collect();
+        let of_file = file.services().map(|s| (s.name.clone(), own_ppm(s)));
+        let of_file: BTreeMap<_, _> = of_file.collect();
+        self.file_weights_ppm = of_file.into();
         (config, told)
     }
 }
