@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::core::Core;
-use crate::{api::types::LossCount, net::hops::HopState};
+use crate::{api::types::LossCount, dataplane::KernelTypes, net::hops::HopState};
 
 /// How long losses are warned of after the last one.
 const RECENT: Duration = Duration::from_secs(60);
@@ -95,8 +95,8 @@ pub(super) fn name(core: &Core, ifindex: u32) -> String {
 
 impl Core {
     /// Begins to count; what was lost before this start is not news.
-    pub(super) fn begin_losses(&mut self) {
-        self.losses.not_counted = self.plane.count_losses();
+    pub(super) fn begin_losses(&mut self, types: &KernelTypes) {
+        self.losses.not_counted = self.plane.count_losses(types);
         for line in &self.losses.not_counted {
             log::warn!("{line}");
         }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api::Refusal,
     config::Texts,
-    dataplane::{DataPlane, DataPlaneError, Options},
+    dataplane::{DataPlane, DataPlaneError, KernelTypes, Options},
     events::EventLog,
     health::Book,
     model::{Config, ServeOptions},
@@ -36,6 +36,8 @@ pub(super) type KernelLog = EbpfLogger<&'static dyn log::Log>;
 
 /// Brings the data plane up, or takes over the one that runs.
 pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<Core> {
+    // Beside all else, since nothing before the end waits for it.
+    let types = tokio::task::spawn_blocking(KernelTypes::read);
     let read = tokio::task::block_in_place(|| FileRead::new(Texts::read(&options.config).into()));
     let file = read.file?;
     let secret = the_secret(options)?;
@@ -95,7 +97,8 @@ pub(super) async fn start(options: &ServeOptions, net: &Net) -> anyhow::Result<C
         return Err(error);
     }
     core.plane.bury_others();
-    core.begin_losses();
+    let types = types.await;
+    core.begin_losses(&types.unwrap_or_else(|error| KernelTypes::untold(&error)));
     notices::started(&core, adopted);
     Ok(core)
 }

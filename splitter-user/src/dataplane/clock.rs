@@ -1,7 +1,10 @@
 //! Owns the kernel's clocks as the daemon reads them: jiffies through the `clock` program, and
 //! how many of them make a second.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use splitter_common::{clock::Jiffies, layout::Control};
@@ -13,6 +16,13 @@ use super::{DataPlane, DataPlaneError, load};
 const KNOWN_HZ: [u32; 9] = [24, 48, 100, 128, 250, 256, 300, 1_000, 1_024];
 const CALIBRATION: Duration = Duration::from_millis(250);
 
+/// A measurement of jiffies that has begun: what goes on meanwhile costs no time.
+pub(super) struct Calibration {
+    /// Jiffies and nanoseconds.
+    first: (u64, u64),
+    began: Instant,
+}
+
 impl DataPlane {
     /// Jiffies, now.
     pub(super) fn read_clock(&mut self) -> Result<u64, DataPlaneError> {
@@ -22,15 +32,23 @@ impl DataPlane {
         Ok(self.maps.control.load_word(Control::Jiffies as u32))
     }
 
-    /// Measures and publishes the jiffies per second, unless an earlier process has.
-    pub(super) fn calibrate(&mut self) -> Result<(), DataPlaneError> {
+    /// Begins to measure the jiffies per second; `None` where an earlier process has.
+    pub(super) fn begin_calibration(&mut self) -> Result<Option<Calibration>, DataPlaneError> {
         let known = self.maps.control.load_word(Control::Hz as u32) as u32;
         if known != 0 {
             self.hz = known;
-            return Ok(());
+            return Ok(None);
         }
-        let (first, first_ns) = self.both_clocks()?;
-        thread::sleep(CALIBRATION);
+        Ok(Some(Calibration {
+            first: self.both_clocks()?,
+            began: Instant::now(),
+        }))
+    }
+
+    /// Ends the measurement, after what is left of its time, and publishes what came of it.
+    pub(super) fn calibrate(&mut self, begun: &Calibration) -> Result<(), DataPlaneError> {
+        thread::sleep(CALIBRATION.saturating_sub(begun.began.elapsed()));
+        let (first, first_ns) = begun.first;
         let (second, second_ns) = self.both_clocks()?;
         let elapsed_ns = second_ns.saturating_sub(first_ns).max(1);
         let measured = second.saturating_sub(first).saturating_mul(1_000_000_000) / elapsed_ns;

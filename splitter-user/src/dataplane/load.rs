@@ -137,10 +137,13 @@ impl DataPlane {
             hz: 0,
         };
         plane.load_program(CLOCK)?;
+        let calibration = plane.begin_calibration()?;
         plane.loaded(false)?;
         // Maps that were pinned by a start which failed before its first commit run nothing.
         plane.adopted &= plane.generation() > 0;
-        plane.calibrate()?;
+        if let Some(begun) = calibration {
+            plane.calibrate(&begun)?;
+        }
         plane.endpoints = plane.read_endpoints();
         plane.occupy_pages();
         plane.adopt_prefixes()?;

@@ -47,6 +47,7 @@ pub use commit::PreparedCommit;
 pub use evidence::{LedgerState, Scopes};
 pub use links::{Attached, Target};
 pub use load::{Options, check_host};
+pub use losses::KernelTypes;
 pub use maps::Maps;
 pub use members::MemberTable;
 pub use pins::{DetachReport, detach};
@@ -255,9 +256,13 @@ impl DataPlane {
         Hop::unpack(self.maps.next_hops.read(backend).words).map(|(hop, _)| hop)
     }
 
-    /// What a backend number has counted, summed over CPUs.
+    /// What a backend number has counted, summed over CPUs: nothing before the first commit, which has as
+    /// many to ask for as there are backends.
     pub fn counters(&self, backend: u32) -> BackendCounters {
-        self.maps.counters(backend)
+        match self.generation() {
+            0 => BackendCounters::default(),
+            _ => self.maps.counters(backend),
+        }
     }
 
     /// A live flow.
