@@ -5,6 +5,7 @@
 //! because the split law hands out the hash space in that order. Weights are parts per million
 //! inside [`Weight`]; table sizes are entries.
 
+mod backend;
 mod choices;
 mod devices;
 mod flows;
@@ -21,8 +22,6 @@ mod traits;
 mod vip;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -32,6 +31,7 @@ use splitter_common::{
     weight::{WHOLE_PPM, Weight},
 };
 
+pub use backend::Backend;
 pub use choices::{Affinity, ForwardMethod, SplitKey, XdpChoice};
 pub use devices::{DeviceRule, TcpOption, UNKNOWN_DEVICE, rule_of, signature};
 pub use flows::{FlowFate, FlowFateError, FlowLimit, FlowLimits};
@@ -321,36 +321,6 @@ impl Version {
             Weight::ZERO
         } else {
             self.weight
-        }
-    }
-}
-
-/// One server of a version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Backend {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port; `None` keeps the port that the client dialled.
-    pub port: Option<u16>,
-    /// Its part of the version's flows, beside the other backends'; 0 takes no new flows.
-    pub weight: u16,
-    /// Whether an operator wants no flows on it any more. Set in what is served, never in what is
-    /// configured.
-    #[serde(default)]
-    pub leaving: bool,
-}
-
-impl Backend {
-    /// The largest backend weight.
-    pub const MAX_WEIGHT: u16 = 1_000;
-}
-
-impl fmt::Display for Backend {
-    /// `10.0.1.11:8443`, `[2001:db8::1]:8443`, or the bare address.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => SocketAddr::new(self.address, port).fmt(f),
-            None => self.address.fmt(f),
         }
     }
 }
