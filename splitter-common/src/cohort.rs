@@ -4,8 +4,8 @@
 //! cohort's number above the jiffies at which the membership ends, 0 for one that never does. The kernel
 //! compares those with its own clock, so that a member leaves on time whoever runs.
 //!
-//! Invariant: words are sealed with their address. The kernel gives an element that is replaced to
-//! another address at once, under whoever still reads it; such a reader finds nothing it asks for.
+//! Invariant: words are sealed with their address. Where they stand may become another address' at once, under
+//! whoever still reads them; such a reader finds nothing it asks for, and looks again ([`crate::members`]).
 
 use core::hint::black_box;
 

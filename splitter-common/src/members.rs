@@ -28,8 +28,29 @@ pub struct MemberLine {
     pub address: Address,
     /// Sealed, see [`crate::cohort`].
     pub words: [u64; COHORTS_OF_MEMBER],
-    /// The home of the address, plus one; 0: nobody stands here. For the process that writes.
+    /// Low 32 bits: the home of the address, plus one; 0: nobody stands here, or is not wholly written yet. Above
+    /// them a stamp that each writing changes.
     pub owner: u64,
+}
+
+impl MemberLine {
+    /// The home of who stands here, plus one; 0: nobody does.
+    #[inline(always)]
+    pub const fn owner(&self) -> u32 {
+        self.owner as u32
+    }
+
+    /// A line as it stands beside the array: the stamp is its first word too, so that whoever reads the last word
+    /// first, and the first one last, knows whether it was written meanwhile.
+    pub const fn beside(address: Address, words: [u64; COHORTS_OF_MEMBER], stamp: u32) -> Self {
+        let owner = (stamp as u64) << 32 | 1;
+        Self {
+            head: owner,
+            address,
+            words,
+            owner,
+        }
+    }
 }
 
 /// Bits of a head for each line of its window: one that says whether somebody of this home stands there, and,
@@ -118,7 +139,7 @@ pub const fn named(candidates: u64, distance: u32) -> bool {
 pub struct Hash(u64);
 
 impl Hash {
-    /// Keyed, so that nobody can choose addresses that share a home.
+    /// Keyed, so that it is not easy to choose addresses that share a home.
     #[inline(always)]
     pub const fn of(address: Address, key: u64) -> Self {
         let [a, b] = address.0;
@@ -150,8 +171,8 @@ pub const NOWHERE: u32 = u32::MAX;
 pub const BESIDE: u32 = u32::MAX - 1;
 
 /// The line in which an address stands, [`BESIDE`] or [`NOWHERE`]. `head`: of a home; `stands`: whether a line is that
-/// of the address. Whoever reads the line's words is to ask it once more afterwards: it may become another's
-/// at any time, address first, and the address is to be looked for once more then.
+/// of the address. Whoever reads the line's words is to ask for its address and its owner once more afterwards:
+/// it may be given away at any time, and the address is to be looked for once more then.
 #[inline(always)]
 pub fn locate(
     hash: Hash,
@@ -171,7 +192,8 @@ pub fn locate(
             }
         }
         let after = head(home);
-        if after == before {
+        // Where it names lines it may have changed, and back again, while they were read.
+        if after == before && candidates == 0 {
             break;
         }
         before = after;

@@ -76,7 +76,15 @@ fn of_line(asked: &[u32; COHORTS_ASKED], line: u32, a: u64, b: u64) -> u64 {
     let Some(line) = MEMBERS.get_ptr(line) else {
         return 0;
     };
-    of_row(asked, line, a, b)
+    // SAFETY: as in `is_of`.
+    let owner = || unsafe { (&raw const (*line).owner).read_volatile() };
+    let before = owner();
+    let found = of_row(asked, line, a, b);
+    if before as u32 != 0 && before == owner() {
+        found
+    } else {
+        0
+    }
 }
 
 /// The same of who stands beside the lines; 0 also where nobody is found.
@@ -85,7 +93,13 @@ fn of_beside(asked: &[u32; COHORTS_ASKED], a: u64, b: u64) -> u64 {
     let Some(line) = MEMBERS_BESIDE.get_ptr(Address([a, b])) else {
         return 0;
     };
-    of_row(asked, line, a, b)
+    // The kernel writes its words in their order.
+    // SAFETY: as in `is_of`.
+    let last = unsafe { (&raw const (*line).owner).read_volatile() };
+    let found = of_row(asked, line, a, b);
+    // SAFETY: as in `is_of`.
+    let first = unsafe { (&raw const (*line).head).read_volatile() };
+    if last == first { found } else { 0 }
 }
 
 /// The conditions that hold of an address by its element, which may become another's at any time, address

@@ -168,7 +168,7 @@ impl Cohorts {
     /// Tells the kernel what changed on disk.
     fn tell(&self, kept: &mut Kept, changes: &Changes) -> Result<(), Refusal> {
         let put = self.table.put(&changes.put);
-        let done = put.and_then(|()| self.table.remove(&changes.gone));
+        let done = self.table.remove(&changes.gone).and(put);
         done.map_err(|error| {
             kept.behind = true;
             kept.tried = Some(Instant::now());

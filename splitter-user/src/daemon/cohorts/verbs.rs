@@ -335,18 +335,20 @@ fn enter(
     now: Jiffies,
 ) -> Result<Put, Refusal> {
     let capacity = cohorts.table.capacity();
-    let store = kept.store()?;
     let count = lines.good.len() as u64;
-    while store.addresses() + count > u64::from(capacity) {
+    loop {
+        let store = kept.store()?;
+        if store.addresses() + count <= u64::from(capacity) {
+            break;
+        }
         let swept = store.sweep(super::SWEEP, now);
         let (swept, changes) = swept.map_err(Refusal::internal)?;
         if swept == 0 {
             break;
         }
-        let told = cohorts.table.remove(&changes.gone);
-        told.and_then(|()| cohorts.table.put(&changes.put))
-            .map_err(Refusal::internal)?;
+        cohorts.tell(kept, &changes)?;
     }
+    let store = kept.store()?;
     let put = doing(store, dry_run, |store| {
         store.put(name, lines, skip, capacity, now)
     });

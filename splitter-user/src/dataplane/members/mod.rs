@@ -9,6 +9,7 @@ mod placing_tests;
 use std::{
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use aya::Ebpf;
@@ -60,11 +61,9 @@ impl MemberTable {
         let capacity = members_of_lines(lines.len());
         let word = Control::MemberKey as u32;
         if control.load_word(word) == 0 {
-            let mut key = [0; 8];
-            getrandom(&mut key, GetRandomFlags::empty()).map_err(|error| fault(&error))?;
-            control.store_word(word, u64::from_ne_bytes(key).max(1));
+            control.store_word(word, random()?.max(1));
         }
-        let placing = Placing::new(lines, beside, control.load_word(word));
+        let placing = Placing::new(lines, beside, control.load_word(word), random()? as u32);
         let placing = placing.map_err(|error| fault(&error))?;
         control.store_word(Control::MemberHomes as u32, u64::from(placing.homes()));
         Ok(Self {
@@ -98,23 +97,35 @@ impl MemberTable {
         self.lock().count()
     }
 
-    /// Hands on everything that stands there, some at a time; nothing is written meanwhile.
+    /// Hands on everything that stands there, some at a time. What is written meanwhile may be missed or come
+    /// twice.
     pub fn each<E: From<io::Error>>(
         &self,
-        each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
+        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.lock().each(BATCH, each)
+        let mut at = Some(0);
+        while let Some(from) = at {
+            let (rows, next) = self.lock().in_lines(from, BATCH as u32);
+            each(&rows)?;
+            at = next;
+        }
+        let beside = self.lock().beside()?;
+        beside.chunks(BATCH).try_for_each(each)
     }
 
-    /// Writes elements, each as a whole.
+    /// Writes elements, each as a whole. Of those that find no room the others do not suffer; the first error.
     pub fn put(&self, rows: &[(Address, MemberRow)]) -> io::Result<()> {
+        let mut told = Ok(());
         for rows in rows.chunks(BATCH) {
             let mut placing = self.lock();
             for (address, row) in rows {
-                placing.put(*address, *row)?;
+                told = told.and(placing.put(*address, *row));
             }
+            drop(placing);
+            // Who waits for one of them is to have its turn.
+            thread::yield_now();
         }
-        Ok(())
+        told
     }
 
     /// Removes elements; one that is not there is no error.
@@ -131,6 +142,12 @@ impl MemberTable {
     fn lock(&self) -> MutexGuard<'_, Placed> {
         self.placing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn random() -> Result<u64, DataPlaneError> {
+    let mut bytes = [0; 8];
+    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|error| fault(&error))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 fn fault(error: &dyn fmt::Display) -> DataPlaneError {
@@ -164,12 +181,8 @@ impl Beside for Typed<Address, MemberLine> {
         Ok(line.map(|MemberLine { words, .. }| MemberRow { words }))
     }
 
-    fn put(&self, address: Address, row: MemberRow) -> io::Result<()> {
-        let line = MemberLine {
-            address,
-            words: row.words,
-            ..MemberLine::default()
-        };
+    fn put(&self, address: Address, row: MemberRow, stamp: u32) -> io::Result<()> {
+        let line = MemberLine::beside(address, row.words, stamp);
         self.put_batch(&[address], &[line]).map_err(|error| {
             let full = rustix::io::Errno::TOOBIG.raw_os_error();
             if error.raw_os_error() != Some(full) {
@@ -185,15 +198,14 @@ impl Beside for Typed<Address, MemberLine> {
         self.remove(&address).map(drop)
     }
 
-    fn each<E: From<io::Error>>(
-        &self,
-        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn rows(&self) -> io::Result<Vec<(Address, MemberRow)>> {
+        let mut all = Vec::new();
         self.each(BATCH, |lines| {
             let row = |line: &MemberLine| MemberRow { words: line.words };
-            let rows = lines.iter().map(|(address, line)| (*address, row(line)));
-            each(&rows.collect::<Vec<_>>())
-        })
+            all.extend(lines.iter().map(|(address, line)| (*address, row(line))));
+            io::Result::Ok(())
+        })?;
+        Ok(all)
     }
 }
 

@@ -30,15 +30,12 @@ pub(super) trait Lines {
 pub(super) trait Beside {
     /// What stands there of an address.
     fn row(&self, address: Address) -> io::Result<Option<MemberRow>>;
-    /// Enters or replaces it.
-    fn put(&self, address: Address, row: MemberRow) -> io::Result<()>;
+    /// Enters or replaces it, under a stamp that no earlier element of it had.
+    fn put(&self, address: Address, row: MemberRow, stamp: u32) -> io::Result<()>;
     /// Takes it away; one that is not there is no error.
     fn remove(&self, address: Address) -> io::Result<()>;
-    /// Hands on everything that stands there, some at a time.
-    fn each<E: From<io::Error>>(
-        &self,
-        each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
-    ) -> Result<(), E>;
+    /// Everything that stands there.
+    fn rows(&self) -> io::Result<Vec<(Address, MemberRow)>>;
 }
 
 /// Where an address is to be looked for.
@@ -57,12 +54,15 @@ pub(super) struct Placing<L, B> {
     key: u64,
     homes: u32,
     in_lines: u64,
+    /// Of the last writing.
+    stamp: u32,
 }
 
 impl<L: Lines, B: Beside> Placing<L, B> {
     /// Of tables that may have members already, by homes that `key` draws. What a process that ended
-    /// between two steps has left is put in order.
-    pub(super) fn new(lines: L, beside: B, key: u64) -> io::Result<Self> {
+    /// between two steps has left is put in order. `stamp`: where stamps go on, elsewhere than an earlier
+    /// process's.
+    pub(super) fn new(lines: L, beside: B, key: u64, stamp: u32) -> io::Result<Self> {
         let homes = lines.len().saturating_sub(MEMBER_WINDOW - 1);
         let mut placing = Self {
             lines,
@@ -70,6 +70,7 @@ impl<L: Lines, B: Beside> Placing<L, B> {
             key,
             homes,
             in_lines: 0,
+            stamp,
         };
         placing.free_unfound();
         placing.count_beside()?;
@@ -83,12 +84,7 @@ impl<L: Lines, B: Beside> Placing<L, B> {
 
     /// How many addresses stand here.
     pub(super) fn count(&self) -> io::Result<u64> {
-        let mut count = self.in_lines;
-        self.beside.each(|rows| {
-            count += rows.len() as u64;
-            io::Result::Ok(())
-        })?;
-        Ok(count)
+        Ok(self.in_lines + self.beside()?.len() as u64)
     }
 
     /// What stands here of an address.
@@ -101,59 +97,65 @@ impl<L: Lines, B: Beside> Placing<L, B> {
         }
     }
 
-    /// Hands on everything that stands here, at most `most` at a time.
-    pub(super) fn each<E: From<io::Error>>(
-        &self,
-        most: usize,
-        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut some = Vec::with_capacity(most);
-        for at in 0..self.lines.len() {
-            let line = self.lines.read(at);
-            if line.owner != 0 {
-                some.push((line.address, MemberRow { words: line.words }));
-            }
-            if some.len() == most {
-                each(&some)?;
-                some.clear();
-            }
-        }
-        each(&some)?;
-        self.beside.each(each)
+    /// Who stands in lines from `at` on, at most so many lines; with the line to go on at.
+    pub(super) fn in_lines(&self, at: u32, most: u32) -> (Vec<(Address, MemberRow)>, Option<u32>) {
+        let end = at.saturating_add(most).min(self.lines.len());
+        let lines = (at..end).map(|at| self.lines.read(at));
+        let taken = lines.filter(|line| line.owner() != 0);
+        let rows = taken.map(|line| (line.address, MemberRow { words: line.words }));
+        (rows.collect(), (end < self.lines.len()).then_some(end))
+    }
+
+    /// Who stands beside them.
+    pub(super) fn beside(&self) -> io::Result<Vec<(Address, MemberRow)>> {
+        self.beside.rows()
     }
 
     /// Enters an address, or gives it another row.
     pub(super) fn put(&mut self, address: Address, row: MemberRow) -> io::Result<()> {
-        let Place { hash, home, head } = self.place(address);
-        let stands = self.distance(&Place { hash, home, head }, address);
+        let place = self.place(address);
+        let Place { hash, home, head } = place;
+        let stands = self.distance(&place, address);
         if stands.is_some_and(|(_, line)| line.words == row.words) {
             return Ok(());
         }
-        if stands.is_none() && head.beside() != 0 && self.beside.row(address)?.is_some() {
-            return self.beside.put(address, row);
-        }
-        let without = stands.map_or(head, |(distance, _)| head.without(distance));
-        let free = (0..MEMBER_WINDOW).find(|free| self.lines.read(home + free).owner == 0);
-        let after = match free {
-            Some(free) => {
-                let line = MemberLine {
-                    head: self.lines.read(home + free).head,
-                    address,
-                    words: row.words,
-                    owner: u64::from(home) + 1,
-                };
-                self.lines.write(home + free, &line);
-                self.in_lines += 1;
-                without.with(free, hash)
-            }
-            None => {
-                self.beside.put(address, row)?;
-                without.more()
-            }
+        let beside = match stands {
+            None if head.beside() != 0 => self.beside.row(address)?,
+            _ => None,
         };
-        self.lines.set_head(home, after);
+        let free = (0..MEMBER_WINDOW).find(|free| self.lines.read(home + free).owner() == 0);
+        self.stamp = self.stamp.wrapping_add(1);
+        let Some(free) = free else {
+            if beside != Some(row) {
+                self.beside.put(address, row, self.stamp)?;
+            }
+            if let Some((distance, _)) = stands {
+                self.lines.set_head(home, head.without(distance).more());
+                self.free(home + distance);
+            } else if beside.is_none() {
+                self.lines.set_head(home, head.more());
+            }
+            return Ok(());
+        };
+        self.lines.write(
+            home + free,
+            &MemberLine {
+                head: self.lines.read(home + free).head,
+                address,
+                words: row.words,
+                owner: u64::from(self.stamp) << 32 | u64::from(home + 1),
+            },
+        );
+        self.in_lines += 1;
+        let head = head.with(free, hash);
         if let Some((distance, _)) = stands {
+            self.lines.set_head(home, head.without(distance));
             self.free(home + distance);
+        } else if beside.is_some() {
+            self.lines.set_head(home, head.less());
+            self.beside.remove(address)?;
+        } else {
+            self.lines.set_head(home, head);
         }
         Ok(())
     }
@@ -188,7 +190,8 @@ impl<L: Lines, B: Beside> Placing<L, B> {
 
     fn free(&mut self, at: u32) {
         let line = self.lines.read(at);
-        self.lines.write(at, &MemberLine { owner: 0, ..line });
+        let owner = line.owner & !u64::from(u32::MAX);
+        self.lines.write(at, &MemberLine { owner, ..line });
         self.in_lines -= 1;
     }
 
@@ -196,21 +199,20 @@ impl<L: Lines, B: Beside> Placing<L, B> {
     fn free_unfound(&mut self) {
         for at in 0..self.lines.len() {
             let line = self.lines.read(at);
-            if line.owner == 0 {
+            if line.owner() == 0 {
                 continue;
             }
             self.in_lines += 1;
             let place = self.place(line.address);
             let found = self.distance(&place, line.address);
             let here = found.is_some_and(|(distance, _)| place.home + distance == at);
-            if !here || line.owner != u64::from(place.home) + 1 {
+            if !here || line.owner() != place.home + 1 {
                 self.free(at);
             }
         }
         for home in 0..self.homes {
             let head = Head(self.lines.read(home).head);
-            let owned =
-                |distance: &u32| self.lines.read(home + distance).owner == u64::from(home) + 1;
+            let owned = |distance: &u32| self.lines.read(home + distance).owner() == home + 1;
             let stale =
                 (0..MEMBER_WINDOW).filter(|distance| head.has(*distance) && !owned(distance));
             let after = stale.fold(head, Head::without);
@@ -222,11 +224,7 @@ impl<L: Lines, B: Beside> Placing<L, B> {
 
     /// Counts who stands beside anew, by home; who stands in a line as well stands there alone.
     fn count_beside(&mut self) -> io::Result<()> {
-        let mut beside = Vec::new();
-        self.beside.each(|rows| {
-            beside.extend(rows.iter().map(|(address, _)| *address));
-            io::Result::Ok(())
-        })?;
+        let beside = self.beside()?.into_iter().map(|(address, _)| address);
         let mut counts: HashMap<u32, u64> = HashMap::new();
         for address in beside {
             let place = self.place(address);

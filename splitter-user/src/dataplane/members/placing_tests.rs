@@ -8,7 +8,7 @@ use std::{
 use proptest::prelude::*;
 use splitter_common::{
     address::Address,
-    capacity::member_lines,
+    capacity::{member_lines, members_beside},
     cohort::MemberRow,
     members::{self, Hash, Head, MemberLine},
 };
@@ -31,6 +31,8 @@ struct Seen {
     states: Vec<Tables>,
     /// How many may stand beside.
     room: usize,
+    /// States are not kept.
+    forgetful: bool,
 }
 
 #[derive(Clone, Default)]
@@ -42,6 +44,7 @@ impl Shared {
             now: tables,
             states: Vec::new(),
             room,
+            forgetful: false,
         };
         Self(Rc::new(RefCell::new(seen)))
     }
@@ -49,7 +52,9 @@ impl Shared {
     fn change(&self, change: impl FnOnce(&mut Tables)) {
         let seen = &mut *self.0.borrow_mut();
         change(&mut seen.now);
-        seen.states.push(seen.now.clone());
+        if !seen.forgetful {
+            seen.states.push(seen.now.clone());
+        }
     }
 
     fn states(&self) -> Vec<Tables> {
@@ -87,7 +92,7 @@ impl Beside for Shared {
         Ok(self.0.borrow().now.beside.get(&address).copied())
     }
 
-    fn put(&self, address: Address, row: MemberRow) -> io::Result<()> {
+    fn put(&self, address: Address, row: MemberRow, _stamp: u32) -> io::Result<()> {
         let seen = self.0.borrow();
         if !seen.now.beside.contains_key(&address) && seen.now.beside.len() == seen.room {
             return Err(io::Error::other("full"));
@@ -106,12 +111,8 @@ impl Beside for Shared {
         Ok(())
     }
 
-    fn each<E: From<io::Error>>(
-        &self,
-        mut each: impl FnMut(&[(Address, MemberRow)]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let rows: Vec<_> = self.0.borrow().now.beside.clone().into_iter().collect();
-        each(&rows)
+    fn rows(&self) -> io::Result<Vec<(Address, MemberRow)>> {
+        Ok(self.0.borrow().now.beside.clone().into_iter().collect())
     }
 }
 
@@ -172,7 +173,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..120),
     ) {
         let shared = Shared::of(Tables::empty(7), 40);
-        let new = || Placing::new(shared.clone(), shared.clone(), KEY);
+        let new = || Placing::new(shared.clone(), shared.clone(), KEY, 0);
         let mut placing = new().expect("no fault");
         let mut model: BTreeMap<u8, u32> = BTreeMap::new();
         for step in steps {
@@ -202,11 +203,15 @@ proptest! {
             }
             prop_assert_eq!(placing.count().expect("no fault"), model.len() as u64);
         }
-        let mut all = BTreeSet::new();
-        placing.each(4, |rows| {
-            all.extend(rows.iter().map(|(address, row)| (*address, row.words[0] as u32)));
-            io::Result::Ok(())
-        }).expect("no fault");
+        let mut rows = placing.beside().expect("no fault");
+        let mut at = Some(0);
+        while let Some(from) = at {
+            let (some, next) = placing.in_lines(from, 4);
+            rows.extend(some);
+            at = next;
+        }
+        let all: BTreeSet<_> = rows.iter().map(|(address, row)| (*address, row.words[0] as u32)).collect();
+        prop_assert_eq!(all.len(), rows.len());
         let expected: BTreeSet<_> = model.iter().map(|(of, bits)| (address(*of), *bits)).collect();
         prop_assert_eq!(all, expected);
     }
@@ -219,7 +224,7 @@ proptest! {
         removed in proptest::collection::vec(0..40_u8, 0..20),
     ) {
         let shared = Shared::of(Tables::empty(7), 40);
-        let mut placing = Placing::new(shared.clone(), shared.clone(), KEY).expect("no fault");
+        let mut placing = Placing::new(shared.clone(), shared.clone(), KEY, 0).expect("no fault");
         let mut model: BTreeMap<u8, u32> = BTreeMap::new();
         for (of, bit) in puts {
             placing.put(address(of), row(1 << bit)).expect("there is room");
@@ -227,22 +232,26 @@ proptest! {
         }
         for of in removed {
             shared.states();
+            placing.put(address(of), row(8)).expect("there is room");
+            let over = (shared.states(), Some(8));
             placing.remove(address(of)).expect("no fault");
             let without = (shared.states(), None);
             placing.put(address(of), row(16)).expect("there is room");
             let with = (shared.states(), Some(16));
-            for (states, now) in [without, with] {
+            for (states, now) in [over, without, with] {
                 match now {
                     Some(bits) => model.insert(of, bits),
                     None => model.remove(&of),
                 };
                 for state in states {
                     let cut = Shared::of(state, 40);
-                    let mut next = Placing::new(cut.clone(), cut.clone(), KEY).expect("no fault");
+                    let mut next = Placing::new(cut.clone(), cut.clone(), KEY, 0).expect("no fault");
                     for (other, bits) in model.iter().filter(|(other, _)| **other != of) {
                         prop_assert_eq!(cut.0.borrow().now.found(address(*other)), *bits);
                     }
-                    next.remove(address(of)).expect("no fault");
+                    for other in (0..40).filter(|other| !model.contains_key(other)) {
+                        next.remove(address(other)).expect("no fault");
+                    }
                     for (other, bits) in &model {
                         next.put(address(*other), row(*bits)).expect("there is room");
                     }
@@ -260,14 +269,54 @@ proptest! {
 #[test]
 fn who_finds_no_room_is_told_and_nobody_else_suffers() {
     let shared = Shared::of(Tables::empty(7), 2);
-    let mut placing = Placing::new(shared.clone(), shared.clone(), KEY).expect("no fault");
+    let mut placing = Placing::new(shared.clone(), shared.clone(), KEY, 0).expect("no fault");
     let put: Vec<u8> = (0..40)
         .filter(|of| placing.put(address(*of), row(1)).is_ok())
         .collect();
     assert!(put.len() < 40);
+    // Who changes and finds no room keeps what it had.
+    let changed = put
+        .iter()
+        .filter(|of| placing.put(address(**of), row(2)).is_ok());
+    let changed: Vec<u8> = changed.copied().collect();
     for of in 0..40 {
-        let found = shared.0.borrow().now.found(address(of));
-        assert_eq!(found, u32::from(put.contains(&of)));
+        let expected = match (put.contains(&of), changed.contains(&of)) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+        };
+        assert_eq!(shared.0.borrow().now.found(address(of)), expected, "{of}");
     }
     assert_eq!(placing.count().expect("no fault"), put.len() as u64);
+}
+
+/// Whoever changes leaves its line, and comes back to one where one is free.
+#[test]
+fn few_stand_beside_however_often_they_change() {
+    const MEMBERS: u64 = 4_000;
+    let shared = Shared::of(
+        Tables::empty(MEMBERS as u32),
+        members_beside(4_000) as usize,
+    );
+    shared.0.borrow_mut().forgetful = true;
+    let mut placing = Placing::new(shared.clone(), shared.clone(), KEY, 0).expect("no fault");
+    let mut drawn = 1_u64;
+    for change in 0..40 * MEMBERS {
+        // Each in its turn at first, then as they are drawn.
+        drawn = drawn
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let of = if change < MEMBERS {
+            change
+        } else {
+            (drawn >> 33) % MEMBERS
+        };
+        let address = Address([0, of << 32]);
+        placing
+            .put(address, row(change as u32))
+            .expect("there is room");
+    }
+    assert_eq!(placing.count().expect("no fault"), MEMBERS);
+    let beside = placing.beside().expect("no fault").len();
+    assert!((40..320).contains(&beside), "{beside} of {MEMBERS}");
 }
