@@ -21,7 +21,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use cases::NAMES as CASES;
 pub use report::Figures;
+
+/// Most flows that the driver takes turns with.
+pub const MOST_FLOWS: u32 = layout::MAX_FLOWS;
 
 use crate::supervise::StopFlag;
 
@@ -38,6 +42,10 @@ pub struct BenchOptions {
     pub quick: bool,
     /// Where to write the figures as JSON.
     pub json: Option<PathBuf>,
+    /// Only this one of [`CASES`].
+    pub case: Option<String>,
+    /// Only so many flows of it.
+    pub flows: Option<u32>,
 }
 
 /// Runs the bench, printing as it goes.
@@ -58,6 +66,14 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
         let segments = segments::run(&object, options.quick, stop)?;
         return write(options, &serde_json::json!({ "segments": segments }));
     }
+    if let Some(name) = &options.case {
+        let case = cases::Case::named(name).with_context(|| format!("no case {name}"))?;
+        let mut lab = lab::Lab::new(&object, bare(&options.object)?)?;
+        let plan = rounds::Plan::new(options.quick).of_flows(options.flows);
+        let mut rows = Vec::new();
+        rounds::run_one(&mut lab, &plan, case, stop, &mut rows)?;
+        return write(options, &serde_json::json!({ "rows": rows }));
+    }
     let commits = commits::run(stop)?;
     report::print_commits(&commits);
     let mut lab = lab::Lab::new(&object, bare(&options.object)?)?;
@@ -72,6 +88,11 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     report::print_live(&figures.live);
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
     write(options, &figures)
+}
+
+/// Whether the driver can take turns with so many flows.
+pub const fn are_flows(flows: u32) -> bool {
+    flows.is_power_of_two() && flows <= MOST_FLOWS
 }
 
 /// Writes figures where they are asked for.

@@ -26,6 +26,9 @@ pub(super) enum Case {
     Establish,
 }
 
+/// Those that can be measured, as [`Case::name`] calls them.
+pub const NAMES: [&str; 5] = ["established", "reply", "non-vip", "new", "handshake"];
+
 /// The templates, by their number.
 #[derive(Clone, Copy, Debug)]
 enum Template {
@@ -48,6 +51,19 @@ impl Case {
             Self::Handshake => "handshake",
             Self::Establish => "establish",
         }
+    }
+
+    /// The one of these [`NAMES`].
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [
+            Self::Established,
+            Self::Reply,
+            Self::NonVip,
+            Self::New,
+            Self::Handshake,
+        ]
+        .into_iter()
+        .find(|case| case.name() == name)
     }
 
     /// The numbers of the templates of one flow's packets.

@@ -14,7 +14,7 @@ use crate::supervise::StopFlag;
 
 /// How much is measured.
 pub(super) struct Plan {
-    flows: &'static [u32],
+    flows: Vec<u32>,
     /// Per run; a multiple of three, for handshakes.
     packets: u32,
     rounds: usize,
@@ -22,19 +22,30 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The whole, or what fits a minute.
-    pub(super) const fn new(quick: bool) -> Self {
+    pub(super) fn new(quick: bool) -> Self {
         if quick {
             Self {
-                flows: &[1, 65_536],
+                flows: vec![1, 65_536],
                 packets: 196_608,
                 rounds: 3,
             }
         } else {
             Self {
-                flows: &[1, 1_024, 65_536, 524_288],
+                flows: vec![1, 1_024, 65_536, 524_288],
                 packets: 786_432,
                 rounds: 7,
             }
+        }
+    }
+
+    /// The same with so many flows alone, if they are said.
+    pub(super) fn of_flows(self, flows: Option<u32>) -> Self {
+        match flows {
+            Some(flows) => Self {
+                flows: vec![flows],
+                ..self
+            },
+            None => self,
         }
     }
 }
@@ -53,20 +64,7 @@ struct Samples {
 pub(super) fn run(lab: &mut Lab, plan: &Plan, stop: &StopFlag, rows: &mut Vec<Row>) -> Result<()> {
     report::print_head();
     for family in [Family::V4, Family::V6] {
-        lab.begin(family)?;
-        let all = Drive {
-            case: Case::Establish,
-            flows: MAX_FLOWS,
-            packets: 3 * MAX_FLOWS,
-        };
-        for program in [
-            Program::FloorLru,
-            Program::FloorTables,
-            Program::Splitter,
-            Program::Bare,
-        ] {
-            lab.run(program, &all)?;
-        }
+        establish(lab, family)?;
         for case in [Case::Established, Case::Reply, Case::NonVip] {
             each(lab, plan, stop, (family, case), rows)?;
         }
@@ -76,6 +74,44 @@ pub(super) fn run(lab: &mut Lab, plan: &Plan, stop: &StopFlag, rows: &mut Vec<Ro
             lab.begin(family)?;
             each(lab, plan, stop, (family, case), rows)?;
         }
+    }
+    Ok(())
+}
+
+/// Measures one case alone.
+pub(super) fn run_one(
+    lab: &mut Lab,
+    plan: &Plan,
+    case: Case,
+    stop: &StopFlag,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    report::print_head();
+    for family in [Family::V4, Family::V6] {
+        match case {
+            Case::New | Case::Handshake => lab.begin(family)?,
+            _ => establish(lab, family)?,
+        }
+        each(lab, plan, stop, (family, case), rows)?;
+    }
+    Ok(())
+}
+
+/// All flows of a family, established.
+fn establish(lab: &mut Lab, family: Family) -> Result<()> {
+    lab.begin(family)?;
+    let all = Drive {
+        case: Case::Establish,
+        flows: MAX_FLOWS,
+        packets: 3 * MAX_FLOWS,
+    };
+    for program in [
+        Program::FloorLru,
+        Program::FloorTables,
+        Program::Splitter,
+        Program::Bare,
+    ] {
+        lab.run(program, &all)?;
     }
     Ok(())
 }
@@ -114,7 +150,7 @@ fn each(
     (family, case): (Family, Case),
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    for &flows in plan.flows {
+    for &flows in &plan.flows {
         let drive = Drive {
             case,
             flows,
@@ -153,7 +189,7 @@ fn both_ways(
     family: Family,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    for &flows in plan.flows {
+    for &flows in &plan.flows {
         let cases = [Case::Established, Case::Reply];
         let drives = cases.map(|case| Drive {
             case,

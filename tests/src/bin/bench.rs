@@ -19,11 +19,25 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only record the sizes of the programs on this kernel, in tests/program-sizes.json
-    #[arg(long, conflicts_with_all = ["quick", "json", "segments"])]
+    #[arg(long, conflicts_with_all = ["quick", "json", "segments", "case"])]
     sizes: bool,
     /// Only what a million prefixes and a million cohort members cost: to load, to free, and by look-up
-    #[arg(long)]
+    #[arg(long, conflicts_with = "case")]
     segments: bool,
+    /// Only what these packets cost, to look at one thing while it is changed
+    #[arg(long, value_name = "CASE", value_parser = bench::CASES)]
+    case: Option<String>,
+    /// With `--case`: only so many flows
+    #[arg(long, requires = "case", value_parser = flows)]
+    flows: Option<u32>,
+}
+
+/// A number of flows that the driver can take turns with.
+fn flows(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(flows) if bench::are_flows(flows) => Ok(flows),
+        _ => Err(format!("a power of two up to {} is wanted", bench::MOST_FLOWS)),
+    }
 }
 
 fn main() -> ExitCode {
@@ -39,6 +53,8 @@ fn main() -> ExitCode {
                 sizes: arguments.sizes,
                 segments: arguments.segments,
                 json: arguments.json,
+                case: arguments.case,
+                flows: arguments.flows,
             };
             Ok(Box::new(move |stop| bench::run(&options, stop)))
         },
