@@ -56,6 +56,9 @@ pub struct BenchOptions {
 pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     let object = std::fs::read(&options.object)
         .with_context(|| format!("no object at {}", options.object.display()))?;
+    if let Some(name) = &options.case {
+        return one_case(options, &object, name, stop);
+    }
     let programs = sizes::measure()?;
     report::print_sizes(&programs);
     if options.sizes {
@@ -65,14 +68,6 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     if options.segments {
         let segments = segments::run(&object, options.quick, stop)?;
         return write(options, &serde_json::json!({ "segments": segments }));
-    }
-    if let Some(name) = &options.case {
-        let case = cases::Case::named(name).with_context(|| format!("no case {name}"))?;
-        let mut lab = lab::Lab::new(&object, bare(&options.object)?)?;
-        let plan = rounds::Plan::new(options.quick).of_flows(options.flows);
-        let mut rows = Vec::new();
-        rounds::run_one(&mut lab, &plan, case, stop, &mut rows)?;
-        return write(options, &serde_json::json!({ "rows": rows }));
     }
     let commits = commits::run(stop)?;
     report::print_commits(&commits);
@@ -88,6 +83,16 @@ pub fn run(options: &BenchOptions, stop: &StopFlag) -> Result<bool> {
     report::print_live(&figures.live);
     rounds::run(&mut lab, &plan, stop, &mut figures.rows)?;
     write(options, &figures)
+}
+
+/// What one case costs, and nothing else.
+fn one_case(options: &BenchOptions, object: &[u8], name: &str, stop: &StopFlag) -> Result<bool> {
+    let case = cases::Case::named(name).with_context(|| format!("no case {name}"))?;
+    let mut lab = lab::Lab::new(object, bare(&options.object)?)?;
+    let plan = rounds::Plan::new(options.quick).of_flows(options.flows);
+    let mut rows = Vec::new();
+    rounds::run_one(&mut lab, &plan, case, stop, &mut rows)?;
+    write(options, &serde_json::json!({ "rows": rows }))
 }
 
 /// Whether the driver can take turns with so many flows.
