@@ -30,7 +30,7 @@ pub use service::{
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 11;
+pub const LAYOUT_VERSION: u32 = 12;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -227,10 +227,8 @@ pub struct Left {
     pub service: u32,
     /// The backend of the flow that is open; 0 for none.
     pub backend: u32,
-    /// Its frontend.
-    pub frontend: u16,
     /// 1: its entry stands in the established table, be it of use or in the way.
-    pub established: u16,
+    pub established: u32,
     /// What XDP shall do with a packet that has ended and is measured or traced.
     pub action: u32,
     /// How it ended: the cell of reason and verdict, see [`crate::reason::cell`].

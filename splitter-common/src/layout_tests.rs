@@ -4,7 +4,7 @@ use crate::{
     cohort::MemberRow,
     device::{DeviceRule, DeviceRules, Signature},
     engine::Parsed,
-    flow::{law::Now, limit::Limit, recheck::RecheckRow},
+    flow::{KeptKey, law::Now, limit::Limit, recheck::RecheckRow},
     hash::HashKey,
     members::MemberLine,
     packet::{Network, Segment, Transport},
@@ -132,7 +132,6 @@ fn fingerprint() -> u64 {
         number,
         service,
         backend,
-        frontend,
         established,
         action,
         ended,
@@ -175,9 +174,10 @@ fn fingerprint() -> u64 {
         transport,
         now,
         to_known,
-        frontend,
+        key,
         told
     });
+    row!(KeptKey { key, tag, unused });
     row!(Network {
         family,
         source,
@@ -260,7 +260,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (11, 6_220_308_905_211_139_118),
+        (12, 6_097_960_349_625_127_063),
         "record the fingerprint"
     );
 }

@@ -19,7 +19,7 @@ use splitter_common::{
     engine::{Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{
-        Entry, Hop, Table,
+        Entry, Hop, KeptKey, Table,
         recheck::RecheckRow,
         turns::{self, Kind},
     },
@@ -211,17 +211,22 @@ impl Env for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<FlowCell> {
+    fn keep_key(&self, kept: &KeptKey, key: FlowKey) {
+        maps::keep_key(kept, key);
+    }
+
+    #[inline(always)]
+    fn flow(&self, table: Table, key: &KeptKey) -> Option<FlowCell> {
         maps::flow(table, key)
     }
 
     #[inline(always)]
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+    fn insert(&self, table: Table, key: &KeptKey, entry: &FlowEntry) -> bool {
         maps::insert_flow(table, key, entry)
     }
 
     #[inline(always)]
-    fn remove(&self, table: Table, key: &FlowKey) {
+    fn remove(&self, table: Table, key: &KeptKey) {
         maps::remove_flow(table, key);
     }
 
@@ -375,7 +380,13 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn route(&self, network: &Network, source: Address, destination: Address) -> Route {
-        let mut hop = Hop::NOWHERE;
+        // Numbers that differ, as in `NO_HOP`; they are read when the kernel has written others alone.
+        let mut hop = Hop {
+            destination: 1,
+            source: 2,
+            ifindex: 3,
+            mtu: 4,
+        };
         match look_up(self.ctx, network, &source, &destination, &mut hop) {
             FOUND => Route::Hop(hop),
             NOT_FORWARDED => Route::NotForwarded,

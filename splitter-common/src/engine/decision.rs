@@ -6,7 +6,6 @@ use super::{
     admission::is_admitted,
     evidence,
     flows::{insert, remove, service_row},
-    request::key_of,
     send::{self, Decided},
     traits,
 };
@@ -16,7 +15,7 @@ use crate::{
     decide::{Decision, Question, decide_watched},
     evidence::Mark,
     flow::{
-        Entry, Table,
+        Entry, KeptKey, Table,
         entry::state,
         hop::NO_HOP,
         law::{self, Unknown},
@@ -40,10 +39,11 @@ pub(super) fn process<P: Packet, E: Env>(
     let Some(row) = row_of(env, left.service) else {
         return Decided::end(Outcome::inconsistent(Verdict::Drop, left.service));
     };
-    let key = key_of(parsed, left.frontend);
+    let key = &parsed.key;
+    let client = parsed.network.source;
     // What costs most to walk comes before anything that leaves the verifier with several cases.
     let traits = traits::of_packet(packet, env, parsed, left, row);
-    let conditions = conditions(env, row, key.client, traits);
+    let conditions = conditions(env, row, client, traits);
     let is_tcp = parsed.network.protocol == TCP;
     let unknown = if is_tcp {
         law::unknown(&parsed.transport.segment)
@@ -53,11 +53,11 @@ pub(super) fn process<P: Packet, E: Env>(
     let is_open = left.backend != 0;
     // What goes on already stays where it is, whoever watches.
     let watched = is_open || !matches!(unknown, Unknown::New) || send::is_vouched(env);
-    let denied = is_denied(env, row, key.client);
+    let denied = is_denied(env, row, client);
     let asked = conditions as u64 | (watched as u64) << 32;
     let choice = Choice::unpack(choose(row, parsed, asked));
     if is_open {
-        let fate = look(env, left, &key, row.generation, denied, choice.version);
+        let fate = look(env, left, key, row.generation, denied, choice.version);
         if !matches!(fate, Fate::End) {
             let reason = if left.established != 0 {
                 Reason::Established
@@ -79,7 +79,7 @@ pub(super) fn process<P: Packet, E: Env>(
         env,
         parsed,
         left,
-        key.client,
+        client,
         row,
         &choice,
         (unknown, traits),
@@ -134,7 +134,7 @@ impl Choice {
 /// the stack. `asked`: the conditions that hold, and, 32 bits up, 1 when somebody watches.
 #[inline(never)]
 fn choose(row: &ServiceRow, parsed: &Parsed, asked: u64) -> u64 {
-    let question = question(&key_of(parsed, 0), parsed.network.protocol);
+    let question = question(&parsed.key.key.get(), parsed.network.protocol);
     Choice::pack(&decide_watched(
         row,
         &question,
@@ -185,7 +185,7 @@ pub(super) fn conditions<E: Env>(env: &E, row: &ServiceRow, client: Address, tra
 fn look<E: Env>(
     env: &E,
     left: &Left,
-    key: &FlowKey,
+    key: &KeptKey,
     generation: u32,
     denied: bool,
     version: usize,
@@ -199,7 +199,7 @@ fn look<E: Env>(
     let Some(cell) = env.flow(table, key) else {
         return Fate::Stay;
     };
-    let Some(entry) = Entry::load(&cell, table, key.tag()) else {
+    let Some(entry) = Entry::load(&cell, table, key.tag.get()) else {
         return Fate::Stay;
     };
     let takes_part = env
@@ -260,7 +260,7 @@ pub(super) fn in_table<E: Env>(env: &E, table: TableRef, cell: u32) -> u32 {
 /// index, 8 bits up state, 24 bits up the mark of what is judged, and 32 bits up what remembers the client.
 #[inline(never)]
 fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u64) {
-    let key = key_of(parsed, left.frontend);
+    let key = &parsed.key;
     let generation = (owner >> 32) as u32;
     let entry = Entry {
         generation,
@@ -280,9 +280,9 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u6
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.
-        remove(env, Table::Established, &key);
+        remove(env, Table::Established, key);
     }
-    insert(env, Table::Pending, &key, &entry, NO_HOP);
+    insert(env, Table::Pending, key, &entry, NO_HOP);
 }
 
 /// The backend of a packet of no known flow; the flow is remembered.

@@ -6,7 +6,7 @@ use crate::{
     capacity::COHORTS_ASKED,
     clock::Jiffies,
     evidence::{Event, Ledger, Once, Place, Sample},
-    flow::{Cell, Entry, Hop, Table, recheck::RecheckRow, turns::Kind},
+    flow::{Cell, Entry, Hop, KeptKey, Table, recheck::RecheckRow, turns::Kind},
     layout::{
         BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
         FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
@@ -78,12 +78,14 @@ pub trait Env {
     fn table_cell(&self, page: u32, index: u32) -> u16;
     /// The words of the next hop to a backend.
     fn next_hop(&self, backend: u32) -> [u64; 3];
+    /// Notes the key of this packet's flow, and its tag.
+    fn keep_key(&self, kept: &KeptKey, key: FlowKey);
     /// A live flow.
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Cell>;
+    fn flow(&self, table: Table, key: &KeptKey) -> Option<Self::Cell>;
     /// Enters or replaces a flow; `false` when the kernel refused.
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool;
+    fn insert(&self, table: Table, key: &KeptKey, entry: &FlowEntry) -> bool;
     /// Removes a flow.
-    fn remove(&self, table: Table, key: &FlowKey);
+    fn remove(&self, table: Table, key: &KeptKey);
     /// Where the first fragment of a datagram went.
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow>;
     /// Remembers where the first fragment of a datagram goes.

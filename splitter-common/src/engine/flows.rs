@@ -3,8 +3,8 @@
 
 use super::Env;
 use crate::{
-    flow::{Entry, Table, hop::load_hop},
-    layout::{Counter, FlowKey, ServiceRow, TableEvent, Word},
+    flow::{Entry, KeptKey, Table, hop::load_hop},
+    layout::{Counter, ServiceRow, TableEvent, Word},
 };
 
 /// The row of a service that is in force.
@@ -25,7 +25,7 @@ pub(super) struct Found<C> {
 pub(super) fn find<E: Env>(
     env: &E,
     table: Table,
-    key: &FlowKey,
+    key: &KeptKey,
     frontend_born: u32,
 ) -> Option<Found<E::Cell>> {
     alive(env, env.flow(table, key)?, table, key, frontend_born)
@@ -39,10 +39,10 @@ pub(super) fn alive<E: Env>(
     env: &E,
     cell: E::Cell,
     table: Table,
-    key: &FlowKey,
+    key: &KeptKey,
     frontend_born: u32,
 ) -> Option<Found<E::Cell>> {
-    let entry = Entry::load(&cell, table, key.tag())?;
+    let entry = Entry::load(&cell, table, key.tag.get())?;
     let row = env.backend(entry.backend)?;
     let alive = entry.generation >= frontend_born && entry.generation >= row.born;
     alive.then_some(Found { cell, entry })
@@ -50,8 +50,8 @@ pub(super) fn alive<E: Env>(
 
 /// Enters a flow and counts a refusal.
 #[inline(always)]
-pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry, hop: [u64; 3]) {
-    if env.insert(table, key, &entry.pack(table, key.tag(), hop)) {
+pub(super) fn insert<E: Env>(env: &E, table: Table, key: &KeptKey, entry: &Entry, hop: [u64; 3]) {
+    if env.insert(table, key, &entry.pack(table, key.tag.get(), hop)) {
         env.count_table(match table {
             Table::Pending => TableEvent::PendingInserts,
             Table::Established => TableEvent::EstablishedInserts,
@@ -63,14 +63,14 @@ pub(super) fn insert<E: Env>(env: &E, table: Table, key: &FlowKey, entry: &Entry
 
 /// Moves a flow from pending to established with the way back that it has learned.
 #[inline(always)]
-pub(super) fn establish<E: Env>(env: &E, key: &FlowKey, found: &Found<E::Cell>, entry: &Entry) {
+pub(super) fn establish<E: Env>(env: &E, key: &KeptKey, found: &Found<E::Cell>, entry: &Entry) {
     insert(env, Table::Established, key, entry, load_hop(&found.cell));
     remove(env, Table::Pending, key);
 }
 
 /// Takes a flow out.
 #[inline(always)]
-pub(super) fn remove<E: Env>(env: &E, table: Table, key: &FlowKey) {
+pub(super) fn remove<E: Env>(env: &E, table: Table, key: &KeptKey) {
     env.remove(table, key);
     env.count_table(match table {
         Table::Pending => TableEvent::PendingRemovals,

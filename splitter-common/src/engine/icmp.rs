@@ -114,7 +114,7 @@ fn to_backend<E: Env>(
         port: inner.source_port,
         zero: 0,
     };
-    let backend = match owner(env, &key, vip.born) {
+    let backend = match owner(env, parsed, key, vip.born) {
         Some(backend) => backend,
         None => {
             let question = Question {
@@ -164,7 +164,7 @@ fn to_client<E: Env>(
         zero: 0,
     };
     let not_a_reply = Err(Outcome::pass(Reason::ReplyWithoutFlow));
-    let known = match owner(env, &key, backend.born) {
+    let known = match owner(env, parsed, key, backend.born) {
         Some(owner) if owner == backend.number => true,
         // The client has a flow under these ports with another backend.
         Some(_) => return Err(Outcome::drop(Reason::ReplyOfOtherBackend)),
@@ -192,7 +192,9 @@ fn to_client<E: Env>(
 
 /// The backend of a flow that is known.
 #[inline(always)]
-fn owner<E: Env>(env: &E, key: &FlowKey, born: u32) -> Option<u32> {
+fn owner<E: Env>(env: &E, parsed: &Parsed, key: FlowKey, born: u32) -> Option<u32> {
+    env.keep_key(&parsed.key, key);
+    let key = &parsed.key;
     if let Some(found) = find(env, Table::Established, key, born)
         && found.entry.state & state::OWN == 0
     {

@@ -3,14 +3,14 @@
 
 use core::hint::black_box;
 
-use super::{Env, Parsed, evidence, reply, request, service_row, traits};
+use super::{Env, Parsed, evidence, service_row, traits};
 use crate::{
     evidence::Sample,
     flow::{
-        Entry, Table,
+        Entry, KeptKey, Table,
         turns::{self, Answered, Asked, Kind},
     },
-    layout::{Counter, FlowKey, options},
+    layout::{Counter, options},
     packet::{L3, Packet, high, low},
 };
 
@@ -83,26 +83,24 @@ const PAYLOAD_MASK: usize = 0x3ff;
 #[inline(always)]
 pub(super) fn process<P: Packet, E: Env>(packet: &P, env: &E, parsed: &Parsed) {
     let told = Told::of(env, parsed);
-    let Some(key) = key_of(env, parsed, told) else {
-        return;
-    };
+    let key = &parsed.key;
     if told.bits() & tells::OF_PENDING != 0 {
-        of_pending(env, parsed, &key, told.bits());
+        of_pending(env, parsed, key, told.bits());
     } else {
-        of_established(packet, env, parsed, &key, told);
+        of_established(packet, env, parsed, key, told);
     }
 }
 
 /// What is told of a pending flow.
 #[inline(always)]
-fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &FlowKey, told: u64) {
+fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &KeptKey, told: u64) {
     let Some(cell) = env.flow(Table::Pending, key) else {
         return;
     };
-    let Some(entry) = Entry::load(&cell, Table::Pending, key.tag()) else {
+    let Some(entry) = Entry::load(&cell, Table::Pending, key.tag.get()) else {
         return;
     };
-    let judged = evidence::judged(env, key, parsed.network.protocol, &entry, entry.once);
+    let judged = evidence::judged(env, &key.key.get(), parsed.network.protocol, &entry, entry.once);
     if told & tells::ACCEPTS != 0 {
         if entry.syn_us != 0 {
             let us = turns::since(env.now_us(), entry.syn_us);
@@ -126,14 +124,14 @@ fn of_established<P: Packet, E: Env>(
     packet: &P,
     env: &E,
     parsed: &Parsed,
-    key: &FlowKey,
+    key: &KeptKey,
     told: Told,
 ) {
     let (told, once) = (told.bits(), told.once());
     let Some(cell) = env.flow(Table::Established, key) else {
         return;
     };
-    let Some(entry) = Entry::load(&cell, Table::Established, key.tag()) else {
+    let Some(entry) = Entry::load(&cell, Table::Established, key.tag.get()) else {
         return;
     };
     let mut bad = told & tells::RESETS != 0;
@@ -160,10 +158,10 @@ fn of_established<P: Packet, E: Env>(
         && entry.traits.is_asked() != 0
         && let Some(row) = service_row(env, entry.service as u32)
     {
-        traits::learn(env, row, key, &entry);
+        traits::learn(env, row, &key.key.get(), &entry);
     }
     let protocol = parsed.network.protocol;
-    let Some(judged) = evidence::judged(env, key, protocol, &entry, once) else {
+    let Some(judged) = evidence::judged(env, &key.key.get(), protocol, &entry, once) else {
         return;
     };
     if told & (tells::COMPLETES | tells::ENTERS) != 0 {
@@ -222,17 +220,6 @@ fn answers<P: Packet, E: Env>(
         }
         Status::Unasked | Status::Interim => false,
     }
-}
-
-/// The key of the packet's flow.
-#[inline(always)]
-fn key_of<E: Env>(env: &E, parsed: &Parsed, told: Told) -> Option<FlowKey> {
-    let number = parsed.frontend.get();
-    if told.bits() & tells::BY_CLIENT != 0 {
-        return Some(request::key_of(parsed, number));
-    }
-    let frontend = env.frontend(number as u32)?;
-    Some(reply::key_of(parsed, number, frontend))
 }
 
 /// What an answer says of itself.

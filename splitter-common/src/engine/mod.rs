@@ -35,7 +35,7 @@ use self::{
     send::Decided,
 };
 use crate::{
-    flow::law::Now,
+    flow::{KeptKey, law::Now},
     layout::Control,
     packet::{self, Form, Network, Packet, TCP, Transport, UDP},
     reason::{Reason, Verdict},
@@ -57,8 +57,8 @@ pub struct Parsed {
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
-    /// The number of the frontend, once it is found.
-    pub(crate) frontend: Cell<u16>,
+    /// The key of its flow, once it is known whose it is.
+    pub(crate) key: KeptKey,
     /// What the packet tells of its flow, or 0: bits of [`tells`] and, 32 bits up, the bit of the client, if that
     /// is at hand. Noted on the packet's way and read back when it leaves; in memory, so that the verifier walks
     /// what lies between once.
@@ -104,7 +104,7 @@ pub fn process<P: Packet, E: Env>(packet: &mut P, env: &E) -> Outcome {
         transport,
         now,
         to_known,
-        frontend: Cell::new(0),
+        key: KeptKey::unknown(),
         told: Cell::new(0),
     }) else {
         return Outcome::pass(Reason::NotConfigured);
@@ -212,7 +212,7 @@ fn keep_bare<E: Env>(env: &E, network: Network) -> Option<&Parsed> {
             hz: 0,
         },
         to_known: true,
-        frontend: Cell::new(0),
+        key: KeptKey::unknown(),
         told: Cell::new(0),
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     edit::{End, Rewrite},
     evidence::Mark,
     flow::{
-        Cell, Entry, Hop, Table,
+        Cell, Entry, Hop, KeptKey, Table,
         entry::state,
         hop::{NO_HOP, load_hop, store_hop},
         law,
@@ -55,13 +55,13 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
             backend.frontend as u32,
         ));
     };
-    let key = key_of(parsed, backend.frontend, frontend);
-    parsed.frontend.set(backend.frontend);
+    let key = &parsed.key;
+    env.keep_key(key, key_of(parsed, backend.frontend, frontend));
     if flags == SYN {
-        remember_own(env, parsed, backend, frontend, &key);
+        remember_own(env, parsed, backend, frontend, key);
         return Decided::end(Outcome::pass(Reason::ReplyWithoutFlow));
     }
-    let Some(found) = flow_of(env, backend, &key, flags) else {
+    let Some(found) = flow_of(env, backend, key, flags) else {
         return without_flow(env, parsed, backend, frontend);
     };
     if found.found.entry.state & state::OWN != 0 {
@@ -87,10 +87,10 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, backend: &Endpoint) -> D
         Table::Established => (on_established(env, parsed, &found.found), false),
         Table::Pending => on_pending(env, parsed, &found.found),
     };
-    let vip = (frontend.address, key.port);
-    let hop = way_back(env, parsed, &found.found, key.tag(), vip.0);
+    let vip = (frontend.address, key.key.get().port);
+    let hop = way_back(env, parsed, &found.found, key.tag.get(), vip.0);
     if promote {
-        establish(env, &key, &found.found, &entry);
+        establish(env, key, &found.found, &entry);
     }
     Decided::on(to_client(vip, hop, entry.backend, Reason::Reply))
 }
@@ -109,7 +109,7 @@ fn remember_own<E: Env>(
     parsed: &Parsed,
     backend: &Endpoint,
     frontend: &FrontendRow,
-    key: &FlowKey,
+    key: &KeptKey,
 ) {
     for table in [Table::Established, Table::Pending] {
         if let Some(found) = find(env, table, key, backend.born)
@@ -206,7 +206,7 @@ struct Flow<C> {
 /// The entry that a backend's packet belongs to: the established one, unless the packet is a
 /// SYN-ACK for the handshake beside it, or the flow is another backend's by now.
 #[inline(always)]
-fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &FlowKey, flags: u8) -> Option<Flow<E::Cell>> {
+fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &KeptKey, flags: u8) -> Option<Flow<E::Cell>> {
     // Read again rather than kept across the next look-up, as in `request::tcp`.
     let mut live = false;
     if let Some(found) = find(env, Table::Established, key, backend.born) {

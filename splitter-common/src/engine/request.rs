@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     flow::{
-        Entry, Table,
+        Entry, KeptKey, Table,
         entry::state,
         hop::NO_HOP,
         law::{self, Established, Pending},
@@ -64,15 +64,15 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
     if parsed.network.ttl <= 1 {
         return Decided::end(Outcome::drop(Reason::TtlExpired));
     }
-    let key = key_of(parsed, vip.frontend);
-    parsed.frontend.set(vip.frontend);
+    let key = &parsed.key;
+    env.keep_key(key, key_of(parsed, vip.frontend));
     let newest = env.recheck_newest(vip.number);
-    let established = env.flow(Table::Established, &key);
+    let established = env.flow(Table::Established, key);
     let found = established.is_some();
     let known = if parsed.network.protocol == TCP {
-        tcp(env, parsed, vip, &key, established, newest)
+        tcp(env, parsed, vip, key, established, newest)
     } else {
-        udp(env, parsed, vip, &key, established, newest)
+        udp(env, parsed, vip, key, established, newest)
     };
     // A RST is never answered with one (RFC 9293, section 3.5.2): it goes to its flow's backend.
     let goes_on = (parsed.transport.segment.flags / RST) as u64;
@@ -88,8 +88,7 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
         number: 0,
         service: vip.number,
         backend: open.backend,
-        frontend: vip.frontend,
-        established: (found && !matches!(open.reason, Reason::Pending)) as u16,
+        established: (found && !matches!(open.reason, Reason::Pending)) as u32,
         traits: open.traits,
         ..Left::default()
     });
@@ -103,7 +102,7 @@ fn tcp<E: Env>(
     env: &E,
     parsed: &Parsed,
     vip: &Endpoint,
-    key: &FlowKey,
+    key: &KeptKey,
     established: Option<E::Cell>,
     newest: u32,
 ) -> Option<Target> {
@@ -169,7 +168,7 @@ fn tcp<E: Env>(
 fn open_beside<E: Env>(
     env: &E,
     parsed: &Parsed,
-    key: &FlowKey,
+    key: &KeptKey,
     found: &Found<E::Cell>,
     mut entry: Entry,
 ) -> Target {
@@ -231,7 +230,7 @@ fn udp<E: Env>(
     env: &E,
     parsed: &Parsed,
     vip: &Endpoint,
-    key: &FlowKey,
+    key: &KeptKey,
     established: Option<E::Cell>,
     newest: u32,
 ) -> Option<Target> {

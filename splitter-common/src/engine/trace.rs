@@ -10,11 +10,10 @@ use super::{
     traits,
 };
 use crate::{
-    address::Address,
     capacity::TRACES,
     decide::decide_watched,
     flow::Table,
-    layout::{Control, FlowKey},
+    layout::Control,
     packet::{ICMP, ICMP6},
     reason::Verdict,
     trace::{Known, RATE, Traced},
@@ -39,7 +38,6 @@ pub fn is_anyone_tracing<E: Env>(env: &E) -> bool {
 struct Whose {
     /// One more than the number of the service; 0: of none.
     service: u64,
-    key: FlowKey,
     born: u32,
     reply: u8,
 }
@@ -95,9 +93,9 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
     let service = (whose.service - 1) as u32;
     traced.service = service as u16;
     traced.has = 1;
-    let traits = known(env, whose, traced);
+    let traits = known(env, parsed, whose, traced);
     if let Some(row) = row_of(env, service) {
-        let question = question(&whose.key, parsed.network.protocol);
+        let question = question(&parsed.key.key.get(), parsed.network.protocol);
         // A flow that was met in the middle keeps none.
         let traits = if traits == 0 {
             traits::of_client(env, row, question.client, service)
@@ -118,13 +116,13 @@ fn decided<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced)
 
 /// What is known of the flow, and the traits that it was decided by.
 #[inline(always)]
-fn known<E: Env>(env: &E, whose: &Whose, traced: &mut Traced) -> u32 {
+fn known<E: Env>(env: &E, parsed: &Parsed, whose: &Whose, traced: &mut Traced) -> u32 {
     for (table, known) in [
         (Table::Established, Known::Established),
         (Table::Pending, Known::Pending),
     ] {
-        if let Some(cell) = env.flow(table, &whose.key)
-            && let Some(found) = alive(env, cell, table, &whose.key, whose.born)
+        if let Some(cell) = env.flow(table, &parsed.key)
+            && let Some(found) = alive(env, cell, table, &parsed.key, whose.born)
         {
             traced.known = known as u8;
             traced.version = found.entry.version;
@@ -141,13 +139,6 @@ fn known<E: Env>(env: &E, whose: &Whose, traced: &mut Traced) -> u32 {
 fn whose<E: Env>(env: &E, parsed: &Parsed) -> Whose {
     let none = Whose {
         service: 0,
-        key: FlowKey {
-            client: Address([0; 2]),
-            client_port: 0,
-            frontend: 0,
-            port: 0,
-            zero: 0,
-        },
         born: 0,
         reply: 0,
     };
@@ -159,9 +150,9 @@ fn whose<E: Env>(env: &E, parsed: &Parsed) -> Whose {
         return none;
     };
     if let Some(vip) = directory.dialled(parsed) {
+        env.keep_key(&parsed.key, request::key_of(parsed, vip.frontend));
         return Whose {
             service: 1 + vip.number as u64,
-            key: request::key_of(parsed, vip.frontend),
             born: vip.born,
             reply: 0,
         };
@@ -172,9 +163,10 @@ fn whose<E: Env>(env: &E, parsed: &Parsed) -> Whose {
     let Some(frontend) = env.frontend(backend.frontend as u32) else {
         return none;
     };
+    let key = reply::key_of(parsed, backend.frontend, frontend);
+    env.keep_key(&parsed.key, key);
     Whose {
         service: 1 + frontend.service as u64,
-        key: reply::key_of(parsed, backend.frontend, frontend),
         born: frontend.born,
         reply: 1,
     }

@@ -12,7 +12,7 @@ use super::turns;
 use crate::{
     clock::Jiffies32,
     evidence::Mark,
-    layout::{FlowEntry, FlowKey},
+    layout::FlowEntry,
     traits::Traits,
 };
 
@@ -110,20 +110,6 @@ pub struct Entry {
     pub once: u32,
     /// The traits of its client that it was decided by.
     pub traits: Traits,
-}
-
-impl FlowKey {
-    /// A tag of the key; never 0, which unused elements hold.
-    #[inline(always)]
-    pub const fn tag(&self) -> u32 {
-        let ports =
-            self.client_port as u64 | (self.frontend as u64) << 16 | (self.port as u64) << 32;
-        let mut hash =
-            (self.client.0[0] ^ ports.rotate_left(13)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^= hash >> 32;
-        hash = (hash ^ self.client.0[1]).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (hash >> 32) as u32 | 1
-    }
 }
 
 impl FlowEntry {
@@ -249,7 +235,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::hop::load_hop;
+    use crate::{flow::hop::load_hop, layout::FlowKey};
 
     #[test]
     fn an_entry_survives_its_words_and_a_recycled_element_is_a_miss() {

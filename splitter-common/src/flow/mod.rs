@@ -1,9 +1,10 @@
-//! Owns flows: what an entry holds ([`entry`], [`hop`]), what a packet does to it ([`law`]), and what
+//! Owns flows: their keys ([`key`]), what an entry holds ([`entry`], [`hop`]), what a packet does to it ([`law`]), and what
 //! becomes of it when the service decides otherwise ([`recheck`]), and how long its backend takes to
 //! answer ([`turns`]).
 
 pub mod entry;
 pub mod hop;
+pub mod key;
 pub mod law;
 pub mod limit;
 pub mod recheck;
@@ -11,3 +12,4 @@ pub mod turns;
 
 pub use entry::{Cell, Entry, Table};
 pub use hop::Hop;
+pub use key::KeptKey;

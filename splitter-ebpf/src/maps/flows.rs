@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use splitter_common::{
     capacity::{ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, PENDING_FLOWS},
-    flow::{Cell, Table},
+    flow::{Cell, KeptKey, Table},
     layout::{FlowEntry, FlowKey, FragmentKey, FragmentRow},
 };
 
@@ -54,18 +54,25 @@ impl Cell for FlowCell {
         unsafe { (&raw mut (*self.0).words[index]).write_volatile(word) }
     }
 }
+/// The key, where it is kept: look-ups read it there.
+#[inline(always)]
+fn read(kept: &KeptKey) -> &FlowKey {
+    // SAFETY: what was kept is this CPU's alone, and nobody writes it while it is lent: to the kernel, for
+    // one call.
+    unsafe { &*kept.key.as_ptr() }
+}
 /// A live flow.
 #[inline(always)]
-pub(crate) fn flow(table: Table, key: &FlowKey) -> Option<FlowCell> {
+pub(crate) fn flow(table: Table, key: &KeptKey) -> Option<FlowCell> {
     match table {
-        Table::Pending => PENDING.get_ptr_mut(key),
-        Table::Established => ESTABLISHED.get_ptr_mut(key),
+        Table::Pending => PENDING.get_ptr_mut(read(key)),
+        Table::Established => ESTABLISHED.get_ptr_mut(read(key)),
     }
     .map(FlowCell)
 }
 /// Enters a flow.
 #[inline(always)]
-pub(crate) fn insert_flow(table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+pub(crate) fn insert_flow(table: Table, key: &KeptKey, entry: &FlowEntry) -> bool {
     let Some(cell) = ENTRY.get_ptr_mut(0) else {
         return false;
     };
@@ -76,16 +83,16 @@ pub(crate) fn insert_flow(table: Table, key: &FlowKey, entry: &FlowEntry) -> boo
         &*cell
     };
     match table {
-        Table::Pending => PENDING.insert(key, entry, 0),
-        Table::Established => ESTABLISHED.insert(key, entry, 0),
+        Table::Pending => PENDING.insert(read(key), entry, 0),
+        Table::Established => ESTABLISHED.insert(read(key), entry, 0),
     }
     .is_ok()
 }
 /// Removes a flow; one that is not there is no error.
 #[inline(always)]
-pub(crate) fn remove_flow(table: Table, key: &FlowKey) {
+pub(crate) fn remove_flow(table: Table, key: &KeptKey) {
     let _absent = match table {
-        Table::Pending => PENDING.remove(key),
-        Table::Established => ESTABLISHED.remove(key),
+        Table::Pending => PENDING.remove(read(key)),
+        Table::Established => ESTABLISHED.remove(read(key)),
     };
 }

@@ -6,7 +6,8 @@ use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use splitter_common::{
     device::{SIGNATURE_WORDS, Signature},
     engine::Parsed,
-    layout::Left,
+    flow::KeptKey,
+    layout::{FlowKey, Left},
     packet::Inner,
 };
 
@@ -51,6 +52,20 @@ pub(crate) fn kept() -> Option<&'static Parsed> {
     PARSED
         .get_ptr(0)
         .map(|cell| unsafe { &*cell.cast::<Parsed>() })
+}
+/// Notes the key of a packet's flow, word by word: smaller stores would keep the kernel's hash waiting, which
+/// reads more at once, and a copy of the address as a whole is a loop over bytes.
+#[inline(always)]
+pub(crate) fn keep_key(kept: &KeptKey, key: FlowKey) {
+    let words = kept.key.as_ptr().cast::<u64>();
+    let [a, b] = key.client.0;
+    // SAFETY: as in `tell`; a key is three words, and aligned for them.
+    unsafe {
+        words.write_volatile(a);
+        words.add(1).write_volatile(b);
+        words.add(2).write_volatile(key.last_word());
+        kept.tag.as_ptr().write_volatile(key.tag());
+    }
 }
 /// Notes what a packet tells.
 #[inline(always)]

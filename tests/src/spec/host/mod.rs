@@ -20,7 +20,7 @@ use splitter_common::{
     engine::{Env, Parsed, Route},
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{
-        Entry, Hop, Table,
+        Entry, Hop, KeptKey, Table,
         recheck::RecheckRow,
         turns::{self, Kind},
     },
@@ -234,25 +234,30 @@ impl Env for Host {
             .map_or([0; 3], |hop| hop.pack(1).words)
     }
 
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<Element> {
+    fn keep_key(&self, kept: &KeptKey, key: FlowKey) {
+        kept.key.set(key);
+        kept.tag.set(key.tag());
+    }
+
+    fn flow(&self, table: Table, key: &KeptKey) -> Option<Element> {
         self.flows
             .borrow()
-            .get(&(table == Table::Established, *key))
+            .get(&(table == Table::Established, key.key.get()))
             .cloned()
     }
 
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> bool {
+    fn insert(&self, table: Table, key: &KeptKey, entry: &FlowEntry) -> bool {
         let element = Element::new(entry.words);
         self.flows
             .borrow_mut()
-            .insert((table == Table::Established, *key), element);
+            .insert((table == Table::Established, key.key.get()), element);
         true
     }
 
-    fn remove(&self, table: Table, key: &FlowKey) {
+    fn remove(&self, table: Table, key: &KeptKey) {
         self.flows
             .borrow_mut()
-            .remove(&(table == Table::Established, *key));
+            .remove(&(table == Table::Established, key.key.get()));
     }
 
     fn count_begun(&self, backend: u32, handshake: u64) {
