@@ -7,7 +7,7 @@
 
 use crate::flow::recheck::RecheckRow;
 use crate::layout::{
-    BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
+    BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, ControlRow, EVIDENCE_ROWS,
     EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, NextHop,
     Page, ServiceRow, VersionTimes, once_words,
 };
@@ -77,7 +77,7 @@ pub const ESTABLISHED_FLOWS: u32 = 536_576;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
 /// Words of the control map, see [`crate::layout::Control`].
-pub const CONTROL_WORDS: u32 = 14;
+pub const CONTROL_WORDS: u32 = 16;
 /// Traces that run at once; at most 8.
 pub const TRACES: u32 = 4;
 /// Bytes of the ring that traced packets are told in; a power of two, and of pages.
@@ -207,7 +207,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 16] {
     let ledger = size_of::<LedgerRow>() as u64
         + EVIDENCE_ROWS as u64 * size_of::<EvidenceRow>() as u64
         + once_words(sizes.judged_clients) as u64 * 8;
-    let filter = 2 * (FILTER_WORDS as u64 * 8 + size_of::<DirectoryRow>() as u64);
+    let filter = 2 * FILTER_WORDS as u64 * 8;
     [
         share("established flows", sizes.established as u64, flow),
         share("pending flows", sizes.pending as u64, flow),
@@ -257,7 +257,7 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 16] {
             entries: sizes.backends as u64 + REASON_CELLS as u64,
             bytes: sizes.backends as u64 * counters
                 + cpus as u64 * REASON_CELLS as u64 * 8
-                + CONTROL_WORDS as u64 * 8,
+                + size_of::<ControlRow>() as u64,
         },
     ]
 }

@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     address::Address,
-    capacity::{BUCKET_ENTRIES, PAGE_CELLS},
+    capacity::{BUCKET_ENTRIES, CONTROL_WORDS, PAGE_CELLS},
 };
 
 pub use counted::{
@@ -36,35 +36,49 @@ pub const LAYOUT_VERSION: u32 = 12;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Control {
+    // What nearly every packet asks for, in one cache line.
     /// [`Word`] of the directory; generation 0 means that nothing was ever committed.
     Directory = 0,
+    /// What mixes the hashes of the directory's first side.
+    FirstMultiplier = 1,
+    /// What mixes those of its second side.
+    SecondMultiplier = 2,
     /// Jiffies until which the daemon vouches for the next hops it wrote.
-    LeaseUntil = 1,
+    LeaseUntil = 3,
     /// Raised by the daemon at every route or neighbour event; never 0 once it runs.
-    RouteEpoch = 2,
+    RouteEpoch = 4,
     /// Ticks of the jiffies clock per second, measured by the daemon.
-    Hz = 3,
-    /// Jiffies, as the `clock` program read them last.
-    Jiffies = 4,
-    /// Nanoseconds of CLOCK_MONOTONIC, as the `clock` program read them last.
-    MonotonicNs = 5,
-    /// Jiffies at which the program last wrote a line to the log.
-    DiagnosedAt = 6,
+    Hz = 5,
     /// 1 when packets are as long as they were on the wire: not with generic XDP, which sees what
     /// the kernel has put together of several.
-    WireLengths = 7,
+    WireLengths = 6,
     /// Jiffies until which some trace asks for packets; 0: none does.
-    TracedUntil = 8,
+    TracedUntil = 7,
+    // The others.
+    /// Jiffies, as the `clock` program read them last.
+    Jiffies = 8,
+    /// Nanoseconds of CLOCK_MONOTONIC, as the `clock` program read them last.
+    MonotonicNs = 9,
+    /// Jiffies at which the program last wrote a line to the log.
+    DiagnosedAt = 10,
     /// When the next packet is due to be told by their limit, nanoseconds of CLOCK_MONOTONIC.
-    TraceDue = 9,
+    TraceDue = 11,
     /// Packets that were asked for and not told.
-    Untold = 10,
+    Untold = 12,
     /// Which of the two sets of device rules is in force: 0 or 1.
-    Devices = 11,
+    Devices = 13,
     /// Lines of the table of members that are a home; see [`crate::members`].
-    MemberHomes = 12,
+    MemberHomes = 14,
     /// The key by which homes are drawn; drawn itself when the table is made.
-    MemberKey = 13,
+    MemberKey = 15,
+}
+
+/// All words of [`Control`], one element: a program looks it up once.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct ControlRow {
+    /// By [`Control`].
+    pub words: [u64; CONTROL_WORDS as usize],
 }
 
 /// A generation and the side of the doubled rows that holds it, switched by one store.
@@ -135,14 +149,6 @@ pub struct Endpoint {
 pub struct Bucket {
     /// Used ones first.
     pub entries: [Endpoint; BUCKET_ENTRIES],
-}
-
-/// How one side of the directory is hashed.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct DirectoryRow {
-    /// Odd; another one is tried when a bucket overflows.
-    pub multiplier: u64,
 }
 
 /// One VIP of a service.

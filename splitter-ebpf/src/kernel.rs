@@ -24,8 +24,8 @@ use splitter_common::{
         turns::{self, Kind},
     },
     layout::{
-        BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
+        BackendRow, Bucket, ClientKey, Control, Counter, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
@@ -34,7 +34,7 @@ use splitter_common::{
 
 use crate::{
     clients, evidence,
-    maps::{self, FlowCell},
+    maps::{self, ControlWords, FlowCell},
     times,
 };
 
@@ -54,13 +54,15 @@ struct Query(bpf_fib_lookup);
 /// The running kernel, for one packet.
 pub(crate) struct Kernel<'a> {
     ctx: &'a XdpContext,
+    /// Looked up once.
+    control: ControlWords,
 }
 
 impl<'a> Kernel<'a> {
-    /// For the packet of `ctx`.
+    /// For the packet of `ctx`; `None` never.
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
-        Self { ctx }
+    pub(crate) fn new(ctx: &'a XdpContext) -> Option<Self> {
+        maps::control_words().map(|control| Self { ctx, control })
     }
 }
 
@@ -162,12 +164,7 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn control(&self, word: Control) -> u64 {
-        maps::control(word)
-    }
-
-    #[inline(always)]
-    fn directory_row(&self, side: u32) -> Option<DirectoryRow> {
-        maps::directory_row(side)
+        self.control.load(word)
     }
 
     #[inline(always)]
@@ -332,7 +329,7 @@ impl Env for Kernel<'_> {
 
     #[inline(always)]
     fn set_control(&self, word: Control, value: u64) {
-        maps::set_control(word, value);
+        self.control.store(word, value);
     }
 
     #[inline(always)]
@@ -465,11 +462,11 @@ impl Kernel<'_> {
     #[inline(always)]
     pub(crate) fn diagnose(&self, number: u32) {
         let now = self.jiffies().0;
-        let due = maps::control(Control::DiagnosedAt) + maps::control(Control::Hz);
+        let due = self.control.load(Control::DiagnosedAt) + self.control.load(Control::Hz);
         if now < due {
             return;
         }
-        maps::set_control(Control::DiagnosedAt, now);
+        self.control.store(Control::DiagnosedAt, now);
         warn!(self.ctx, "inconsistent tables: {} has no row", number);
     }
 }

@@ -103,14 +103,18 @@ pub fn splitter_trace_frags(ctx: XdpContext) -> u32 {
 pub fn clock(_ctx: XdpContext) -> u32 {
     // SAFETY: both helpers take nothing and only read clocks.
     let (jiffies, now_ns) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
-    maps::set_control(Control::Jiffies, jiffies);
-    maps::set_control(Control::MonotonicNs, now_ns);
+    if let Some(words) = maps::control_words() {
+        words.store(Control::Jiffies, jiffies);
+        words.store(Control::MonotonicNs, now_ns);
+    }
     xdp_action::XDP_PASS
 }
 
 #[inline(always)]
 fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
-    let kernel = Kernel::new(ctx);
+    let Some(kernel) = Kernel::new(ctx) else {
+        return xdp_action::XDP_ABORTED;
+    };
     let outcome = engine::process(&mut packet, &kernel);
     if matches!(outcome.aside, Aside::Decide) {
         // SAFETY: nothing here needs to be dropped. When the program is not there, this one goes
@@ -124,7 +128,9 @@ fn go(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS
 
 #[inline(always)]
 fn measure(ctx: &XdpContext, packet: &XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
-    let kernel = Kernel::new(ctx);
+    let Some(kernel) = Kernel::new(ctx) else {
+        return xdp_action::XDP_ABORTED;
+    };
     engine::measure(packet, &kernel);
     if engine::is_anyone_tracing(&kernel) {
         // SAFETY: as in `go`; without the program nobody is told.
@@ -135,7 +141,9 @@ fn measure(ctx: &XdpContext, packet: &XdpPacket<'_>, aside: &ProgramArray<PROGRA
 
 #[inline(always)]
 fn trace(ctx: &XdpContext) -> u32 {
-    engine::trace(&Kernel::new(ctx));
+    if let Some(kernel) = Kernel::new(ctx) {
+        engine::trace(&kernel);
+    }
     maps::left().map_or(xdp_action::XDP_ABORTED, |left| left.action)
 }
 
@@ -158,7 +166,9 @@ fn told(
 
 #[inline(always)]
 fn decide(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
-    let kernel = Kernel::new(ctx);
+    let Some(kernel) = Kernel::new(ctx) else {
+        return xdp_action::XDP_ABORTED;
+    };
     let outcome = engine::decide(&mut packet, &kernel);
     leave_aside(ctx, aside, &outcome);
     measured(ctx, &kernel, aside, &outcome)
@@ -198,7 +208,9 @@ fn leave_aside(ctx: &XdpContext, aside: &ProgramArray<PROGRAMS>, outcome: &Outco
 
 #[inline(always)]
 fn answer(ctx: &XdpContext, mut packet: XdpPacket<'_>, aside: &ProgramArray<PROGRAMS>) -> u32 {
-    let kernel = Kernel::new(ctx);
+    let Some(kernel) = Kernel::new(ctx) else {
+        return xdp_action::XDP_ABORTED;
+    };
     let outcome = engine::answer(&mut packet, &kernel);
     let action = conclude(&kernel, &outcome);
     told(ctx, &kernel, aside, &outcome, action)

@@ -277,21 +277,29 @@ impl Daemon {
     ///
     /// When bpftool cannot read it.
     pub fn control(&self, word: Control) -> Result<u64> {
-        let key = (word as u32).to_ne_bytes().map(|byte| byte.to_string());
+        let at = 8 * word as usize;
+        let bytes = self.control_row()?;
+        let word = bytes.get(at..at + 8).context("no such word")?;
+        Ok(u64::from_ne_bytes(word.try_into()?))
+    }
+
+    /// The bytes of the control map's element.
+    fn control_row(&self) -> Result<Vec<u8>> {
         let output = Command::new("bpftool")
             .args(["-j", "map", "lookup", "pinned"])
             .arg(self.layout_dir().join("map_CONTROL"))
             .arg("key")
-            .args(key)
+            .args(["0"; 4])
             .output()
             .context("cannot run bpftool")?;
         let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let bytes = found["value"].as_array().context("no value")?;
-        let word = bytes.iter().rev().try_fold(0u64, |word, byte| {
+        let byte = |byte: &serde_json::Value| {
             let byte = byte.as_str()?.strip_prefix("0x")?;
-            Some(word << 8 | u64::from_str_radix(byte, 16).ok()?)
-        });
-        word.context("no bytes")
+            u8::from_str_radix(byte, 16).ok()
+        };
+        let bytes: Option<Vec<u8>> = bytes.iter().map(byte).collect();
+        bytes.context("no bytes")
     }
 
     /// Ends the time for which a dead daemon vouched for next hops, so that nobody waits for it.
@@ -300,15 +308,16 @@ impl Daemon {
     ///
     /// When bpftool cannot write to the pinned map.
     pub fn end_lease(&self) -> Result<()> {
-        let index = Control::LeaseUntil as u32;
-        let key = index.to_ne_bytes().map(|byte| byte.to_string());
+        let mut row = self.control_row()?;
+        let at = 8 * Control::LeaseUntil as usize;
+        row[at..at + 8].fill(0);
         let output = Command::new("bpftool")
             .args(["map", "update", "pinned"])
             .arg(self.layout_dir().join("map_CONTROL"))
             .arg("key")
-            .args(key)
+            .args(["0"; 4])
             .arg("value")
-            .args(["0"; 8])
+            .args(row.iter().map(u8::to_string))
             .output()
             .context("cannot run bpftool")?;
         ensure!(

@@ -75,15 +75,7 @@ pub(super) fn process<P: Packet, E: Env>(
     if denied {
         return Decided::end(Outcome::drop(Reason::Denied));
     }
-    match new_flow(
-        env,
-        parsed,
-        left,
-        client,
-        row,
-        &choice,
-        (unknown, traits),
-    ) {
+    match new_flow(env, parsed, left, client, row, &choice, (unknown, traits)) {
         Ok(target) => send::to_backend(env, parsed, target.0, target.1),
         Err(outcome) => Decided::end(outcome),
     }

@@ -2,7 +2,7 @@
 
 use super::{Env, Parsed};
 use crate::{
-    address::Address,
+    address::{Address, select},
     capacity::{DIRECTORY_BUCKETS, FILTER_WORDS},
     directory::{bucket_of, filter_bit},
     layout::{Control, Endpoint, EndpointKind, Word},
@@ -23,10 +23,12 @@ impl<'a, E: Env> Directory<'a, E> {
         if word.generation == 0 {
             return None;
         }
+        let [first, second] =
+            [Control::FirstMultiplier, Control::SecondMultiplier].map(|word| env.control(word));
         Some(Self {
             env,
             side: word.side,
-            multiplier: env.directory_row(word.side)?.multiplier,
+            multiplier: select(word.side as u64, second, first),
         })
     }
 

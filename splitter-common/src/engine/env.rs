@@ -8,8 +8,8 @@ use crate::{
     evidence::{Event, Ledger, Once, Place, Sample},
     flow::{Cell, Entry, Hop, KeptKey, Table, recheck::RecheckRow, turns::Kind},
     layout::{
-        BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry, FlowKey,
-        FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
+        BackendRow, Bucket, ClientKey, Control, Counter, FlowEntry, FlowKey, FragmentKey,
+        FragmentRow, FrontendRow, Left, ServiceRow, TableEvent,
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
@@ -48,8 +48,6 @@ pub trait Env {
     fn jiffies(&self) -> Jiffies;
     /// A word of the control map; 0 when never written.
     fn control(&self, word: Control) -> u64;
-    /// How a side of the directory is hashed.
-    fn directory_row(&self, side: u32) -> Option<DirectoryRow>;
     /// A word of the address filter, both sides in one array.
     fn filter_word(&self, index: u32) -> u64;
     /// A bucket of the directory, both sides in one array.

@@ -100,7 +100,13 @@ fn of_pending<E: Env>(env: &E, parsed: &Parsed, key: &KeptKey, told: u64) {
     let Some(entry) = Entry::load(&cell, Table::Pending, key.tag.get()) else {
         return;
     };
-    let judged = evidence::judged(env, &key.key.get(), parsed.network.protocol, &entry, entry.once);
+    let judged = evidence::judged(
+        env,
+        &key.key.get(),
+        parsed.network.protocol,
+        &entry,
+        entry.once,
+    );
     if told & tells::ACCEPTS != 0 {
         if entry.syn_us != 0 {
             let us = turns::since(env.now_us(), entry.syn_us);

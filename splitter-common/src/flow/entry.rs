@@ -9,12 +9,7 @@
 //! turns once it is established (see [`super::turns`]).
 
 use super::turns;
-use crate::{
-    clock::Jiffies32,
-    evidence::Mark,
-    layout::FlowEntry,
-    traits::Traits,
-};
+use crate::{clock::Jiffies32, evidence::Mark, layout::FlowEntry, traits::Traits};
 
 /// The two tables of flows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -18,16 +18,18 @@ use aya_ebpf::{
 use splitter_common::{
     address::Address,
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS,
-        MAX_FRONTENDS, MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
+        DIRECTORY_BUCKETS, FILTER_WORDS, LIMITED_CLIENTS, MAX_BACKENDS, MAX_FRONTENDS,
+        MAX_PREFIXES, MAX_SERVICES, PAGE_CELLS, PREFIX_ROWS, TABLE_PAGES,
     },
     flow::recheck::RecheckRow,
     layout::{
-        BackendRow, Bucket, ClientKey, Control, DirectoryRow, FrontendRow, NextHop, PROGRAMS, Page,
+        BackendRow, Bucket, ClientKey, Control, ControlRow, FrontendRow, NextHop, PROGRAMS, Page,
         ServiceRow,
     },
     prefix::{self, PrefixKey, PrefixRow},
 };
+
+use crate::times;
 
 pub(crate) use self::{counted::*, flows::*, members::*, scratch::*, trace::*};
 
@@ -37,9 +39,7 @@ pub(crate) const MMAPABLE: usize = 1 << 10;
 const NO_PREALLOC: usize = 1;
 
 #[btf_map]
-static CONTROL: Array<u64, { CONTROL_WORDS as usize }, MMAPABLE> = Array::new();
-#[btf_map]
-static DIRECTORY: Array<DirectoryRow, 2, MMAPABLE> = Array::new();
+static CONTROL: Array<ControlRow, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static FILTER: Array<u64, { 2 * FILTER_WORDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
@@ -146,27 +146,40 @@ fn bump(cell: Option<*mut u64>, amount: u64) {
         unsafe { cell.write_volatile(cell.read_volatile() + amount) }
     }
 }
-/// A control word; 0 when never written.
+/// The control words; `None` never.
 #[inline(always)]
-pub(crate) fn control(word: Control) -> u64 {
-    volatile(CONTROL.get_ptr(word as u32))
+pub(crate) fn control_words() -> Option<ControlWords> {
+    CONTROL.get_ptr_mut(0).map(ControlWords)
 }
-#[inline(always)]
-fn control_cell(word: Control) -> Option<*mut u64> {
-    CONTROL.get_ptr_mut(word as u32)
-}
-/// Writes a control word.
-#[inline(always)]
-pub(crate) fn set_control(word: Control, value: u64) {
-    if let Some(cell) = control_cell(word) {
-        // SAFETY: a pointer from an array look-up is valid and aligned for its u64.
-        unsafe { cell.write_volatile(value) }
+/// The control words, which other CPUs and the daemon write at any time, each whole.
+#[derive(Clone, Copy)]
+pub(crate) struct ControlWords(*mut ControlRow);
+impl ControlWords {
+    /// A word; 0 when never written.
+    #[inline(always)]
+    pub(crate) fn load(self, word: Control) -> u64 {
+        // SAFETY: a pointer from an array look-up is valid and aligned for its words.
+        unsafe { (&raw const (*self.0).words[word as usize]).read_volatile() }
+    }
+
+    /// Writes a word.
+    #[inline(always)]
+    pub(crate) fn store(self, word: Control, value: u64) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.0).words[word as usize]).write_volatile(value) }
+    }
+
+    /// Adds to a word that all CPUs add to.
+    #[inline(always)]
+    fn add(self, word: Control, amount: u64) {
+        // SAFETY: as above.
+        times::add_wide(unsafe { &raw mut (*self.0).words[word as usize] }, amount);
     }
 }
-/// The directory's row of a side.
+/// A control word, where the words are not at hand.
 #[inline(always)]
-pub(crate) fn directory_row(side: u32) -> Option<DirectoryRow> {
-    DIRECTORY.get(side).copied()
+pub(crate) fn control(word: Control) -> u64 {
+    control_words().map_or(0, |words| words.load(word))
 }
 /// A filter word.
 #[inline(always)]

@@ -13,8 +13,7 @@ use splitter_common::{
     trace::{TraceRow, Traced},
 };
 
-use super::{MMAPABLE, control_cell};
-use crate::times;
+use super::{MMAPABLE, control_words};
 
 /// `BPF_RB_NO_WAKEUP`: the daemon looks by itself.
 const NO_WAKEUP: u64 = 1;
@@ -40,7 +39,7 @@ pub(crate) fn trace(traced: &Traced) -> bool {
 /// Counts a packet that is not told.
 #[inline(always)]
 pub(crate) fn count_untold() {
-    if let Some(cell) = control_cell(Control::Untold) {
-        times::add_wide(cell, 1);
+    if let Some(words) = control_words() {
+        words.add(Control::Untold, 1);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use splitter_common::{
     capacity::{BUCKET_ENTRIES, DIRECTORY_BUCKETS, FILTER_WORDS},
-    layout::{BackendRow, Bucket, COUNTERS, Control, DirectoryRow, Endpoint, EndpointKind, Word},
+    layout::{BackendRow, Bucket, COUNTERS, Control, Endpoint, EndpointKind, Word},
 };
 
 use super::{DataPlane, commit::rest};
@@ -28,12 +28,13 @@ impl DataPlane {
                 .filter
                 .write(side * FILTER_WORDS + index as u32, filter);
         }
-        self.maps.directory.write(
-            side,
-            &DirectoryRow {
-                multiplier: image.multiplier,
-            },
-        );
+        let multiplier = match side {
+            0 => Control::FirstMultiplier,
+            _ => Control::SecondMultiplier,
+        };
+        self.maps
+            .control
+            .store_word(multiplier as u32, image.multiplier);
         let next = Word { generation, side };
         self.maps
             .control

@@ -36,11 +36,17 @@ impl<T: Pod> Mapped<T> {
 
     /// Maps an array made with `BPF_F_MMAPABLE`.
     pub(super) fn new(name: &'static str, data: MapData) -> Result<Self, DataPlaneError> {
+        Self::open::<T>(name, data)
+    }
+
+    /// Maps such an array whose values are `V`, each of them several `T`.
+    pub(super) fn open<V: Pod>(name: &'static str, data: MapData) -> Result<Self, DataPlaneError> {
         const { assert!(size_of::<T>().is_multiple_of(8)) };
+        const { assert!(size_of::<V>().is_multiple_of(size_of::<T>())) };
         let fault = |why: String| DataPlaneError::Map { map: name, why };
         let info = data.info().map_err(|error| fault(error.to_string()))?;
-        let entries = info.max_entries();
-        if info.value_size() as usize != size_of::<T>() {
+        let entries = info.max_entries() * (size_of::<V>() / size_of::<T>()) as u32;
+        if info.value_size() as usize != size_of::<V>() {
             return Err(fault(format!(
                 "its values have {} bytes",
                 info.value_size()

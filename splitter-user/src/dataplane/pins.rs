@@ -18,14 +18,14 @@ use rustix::{
 use splitter_common::{
     address::Address,
     capacity::{
-        CONTROL_WORDS, DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, PREFIX_ROWS,
-        REASON_CELLS, TABLE_EVENT_CELLS, member_lines, members_beside, members_of_lines,
+        DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, PREFIX_ROWS, REASON_CELLS,
+        TABLE_EVENT_CELLS, member_lines, members_beside, members_of_lines,
     },
     device::DeviceRules,
     engine::Parsed,
     flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, DirectoryRow, EVIDENCE_ROWS,
+        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, ControlRow, EVIDENCE_ROWS,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION,
         LedgerRow, Left, LossKey, LossPlaces, NextHop, PROGRAMS, Page, ServiceRow, VersionTimes,
         once_clients, once_words,
@@ -261,8 +261,7 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         (size_of::<K>() as u32, size_of::<V>() as u32)
     }
     let ((key, value), fixed) = match name {
-        "CONTROL" => (bytes::<u32, u64>(), CONTROL_WORDS),
-        "DIRECTORY" => (bytes::<u32, DirectoryRow>(), 2),
+        "CONTROL" => (bytes::<u32, ControlRow>(), 1),
         "FILTER" => (bytes::<u32, u64>(), 2 * FILTER_WORDS),
         "BUCKETS" => (bytes::<u32, Bucket>(), 2 * DIRECTORY_BUCKETS),
         "FRONTENDS" => (bytes::<u32, FrontendRow>(), 0),

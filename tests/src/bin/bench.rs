@@ -36,7 +36,10 @@ struct Arguments {
 fn flows(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(flows) if bench::are_flows(flows) => Ok(flows),
-        _ => Err(format!("a power of two up to {} is wanted", bench::MOST_FLOWS)),
+        _ => Err(format!(
+            "a power of two up to {} is wanted",
+            bench::MOST_FLOWS
+        )),
     }
 }
 

@@ -14,7 +14,7 @@ use splitter_common::{
     device::DeviceRules,
     flow::recheck::RecheckRow,
     layout::{
-        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, Control, DirectoryRow,
+        BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, Control, ControlRow,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, LossKey,
         LossPlaces, NextHop, Page, ServiceRow, VersionTimes, Word,
     },
@@ -23,7 +23,7 @@ use splitter_common::{
     traits::ClientRow,
 };
 
-use self::take::{counted, flows, typed};
+use self::take::{counted, flows, typed, words_of};
 pub(in crate::dataplane) use self::take::{mapped, table};
 use super::{
     DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
@@ -40,8 +40,6 @@ type Flows = HashMap<MapData, Raw<FlowKey>, Raw<FlowEntry>>;
 pub struct Maps {
     /// See [`Control`].
     pub control: Mapped<u64>,
-    /// Both sides.
-    pub directory: Mapped<DirectoryRow>,
     /// Both sides.
     pub filter: Mapped<u64>,
     /// Both sides.
@@ -98,9 +96,8 @@ pub struct Maps {
 
 /// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
 /// told.
-pub(in crate::dataplane) const NAMES: [&str; 38] = [
+pub(in crate::dataplane) const NAMES: [&str; 37] = [
     "CONTROL",
-    "DIRECTORY",
     "FILTER",
     "BUCKETS",
     "FRONTENDS",
@@ -142,7 +139,7 @@ pub(in crate::dataplane) const NAMES: [&str; 38] = [
 impl Maps {
     /// Takes the maps out of the loaded object.
     pub(in crate::dataplane) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
-        let control = mapped(ebpf, "CONTROL")?;
+        let control = words_of::<ControlRow>(ebpf, "CONTROL")?;
         let (pending, pending_table) = flows(ebpf, "PENDING")?;
         let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
         let (counters, counters_sums) = counted(ebpf, "COUNTERS")?;
@@ -154,7 +151,6 @@ impl Maps {
         Ok(Self {
             members: MemberTable::take(ebpf, &control)?,
             control,
-            directory: mapped(ebpf, "DIRECTORY")?,
             filter: mapped(ebpf, "FILTER")?,
             buckets: mapped(ebpf, "BUCKETS")?,
             frontends: mapped(ebpf, "FRONTENDS")?,

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    maps::{Map, MapError},
+    maps::{Map, MapData, MapError},
 };
 use bytemuck::Pod;
 
@@ -22,8 +22,20 @@ pub(in crate::dataplane) fn mapped<T: Pod>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<Mapped<T>, DataPlaneError> {
+    Mapped::new(name, array(ebpf, name)?)
+}
+
+/// An array of rows, word by word.
+pub(super) fn words_of<V: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<Mapped<u64>, DataPlaneError> {
+    Mapped::<u64>::open::<V>(name, array(ebpf, name)?)
+}
+
+fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DataPlaneError> {
     match take(ebpf, name)? {
-        Map::Array(data) => Mapped::new(name, data),
+        Map::Array(data) => Ok(data),
         _ => Err(DataPlaneError::Map {
             map: name,
             why: "not an array".to_owned(),

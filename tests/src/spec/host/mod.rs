@@ -25,8 +25,8 @@ use splitter_common::{
         turns::{self, Kind},
     },
     layout::{
-        BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, DirectoryRow, FlowEntry,
-        FlowKey, FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent, Word,
+        BackendCounters, BackendRow, Bucket, ClientKey, Control, Counter, FlowEntry, FlowKey,
+        FragmentKey, FragmentRow, FrontendRow, Left, ServiceRow, TableEvent, Word,
     },
     packet::{Inner, Network},
     trace::{TraceRow, Traced},
@@ -160,6 +160,11 @@ impl Env for Host {
                 }
                 .pack()
             }),
+            Control::FirstMultiplier => 0,
+            Control::SecondMultiplier => {
+                let tables = self.tables.as_ref();
+                tables.map_or(0, |tables| tables.directory.multiplier)
+            }
             Control::LeaseUntil => u64::MAX,
             Control::RouteEpoch => 1,
             Control::Hz => HZ,
@@ -173,11 +178,6 @@ impl Env for Host {
             | Control::MemberHomes
             | Control::MemberKey => 0,
         }
-    }
-
-    fn directory_row(&self, _side: u32) -> Option<DirectoryRow> {
-        let multiplier = self.tables.as_ref()?.directory.multiplier;
-        Some(DirectoryRow { multiplier })
     }
 
     fn filter_word(&self, index: u32) -> u64 {
