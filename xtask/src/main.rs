@@ -65,7 +65,7 @@ enum Command {
     /// Measure the program per packet beside its floors (needs root; arguments go to
     /// splitter-bench)
     Bench {
-        /// Arguments for splitter-bench: `--quick`, `--segments`, `--json FILE`
+        /// Arguments for splitter-bench: `--quick`, `--segments`, `--case CASE`, `--json FILE`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },

@@ -76,7 +76,7 @@ pub trait Env {
     fn table_cell(&self, page: u32, index: u32) -> u16;
     /// The words of the next hop to a backend.
     fn next_hop(&self, backend: u32) -> [u64; 3];
-    /// Notes the key of this packet's flow, and its tag.
+    /// Notes the key of the flow that this packet is of or about, and its tag.
     fn keep_key(&self, kept: &KeptKey, key: FlowKey);
     /// A live flow.
     fn flow(&self, table: Table, key: &KeptKey) -> Option<Self::Cell>;

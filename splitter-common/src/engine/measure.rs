@@ -22,8 +22,6 @@ pub mod tells {
     pub const COMPLETES: u64 = 0x02;
     /// The client sends its SYN once more, for a flow that is judged.
     pub const WAITS: u64 = 0x04;
-    /// Those.
-    pub const BY_CLIENT: u64 = ASKS | COMPLETES | WAITS;
     /// The backend's payload ends a turn.
     pub const ANSWERS: u64 = 0x08;
     /// The backend's SYN-ACK.

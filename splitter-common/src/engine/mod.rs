@@ -57,7 +57,7 @@ pub struct Parsed {
     pub(crate) now: Now,
     /// Whether the filter knows the destination.
     pub(crate) to_known: bool,
-    /// The key of its flow, once it is known whose it is.
+    /// The key of its flow, once it is known whose it is; of an ICMP error that of the flow it is about.
     pub(crate) key: KeptKey,
     /// What the packet tells of its flow, or 0: bits of [`tells`] and, 32 bits up, the bit of the client, if that
     /// is at hand. Noted on the packet's way and read back when it leaves; in memory, so that the verifier walks

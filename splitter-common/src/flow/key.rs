@@ -24,7 +24,7 @@ impl FlowKey {
 }
 
 /// The key of a packet's flow with its tag, kept for all look-ups of all programs that see the packet: made
-/// once, and in memory, where the kernel reads it.
+/// by the first, and in memory, where the kernel reads it.
 #[repr(C)]
 #[derive(Clone, Debug)]
 pub struct KeptKey {

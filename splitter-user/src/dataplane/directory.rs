@@ -17,6 +17,15 @@ impl DataPlane {
         rest(self.directory_flipped);
         let word = Word::unpack(self.maps.control.load_word(Control::Directory as u32));
         let side = word.side ^ 1;
+        // Long before the switch: programs load both multipliers behind the word, and a CPU that loads out
+        // of order must not see the new word beside the old one's.
+        let multiplier = match side {
+            0 => Control::FirstMultiplier,
+            _ => Control::SecondMultiplier,
+        };
+        self.maps
+            .control
+            .store_word(multiplier as u32, image.multiplier);
         for bucket in 0..DIRECTORY_BUCKETS {
             let entries = image.buckets.get(&bucket).copied().unwrap_or_default();
             self.maps
@@ -28,13 +37,6 @@ impl DataPlane {
                 .filter
                 .write(side * FILTER_WORDS + index as u32, filter);
         }
-        let multiplier = match side {
-            0 => Control::FirstMultiplier,
-            _ => Control::SecondMultiplier,
-        };
-        self.maps
-            .control
-            .store_word(multiplier as u32, image.multiplier);
         let next = Word { generation, side };
         self.maps
             .control

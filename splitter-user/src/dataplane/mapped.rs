@@ -141,7 +141,7 @@ impl<T: Pod> Mapped<T> {
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
         let bytes = self.entries as usize * size_of::<T>();
-        // SAFETY: the mapping was made in `new` with this length and is not used after.
+        // SAFETY: the mapping was made in `open` with this length and is not used after.
         #[allow(unsafe_code, reason = "shared kernel memory; see the module")]
         let _unmapped = unsafe { munmap(self.words.as_ptr().cast(), bytes) };
     }

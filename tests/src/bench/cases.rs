@@ -153,3 +153,16 @@ fn template(
     frame[FRAME_SENDER] = sender;
     Ok(frame)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_that_of_its_case() {
+        for name in NAMES {
+            assert_eq!(Case::named(name).map(Case::name), Some(name));
+        }
+        assert_eq!(Case::named("establish"), None, "it is no measurement");
+    }
+}
