@@ -39,7 +39,7 @@ pub enum Control {
     // What nearly every packet asks for, in one cache line.
     /// [`Word`] of the directory; generation 0 means that nothing was ever committed.
     Directory = 0,
-    /// What mixes the hashes of the directory's first side.
+    /// What mixes the hashes of the directory's first side. Odd; another one is tried when a bucket overflows.
     FirstMultiplier = 1,
     /// What mixes those of its second side.
     SecondMultiplier = 2,

@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-pub use cases::NAMES as CASES;
+pub use cases::names as case_names;
 pub use report::Figures;
+
+use crate::supervise::StopFlag;
 
 /// Most flows that the driver takes turns with.
 pub const MOST_FLOWS: u32 = layout::MAX_FLOWS;
-
-use crate::supervise::StopFlag;
 
 /// What the bench is asked to do.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct BenchOptions {
     pub quick: bool,
     /// Where to write the figures as JSON.
     pub json: Option<PathBuf>,
-    /// Only this one of [`CASES`].
+    /// Only this one of [`case_names()`].
     pub case: Option<String>,
     /// Only so many flows of it.
     pub flows: Option<u32>,

@@ -1,6 +1,6 @@
-//! Owns flows: their keys ([`key`]), what an entry holds ([`entry`], [`hop`]), what a packet does to it ([`law`]), and what
-//! becomes of it when the service decides otherwise ([`recheck`]), and how long its backend takes to
-//! answer ([`turns`]).
+//! Owns flows: their keys ([`key`]), what an entry holds ([`entry`], [`hop`]), what a packet does to it
+//! ([`law`]), what becomes of it when the service decides otherwise ([`recheck`]), and how long its backend
+//! takes to answer ([`turns`]).
 
 pub mod entry;
 pub mod hop;

@@ -26,8 +26,19 @@ pub(super) enum Case {
     Establish,
 }
 
-/// Those that can be measured, as [`Case::name`] calls them.
-pub const NAMES: [&str; 5] = ["established", "reply", "non-vip", "new", "handshake"];
+/// Those that are measured.
+const MEASURED: [Case; 5] = [
+    Case::Established,
+    Case::Reply,
+    Case::NonVip,
+    Case::New,
+    Case::Handshake,
+];
+
+/// The names of all cases that are measured.
+pub fn names() -> [&'static str; MEASURED.len()] {
+    MEASURED.map(Case::name)
+}
 
 /// The templates, by their number.
 #[derive(Clone, Copy, Debug)]
@@ -53,17 +64,9 @@ impl Case {
         }
     }
 
-    /// The one of these [`NAMES`].
+    /// The one of these [`names`].
     pub(super) fn named(name: &str) -> Option<Self> {
-        [
-            Self::Established,
-            Self::Reply,
-            Self::NonVip,
-            Self::New,
-            Self::Handshake,
-        ]
-        .into_iter()
-        .find(|case| case.name() == name)
+        MEASURED.into_iter().find(|case| case.name() == name)
     }
 
     /// The numbers of the templates of one flow's packets.
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_name_is_that_of_its_case() {
-        for name in NAMES {
+        for name in names() {
             assert_eq!(Case::named(name).map(Case::name), Some(name));
         }
         assert_eq!(Case::named("establish"), None, "it is no measurement");

@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "case")]
     segments: bool,
     /// Only what these packets cost, to look at one thing while it is changed
-    #[arg(long, value_name = "CASE", value_parser = bench::CASES)]
+    #[arg(long, value_name = "CASE", value_parser = bench::case_names())]
     case: Option<String>,
     /// With `--case`: only so many flows
     #[arg(long, requires = "case", value_parser = flows)]
