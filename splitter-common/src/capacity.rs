@@ -9,7 +9,7 @@ use crate::flow::recheck::RecheckRow;
 use crate::layout::{
     BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, ControlRow, EVIDENCE_ROWS,
     EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LedgerRow, NextHop,
-    Page, ServiceRow, VersionTimes, once_words,
+    Page, PendingFlow, PendingSet, ServiceRow, VersionTimes, once_words,
 };
 use crate::members::MemberLine;
 use crate::segment::PLACES;
@@ -76,8 +76,10 @@ pub const MAX_TERMS: usize = 32;
 pub const ESTABLISHED_FLOWS: u32 = 536_576;
 /// Default size of the table of pending flows, entries.
 pub const PENDING_FLOWS: u32 = 262_144;
+/// Places of a set of pending flows, of which there is one for every so many flows that there is room for.
+pub const PENDING_WAYS: u32 = 8;
 /// Words of the control map, see [`crate::layout::Control`].
-pub const CONTROL_WORDS: u32 = 16;
+pub const CONTROL_WORDS: u32 = 24;
 /// Traces that run at once; at most 8.
 pub const TRACES: u32 = 4;
 /// Bytes of the ring that traced packets are told in; a power of two, and of pages.
@@ -122,6 +124,11 @@ const BUCKET_BYTES: u64 = 16;
 /// room for: of as many some 22 in a thousand find no line in their windows, and some 51 where all have changed often.
 pub const fn member_homes(members: u32) -> u32 {
     members + members.div_ceil(2)
+}
+
+/// Sets of a table of pending flows. Of a size that is no multiple of theirs the rest is not used.
+pub const fn pending_sets(pending: u32) -> u32 {
+    pending / PENDING_WAYS
 }
 
 /// All lines: behind the last home there are those of its window.
@@ -210,7 +217,12 @@ pub const fn shares(sizes: &Sizes, prefixes: u32, cpus: u32) -> [Share; 16] {
     let filter = 2 * FILTER_WORDS as u64 * 8;
     [
         share("established flows", sizes.established as u64, flow),
-        share("pending flows", sizes.pending as u64, flow),
+        Share {
+            what: "pending flows",
+            entries: sizes.pending as u64,
+            bytes: sizes.pending as u64 * size_of::<PendingFlow>() as u64
+                + pending_sets(sizes.pending) as u64 * size_of::<PendingSet>() as u64,
+        },
         share("fragmented datagrams", sizes.fragments as u64, fragment),
         share(
             "directory buckets",

@@ -24,13 +24,13 @@ pub use evidence::{
     EVIDENCE_ROWS, EvidenceRow, LedgerRow, SLICE_ROWS, SLICE_WORDS, evidence_row, once_clients,
     once_place, once_words,
 };
-pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow};
+pub use flows::{FlowEntry, FlowKey, FragmentKey, FragmentRow, PendingFlow, PendingSet};
 pub use service::{
     Affinity, ClientKey, Empty, ServiceRow, SplitKey, TableRef, VersionRow, options,
 };
 
 /// Number of this layout.
-pub const LAYOUT_VERSION: u32 = 12;
+pub const LAYOUT_VERSION: u32 = 13;
 
 /// Words of the control map, by index. Each is written by the daemon as one aligned 64-bit store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +71,10 @@ pub enum Control {
     MemberHomes = 14,
     /// The key by which homes are drawn; drawn itself when the table is made.
     MemberKey = 15,
+    /// Sets of pending flows; see [`crate::flow::pending`].
+    PendingSets = 16,
+    /// The key by which their sets are drawn; drawn itself when the table is made.
+    PendingKey = 17,
 }
 
 /// All words of [`Control`], one element: a program looks it up once.

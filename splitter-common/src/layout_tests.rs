@@ -177,7 +177,7 @@ fn fingerprint() -> u64 {
         key,
         told
     });
-    row!(KeptKey { key, tag, unused });
+    row!(KeptKey { key, tag, place });
     row!(Network {
         family,
         source,
@@ -239,6 +239,8 @@ fn fingerprint() -> u64 {
         seen,
         inbound
     });
+    row!(PendingSet { heads });
+    row!(PendingFlow { key, entry });
     row!(FlowEntry { words });
     row!(BackendCounters { cells });
     text += "flow words: tag+generation owner+mark time state+checked hop hop hop seqs syn+once\n";
@@ -260,7 +262,7 @@ fn fingerprint() -> u64 {
 fn the_layout_moves_only_with_its_number() {
     assert_eq!(
         (LAYOUT_VERSION, fingerprint()),
-        (12, 13_484_590_151_244_865_344),
+        (13, 15_811_465_215_299_571_086),
         "record the fingerprint"
     );
 }

@@ -248,7 +248,15 @@ impl Env for Kernel<'_> {
     #[inline(always)]
     fn count(&self, backend: u32, counter: Counter) {
         if TELEMETRY {
-            maps::count(backend, counter as usize);
+            match counter {
+                // Of every handshake.
+                Counter::Handshakes | Counter::SynsAnswered => {
+                    maps::count_here(backend, counter as usize);
+                }
+                _ => {
+                    maps::count(backend, counter as u32);
+                }
+            }
         }
     }
 

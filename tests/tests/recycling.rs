@@ -9,5 +9,7 @@ mod lab;
 mod members;
 #[path = "recycling/numbers.rs"]
 mod numbers;
+#[path = "recycling/pending.rs"]
+mod pending;
 #[path = "recycling/slots.rs"]
 mod slots;

@@ -8,7 +8,7 @@ use splitter_common::{
 };
 use splitter_tests::netns::Netns;
 use splitter_user::{
-    dataplane::{DataPlane, Options, Walk},
+    dataplane::{DataPlane, FlowTable, Options, Walk},
     model::Limits,
 };
 
@@ -37,37 +37,33 @@ fn met(mut walk: Walk) -> BTreeMap<u64, u32> {
     met
 }
 
-#[test]
-fn a_walk_meets_every_flow_once() {
-    let netns = Netns::new("walks").expect("a namespace");
+/// A data plane with room for so many flows.
+fn plane(netns: &Netns, flows: u32, pending: u32) -> DataPlane {
     netns.enter();
     let limits = Limits {
-        flows: 5_000,
-        pending: 1_024,
+        flows,
+        pending,
         ..Limits::default()
     };
-    let options = Options {
+    DataPlane::open(&Options {
         pin_dir: None,
         limits,
-    };
-    let mut plane = DataPlane::open(&options).expect("a data plane");
+    })
+    .expect("a data plane")
+}
+
+fn fill(plane: &mut DataPlane, table: Table) -> BTreeMap<u64, u32> {
     for number in 0..FLOWS {
         let mut entry = FlowEntry::default();
         entry.words[0] = u64::from(number);
-        let put = plane
-            .maps_mut()
-            .put_flow(Table::Established, &key(number), &entry);
+        let put = plane.maps_mut().put_flow(table, &key(number), &entry);
         put.expect("room");
     }
-    let table = plane.maps().flow_table(Table::Established);
-    assert_eq!((table.capacity(), table.buckets()), (5_000, 8_192));
-    let all: BTreeMap<u64, u32> = (0..u64::from(FLOWS)).map(|number| (number, 1)).collect();
-    // With room for one flow, most buckets of two need more of it.
-    for part in [1, 7, 256, 100_000] {
-        assert_eq!(met(table.walk(0, part)), all, "{part} at a time");
-        assert_eq!(met(table.walk_by_keys(part)), all, "{part} keys at a time");
-    }
-    // From a bucket on, those before it are left out, and both parts are the whole.
+    (0..u64::from(FLOWS)).map(|number| (number, 1)).collect()
+}
+
+/// From a bucket on, those before it are left out, and both parts are the whole.
+fn halves(table: &FlowTable, all: &BTreeMap<u64, u32>) {
     let (mut first, mut walk) = (BTreeMap::new(), table.walk(0, 256));
     while walk.bucket().is_some_and(|bucket| bucket < 4_000) {
         let more = walk.next(|_, entry| {
@@ -79,7 +75,48 @@ fn a_walk_meets_every_flow_once() {
     assert!(!first.is_empty() && !rest.is_empty());
     assert!(first.keys().all(|number| !rest.contains_key(number)));
     first.extend(rest);
-    assert_eq!(first, all);
+    assert_eq!(first, *all);
+}
+
+#[test]
+fn a_walk_meets_every_flow_once() {
+    let netns = Netns::new("walks").expect("a namespace");
+    let mut plane = plane(&netns, 5_000, 1_024);
+    let all = fill(&mut plane, Table::Established);
+    let table = plane.maps().flow_table(Table::Established);
+    assert_eq!((table.capacity(), table.buckets()), (5_000, 8_192));
+    // With room for one flow, most buckets of two need more of it.
+    for part in [1, 7, 256, 100_000] {
+        assert_eq!(met(table.walk(0, part)), all, "{part} at a time");
+        assert_eq!(met(table.walk_by_keys(part)), all, "{part} keys at a time");
+    }
+    halves(table, &all);
     let pending = plane.maps().flow_table(Table::Pending);
     assert_eq!(met(pending.walk(0, 10)), BTreeMap::new());
+}
+
+#[test]
+fn a_walk_meets_every_pending_flow_once() {
+    let netns = Netns::new("walksp").expect("a namespace");
+    // So many sets that none is full.
+    let mut plane = plane(&netns, 1_024, 65_541);
+    let mut all = fill(&mut plane, Table::Pending);
+    let table = plane.maps().flow_table(Table::Pending).clone();
+    assert_eq!((table.capacity(), table.buckets()), (65_541, 8_192));
+    for part in [1, 7, 256, 100_000] {
+        assert_eq!(met(table.walk(0, part)), all, "{part} at a time");
+        assert_eq!(met(table.walk_by_keys(part)), all, "{part} at a time");
+    }
+    halves(&table, &all);
+    for number in (0..FLOWS).step_by(2) {
+        assert!(plane.maps().flow(Table::Pending, &key(number)).is_some());
+        let removed = plane.maps_mut().remove_flow(Table::Pending, &key(number));
+        removed.expect("there");
+        assert_eq!(plane.maps().flow(Table::Pending, &key(number)), None);
+        all.remove(&u64::from(number));
+    }
+    assert_eq!(met(table.walk(0, 100)), all);
+    assert_eq!(plane.maps().flow_keys(Table::Pending).len(), all.len());
+    let again = plane.maps_mut().remove_flow(Table::Pending, &key(0));
+    assert!(again.expect_err("gone").to_string().contains("not there"));
 }

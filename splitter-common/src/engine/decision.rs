@@ -21,7 +21,7 @@ use crate::{
         law::{self, Unknown},
         recheck::{Answer, Fate, looked_at},
     },
-    layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableRef, options},
+    layout::{Counter, Empty, FlowKey, Left, ServiceRow, TableEvent, TableRef, options},
     packet::{Packet, TCP},
     reason::{Reason, Verdict},
     segment::PLACES,
@@ -70,7 +70,8 @@ pub(super) fn process<P: Packet, E: Env>(
             let cut = Outcome::drop(Reason::FlowCut);
             return Decided::end(cut.aside(Aside::Reset));
         }
-        // Datagrams have no connection that could be reset: the flow begins anew.
+        // Datagrams have no connection that could be reset: the flow begins anew, instead of what may be pending.
+        let _looked_for = env.flow(Table::Pending, key);
     }
     if denied {
         return Decided::end(Outcome::drop(Reason::Denied));
@@ -272,9 +273,25 @@ fn remember<E: Env>(env: &E, parsed: &Parsed, left: &Left, owner: u64, marks: u6
     };
     if left.established != 0 {
         // Law, births or a recheck made it a miss.
-        remove(env, Table::Established, key);
+        if parsed.network.protocol == TCP {
+            replace(env, key);
+        } else {
+            remove(env, Table::Established, key);
+        }
     }
     insert(env, Table::Pending, key, &entry, NO_HOP);
+}
+
+/// Ends an established TCP flow under whose ports another begins. Its element goes when that one's handshake is
+/// complete: that costs less than to take it out now.
+#[inline(always)]
+fn replace<E: Env>(env: &E, key: &KeptKey) {
+    if let Some(cell) = env.flow(Table::Established, key)
+        && let Some(entry) = Entry::load(&cell, Table::Established, key.tag.get())
+    {
+        entry.end(&cell, key.tag.get());
+        env.count_table(TableEvent::EstablishedRemovals);
+    }
 }
 
 /// The backend of a packet of no known flow; the flow is remembered.

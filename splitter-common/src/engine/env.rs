@@ -80,9 +80,9 @@ pub trait Env {
     fn keep_key(&self, kept: &KeptKey, key: FlowKey);
     /// A live flow.
     fn flow(&self, table: Table, key: &KeptKey) -> Option<Self::Cell>;
-    /// Enters or replaces a flow; `false` when the kernel refused.
+    /// Enters or replaces a flow; `false` when there was no room. A pending one was looked for before.
     fn insert(&self, table: Table, key: &KeptKey, entry: &FlowEntry) -> bool;
-    /// Removes a flow.
+    /// Removes a flow that was found.
     fn remove(&self, table: Table, key: &KeptKey);
     /// Where the first fragment of a datagram went.
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentRow>;

@@ -31,7 +31,7 @@ use core::cell::Cell;
 
 use self::{
     directory::Directory,
-    flows::{Found, alive, establish, find, insert, service_row},
+    flows::{Found, alive, establish, find, insert, remove, service_row},
     send::Decided,
 };
 use crate::{

@@ -3,6 +3,7 @@
 use super::{
     Aside, Env, Found, Outcome, Parsed, Route, establish, find, insert,
     measure::Told,
+    remove,
     send::{self, Decided, Forward},
     service_row, tells,
 };
@@ -111,12 +112,17 @@ fn remember_own<E: Env>(
     frontend: &FrontendRow,
     key: &KeptKey,
 ) {
-    for table in [Table::Established, Table::Pending] {
-        if let Some(found) = find(env, table, key, backend.born)
-            && !law::is_over(&found.entry, parsed.now)
-        {
+    if let Some(found) = find(env, Table::Established, key, backend.born)
+        && !law::is_over(&found.entry, parsed.now)
+    {
+        return;
+    }
+    if let Some(found) = find(env, Table::Pending, key, backend.born) {
+        if !law::is_over(&found.entry, parsed.now) {
             return;
         }
+        // A SYN-ACK goes by what is pending first.
+        remove(env, Table::Pending, key);
     }
     let word = Word::unpack(env.service_word(frontend.service as u32));
     let entry = Entry {
@@ -204,17 +210,17 @@ struct Flow<C> {
 }
 
 /// The entry that a backend's packet belongs to: the established one, unless the packet is a
-/// SYN-ACK for the handshake beside it, or the flow is another backend's by now.
+/// SYN-ACK for a handshake that waits for it, or the flow is another backend's by now.
 #[inline(always)]
 fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &KeptKey, flags: u8) -> Option<Flow<E::Cell>> {
     // Read again rather than kept across the next look-up, as in `request::tcp`.
     let mut live = false;
-    if let Some(found) = find(env, Table::Established, key, backend.born) {
+    if flags != SYN | ACK
+        && let Some(found) = find(env, Table::Established, key, backend.born)
+    {
         // A backend's own connection is known by its ports alone, and goes before what is over.
         let own = found.entry.state & state::OWN != 0;
-        let mine = own || found.entry.backend == backend.number;
-        let beside = flags == SYN | ACK && found.entry.state & state::BESIDE != 0;
-        if mine && !beside {
+        if own || found.entry.backend == backend.number {
             return Some(Flow {
                 table: Table::Established,
                 found,
@@ -228,7 +234,7 @@ fn flow_of<E: Env>(env: &E, backend: &Endpoint, key: &KeptKey, flags: u8) -> Opt
             found,
         });
     }
-    if !live {
+    if !live && flags != SYN | ACK {
         return None;
     }
     find(env, Table::Established, key, backend.born).map(|found| Flow {

@@ -185,7 +185,8 @@ fn open_beside<E: Env>(
         ..entry
     };
     insert(env, Table::Pending, key, &pending, NO_HOP);
-    env.count_begun(entry.backend, 1);
+    env.count(entry.backend, Counter::NewFlows);
+    env.count(entry.backend, Counter::SynsBegun);
     Target::new(entry.backend, Reason::NewFlow)
 }
 

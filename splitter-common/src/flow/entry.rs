@@ -1,7 +1,7 @@
 //! Owns the meaning of a flow entry's nine words.
 //!
-//! LRU elements are recycled under readers, so an entry carries a tag of its key in the word that
-//! the kernel writes first and a reader reads last: a mismatch is a miss. Single words are read
+//! Elements are recycled under readers, so an entry carries a tag of its key in the word that is
+//! written first (by the kernel, of established flows) and that a reader reads last: a mismatch is a miss. Single words are read
 //! and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
 //! say whose flow it is and where it goes (0, 1) are never written after the insert: an element
 //! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp. The
@@ -26,6 +26,8 @@ pub trait Cell {
     fn word(&self, index: usize) -> u64;
     /// Writes a word (0 ..= 8).
     fn set_word(&self, index: usize, word: u64);
+    /// Writes 0 into the first word, if it is still that one.
+    fn clear(&self, head: u64);
 }
 
 /// An element in memory, for executors that have no map.
@@ -38,6 +40,12 @@ impl Cell for core::cell::Cell<[u64; 9]> {
         let mut words = self.get();
         words[index] = word;
         self.set(words);
+    }
+
+    fn clear(&self, head: u64) {
+        if self.word(0) == head {
+            self.set_word(0, 0);
+        }
     }
 }
 
@@ -135,7 +143,7 @@ impl Entry {
         };
         FlowEntry {
             words: [
-                tag as u64 | (self.generation as u64) << 32,
+                self.head_word(tag),
                 self.identity_word(),
                 self.time_word(),
                 self.state_word(),
@@ -148,7 +156,7 @@ impl Entry {
         }
     }
 
-    /// From a live element of a table; `None` when it belongs to another key by now. What is of pending flows
+    /// From a live element of a table; `None` when it belongs to another key by now, or to none. What is of pending flows
     /// alone is 0 when it is established.
     #[inline(always)]
     pub fn load<C: Cell>(cell: &C, table: Table, tag: u32) -> Option<Self> {
@@ -163,7 +171,7 @@ impl Entry {
         Self::from_words([cell.word(0), identity, time, state, seqs, last], tag)
     }
 
-    /// From a copy of an element; `None` when it belongs to another key. What is of pending flows alone means
+    /// From a copy of an element; `None` when it belongs to another key, or to none. What is of pending flows alone means
     /// nothing when it is established.
     pub fn unpack(entry: &FlowEntry, tag: u32) -> Option<Self> {
         let [head, identity, time, state, .., seqs, last] = entry.words;
@@ -197,10 +205,22 @@ impl Entry {
         cell.set_word(2, self.time_word());
     }
 
+    /// Makes its element nobody's, unless it is another flow's by now. No late writer undoes it: nobody writes that
+    /// word but who enters a flow.
+    #[inline(always)]
+    pub fn end<C: Cell>(&self, cell: &C, tag: u32) {
+        cell.clear(self.head_word(tag));
+    }
+
     /// Writes the backend's sequence number back.
     #[inline(always)]
     pub fn store_seqs<C: Cell>(&self, cell: &C) {
         cell.set_word(7, self.seqs_word());
+    }
+
+    #[inline(always)]
+    const fn head_word(&self, tag: u32) -> u64 {
+        tag as u64 | (self.generation as u64) << 32
     }
 
     #[inline(always)]
@@ -283,5 +303,11 @@ mod tests {
             ..FlowKey::default()
         };
         assert_eq!(Entry::load(&element, Table::Pending, other.tag()), None);
+        // One that has ended stays so, whoever comes late; one that is another's does not end.
+        late.end(&element, key.tag());
+        assert!(Entry::load(&element, Table::Pending, key.tag()).is_some());
+        entry.end(&element, key.tag());
+        entry.store_state(&element);
+        assert_eq!(Entry::load(&element, Table::Pending, key.tag()), None);
     }
 }

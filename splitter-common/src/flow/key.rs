@@ -32,8 +32,8 @@ pub struct KeptKey {
     pub key: Cell<FlowKey>,
     /// Its tag.
     pub tag: Cell<u32>,
-    /// Nothing.
-    pub unused: u32,
+    /// Where it stands among pending flows, as far as somebody has looked: see [`super::pending`].
+    pub place: Cell<u32>,
 }
 
 impl KeptKey {
@@ -49,7 +49,7 @@ impl KeptKey {
                 zero: 6,
             }),
             tag: Cell::new(7),
-            unused: 8,
+            place: Cell::new(8),
         }
     }
 }

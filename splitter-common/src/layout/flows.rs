@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::address::Address;
+use crate::{address::Address, capacity::PENDING_WAYS};
 
 /// The key of a flow.
 #[repr(C)]
@@ -54,4 +54,22 @@ pub struct FragmentRow {
 pub struct FlowEntry {
     /// See [`crate::flow::Entry`].
     pub words: [u64; 9],
+}
+
+/// The heads of a set of pending flows, a line of its own; see [`crate::flow::pending`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct PendingSet {
+    /// By way: the tag of the flow's key, 0 for none; 32 bits up when it was last looked for.
+    pub heads: [u64; PENDING_WAYS as usize],
+}
+
+/// A pending flow.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct PendingFlow {
+    /// Whose it is.
+    pub key: FlowKey,
+    /// What it is.
+    pub entry: FlowEntry,
 }

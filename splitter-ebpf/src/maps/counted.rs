@@ -8,11 +8,12 @@ use splitter_common::{
     capacity::{
         LOSS_ROWS, MAX_BACKENDS, MAX_SERVICES, MAX_VERSIONS, REASON_CELLS, TABLE_EVENT_CELLS,
     },
-    layout::{BackendCounters, Loss, LossKey, LossPlaces},
+    layout::{BackendCounters, COUNTERS as COUNTERS_OF_BACKEND, Loss, LossKey, LossPlaces},
     segment::PLACES,
 };
 
 use super::bump;
+use crate::times::bounded;
 
 /// `BPF_NOEXIST`: only where the key is not there.
 const NO_EXIST: u64 = 1;
@@ -86,7 +87,7 @@ pub(crate) fn count_two(backend: u32, counters: [usize; 2], amounts: [u64; 2]) {
 }
 /// Adds 1 to a counter of a backend.
 #[inline(always)]
-pub(crate) fn count(backend: u32, counter: usize) {
+pub(crate) fn count_here(backend: u32, counter: usize) {
     // Not by an index: where the counter is no constant the compiler may doubt that it is in range.
     // SAFETY: `counter` is one of `Counter`, of which a row has as many cells; the row is valid.
     bump(
@@ -95,6 +96,14 @@ pub(crate) fn count(backend: u32, counter: usize) {
             .map(|row| unsafe { (&raw mut (*row).cells).cast::<u64>().add(counter) }),
         1,
     );
+}
+/// The same, for counters that are asked for at many places and seldom. A global function, for the reason of
+/// [`super::listed`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn count(backend: u32, counter: u32) -> u32 {
+    count_here(backend, bounded::<COUNTERS_OF_BACKEND>(counter as usize));
+    0
 }
 /// Adds 1 to the counter of a reason and verdict.
 #[inline(always)]

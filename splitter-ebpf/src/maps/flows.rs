@@ -1,19 +1,19 @@
 //! Owns the tables of flows and of fragmented datagrams.
 
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 
 use aya_ebpf::{
     btf_maps::{LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use splitter_common::{
-    capacity::{ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS, PENDING_FLOWS},
+    capacity::{ESTABLISHED_FLOWS, FRAGMENTED_DATAGRAMS},
     flow::{Cell, KeptKey, Table},
     layout::{FlowEntry, FlowKey, FragmentKey, FragmentRow},
 };
 
-#[btf_map]
-static PENDING: LruHashMap<FlowKey, FlowEntry, { PENDING_FLOWS as usize }> = LruHashMap::new();
+use super::pending;
+
 #[btf_map]
 static ESTABLISHED: LruHashMap<FlowKey, FlowEntry, { ESTABLISHED_FLOWS as usize }> =
     LruHashMap::new();
@@ -38,7 +38,7 @@ pub(crate) fn keep_fragment(key: &FragmentKey, row: &FragmentRow) {
     let _refused = FRAGMENTS.insert(key, row, 0);
 }
 /// A live flow element.
-pub(crate) struct FlowCell(*mut FlowEntry);
+pub(crate) struct FlowCell(pub(super) *mut FlowEntry);
 impl Cell for FlowCell {
     #[inline(always)]
     fn word(&self, index: usize) -> u64 {
@@ -53,6 +53,20 @@ impl Cell for FlowCell {
         // time may be wrong by one mark, never its identity (see `flow::entry`).
         unsafe { (&raw mut (*self.0).words[index]).write_volatile(word) }
     }
+
+    #[inline(always)]
+    fn clear(&self, head: u64) {
+        // SAFETY: as in `word`; the instruction touches nothing but the word and its registers (kernel commit
+        // 5ffa25502b5a: since 5.12).
+        unsafe {
+            asm!(
+                "r0 = cmpxchg_64({0} + 0, r0, r1)",
+                in(reg) &raw mut (*self.0).words[0],
+                inout("r0") head => _,
+                in("r1") 0u64,
+            );
+        }
+    }
 }
 /// The key, where it is kept: look-ups read it there.
 #[inline(always)]
@@ -65,14 +79,16 @@ fn read(kept: &KeptKey) -> &FlowKey {
 #[inline(always)]
 pub(crate) fn flow(table: Table, key: &KeptKey) -> Option<FlowCell> {
     match table {
-        Table::Pending => PENDING.get_ptr_mut(read(key)),
-        Table::Established => ESTABLISHED.get_ptr_mut(read(key)),
+        Table::Pending => pending::flow(key),
+        Table::Established => ESTABLISHED.get_ptr_mut(read(key)).map(FlowCell),
     }
-    .map(FlowCell)
 }
 /// Enters a flow.
 #[inline(always)]
 pub(crate) fn insert_flow(table: Table, key: &KeptKey, entry: &FlowEntry) -> bool {
+    if matches!(table, Table::Pending) {
+        return pending::insert(key, entry);
+    }
     let Some(cell) = ENTRY.get_ptr_mut(0) else {
         return false;
     };
@@ -82,17 +98,15 @@ pub(crate) fn insert_flow(table: Table, key: &KeptKey, entry: &FlowEntry) -> boo
         cell.write(*entry);
         &*cell
     };
-    match table {
-        Table::Pending => PENDING.insert(read(key), entry, 0),
-        Table::Established => ESTABLISHED.insert(read(key), entry, 0),
-    }
-    .is_ok()
+    ESTABLISHED.insert(read(key), entry, 0).is_ok()
 }
-/// Removes a flow; one that is not there is no error.
+/// Takes out a flow that was found; one that has gone since is no error.
 #[inline(always)]
 pub(crate) fn remove_flow(table: Table, key: &KeptKey) {
-    let _absent = match table {
-        Table::Pending => PENDING.remove(read(key)),
-        Table::Established => ESTABLISHED.remove(read(key)),
-    };
+    match table {
+        Table::Pending => pending::remove(key),
+        Table::Established => {
+            let _absent = ESTABLISHED.remove(read(key));
+        }
+    }
 }

@@ -8,6 +8,7 @@
 mod counted;
 mod flows;
 mod members;
+mod pending;
 mod scratch;
 mod trace;
 

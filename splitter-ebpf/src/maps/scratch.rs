@@ -6,7 +6,7 @@ use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use splitter_common::{
     device::{SIGNATURE_WORDS, Signature},
     engine::Parsed,
-    flow::KeptKey,
+    flow::{KeptKey, pending},
     layout::{FlowKey, Left},
     packet::Inner,
 };
@@ -65,6 +65,7 @@ pub(crate) fn keep_key(kept: &KeptKey, key: FlowKey) {
         words.add(1).write_volatile(b);
         words.add(2).write_volatile(key.last_word());
         kept.tag.as_ptr().write_volatile(key.tag());
+        kept.place.as_ptr().write_volatile(pending::UNKNOWN);
     }
 }
 /// Notes what a packet tells.

@@ -127,6 +127,11 @@ impl<T: Pod> Mapped<T> {
         }
     }
 
+    /// A word of an element, for what others write too.
+    pub(super) fn word(&self, index: u32, at: usize) -> &AtomicU64 {
+        &self.element(index)[at]
+    }
+
     /// The first word of an element.
     pub fn load_word(&self, index: u32) -> u64 {
         self.element(index)[0].load(Ordering::Acquire)

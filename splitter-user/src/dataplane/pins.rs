@@ -19,7 +19,7 @@ use splitter_common::{
     address::Address,
     capacity::{
         DIRECTORY_BUCKETS, FILTER_WORDS, LOSS_ROWS, MAX_VERSIONS, PREFIX_ROWS, REASON_CELLS,
-        TABLE_EVENT_CELLS, member_lines, members_beside, members_of_lines,
+        TABLE_EVENT_CELLS, member_lines, members_beside, members_of_lines, pending_sets,
     },
     device::DeviceRules,
     engine::Parsed,
@@ -27,8 +27,8 @@ use splitter_common::{
     layout::{
         BackendCounters, BackendRow, BackendTimes, Bucket, ClientKey, ControlRow, EVIDENCE_ROWS,
         EvidenceRow, FlowEntry, FlowKey, FragmentKey, FragmentRow, FrontendRow, LAYOUT_VERSION,
-        LedgerRow, Left, LossKey, LossPlaces, NextHop, PROGRAMS, Page, ServiceRow, VersionTimes,
-        once_clients, once_words,
+        LedgerRow, Left, LossKey, LossPlaces, NextHop, PROGRAMS, Page, PendingFlow, PendingSet,
+        ServiceRow, VersionTimes, once_clients, once_words,
     },
     members::MemberLine,
     prefix::{PrefixKey, PrefixRow},
@@ -210,7 +210,7 @@ fn in_force(found: &HashMap<&str, MapInfo>) -> Limits {
     let of = |name| found.get(name).map_or(0, MapInfo::max_entries);
     Limits {
         flows: of("ESTABLISHED"),
-        pending: of("PENDING"),
+        pending: of("PENDING_PLACES"),
         fragments: of("FRAGMENTS"),
         services: of("SERVICE_WORDS"),
         vips: of("FRONTENDS"),
@@ -234,7 +234,8 @@ pub(super) fn sized_by(name: &str, limits: &Limits) -> Option<u32> {
     let sizes = limits.sizes();
     match name {
         "ESTABLISHED" => Some(sizes.established),
-        "PENDING" => Some(sizes.pending),
+        "PENDING_PLACES" => Some(sizes.pending),
+        "PENDING_SETS" => Some(pending_sets(sizes.pending)),
         "FRAGMENTS" => Some(sizes.fragments),
         "SERVICE_WORDS" | "RECHECKS" | "SERVICE_LIMITS" => Some(sizes.services),
         "EMPTIED" | "VERSION_TIMES" => Some(sizes.services * MAX_VERSIONS as u32),
@@ -293,7 +294,9 @@ fn shape(name: &str, limits: &Limits) -> (u32, u32, u32) {
         "PREFIXES" => (bytes::<PrefixKey, PrefixRow>(), 0),
         "COUNTERS" => (bytes::<u32, BackendCounters>(), 0),
         "REASONS" => (bytes::<u32, u64>(), REASON_CELLS),
-        "PENDING" | "ESTABLISHED" => (bytes::<FlowKey, FlowEntry>(), 0),
+        "PENDING_PLACES" => (bytes::<u32, PendingFlow>(), 0),
+        "PENDING_SETS" => (bytes::<u32, PendingSet>(), 0),
+        "ESTABLISHED" => (bytes::<FlowKey, FlowEntry>(), 0),
         _ => ((0, 0), 0),
     };
     (key, value, sized_by(name, limits).unwrap_or(fixed))

@@ -9,9 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{maps::MapInfo, programs::ProgramInfo};
+use aya::{
+    maps::{MapData, MapInfo},
+    programs::ProgramInfo,
+};
 
-use super::{DataPlane, DataPlaneError, bpf, pins};
+use super::{DataPlane, DataPlaneError, bpf, pending, pins};
 
 /// Pins of another layout with programs that run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +74,7 @@ pub(super) fn find(root: &Path, own: &Path) -> Result<Vec<OtherLayout>, DataPlan
         found.push(OtherLayout {
             number,
             interfaces,
-            flows: ["ESTABLISHED", "PENDING"]
-                .iter()
-                .map(|name| entries_of(&pins::map_path(&dir, name)))
-                .sum(),
+            flows: entries_of(&pins::map_path(&dir, "ESTABLISHED")) + pending_of(&dir),
             dir,
         });
     }
@@ -127,6 +127,15 @@ fn entries_of(pin: &Path) -> u64 {
         return 0;
     };
     bpf::count_keys(pin, info.key_size(), info.max_entries()).unwrap_or(0)
+}
+
+/// Pending flows: in sets since layout 13, in a hash table before.
+fn pending_of(dir: &Path) -> u64 {
+    let sets = MapData::from_pin(pins::map_path(dir, pending::SETS));
+    match sets.map(|data| pending::count(data).unwrap_or(0)) {
+        Ok(count) => count,
+        Err(_) => entries_of(&pins::map_path(dir, "PENDING")),
+    }
 }
 
 /// The pin of a program by its id.

@@ -13,4 +13,4 @@ mod watch;
 
 pub use event::{Event, EventLine, EventList, EventQuery, What};
 pub use log::{EventLog, Follower};
-pub use watch::{InterfaceSeen, Seen, VersionSeen, Watch};
+pub use watch::{InterfaceSeen, Seen, VersionSeen, Watch, nearly_full_percent};

@@ -8,14 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::What;
 use super::noticed::{Commit, Drops, Interface, TableFull, VersionState};
 
-/// From this fill on a table is nearly full, in percent.
-const FILL_BEGIN_PERCENT: f64 = 80.0;
-/// Below this one it no longer is.
-const FILL_END_PERCENT: f64 = 70.0;
+/// So many percent below the fill from which on a table is nearly full it no longer is.
+const FILL_SWAY_PERCENT: f64 = 10.0;
 /// From this rate on drops are told, in packets a second of one reason.
 const DROPS_BEGIN_PER_S: f64 = 100.0;
 /// Below this one they are over.
 const DROPS_END_PER_S: f64 = 10.0;
+
+/// From which fill on a table of flows is nearly full, in percent. Elements of the table of established flows lie idle
+/// in lists of CPUs, so that the kernel begins to push flows out before it is full; of pending flows, which
+/// stand in sets of eight, one set in fifty is full then.
+pub fn nearly_full_percent(table: &str) -> f64 {
+    if table == "pending" { 50.0 } else { 80.0 }
+}
 
 /// One interface, as far as events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +91,11 @@ impl Watch {
     fn tables(&mut self, tables: &[(String, f64)]) -> Vec<What> {
         let mut told = Vec::new();
         for (table, fill) in tables {
+            let begin = nearly_full_percent(table);
             let nearly_full = if self.full.contains(table) {
-                *fill >= FILL_END_PERCENT
+                *fill >= begin - FILL_SWAY_PERCENT
             } else {
-                *fill >= FILL_BEGIN_PERCENT
+                *fill >= begin
             };
             if turned(&mut self.full, table, nearly_full) {
                 told.push(What::Table(TableFull {

@@ -64,25 +64,30 @@ fn drops_begin_at_a_rate_and_end_well_below_it() {
 
 #[test]
 fn a_table_is_nearly_full_until_it_is_well_below() {
-    let mut watch = Watch::default();
-    let mut look = |fill| {
-        let seen = Seen {
-            tables: vec![("pending".to_owned(), fill)],
-            ..Seen::default()
+    for (table, begin) in [("established", 80.0), ("pending", 50.0)] {
+        let mut watch = Watch::default();
+        let mut look = |fill| {
+            let seen = Seen {
+                tables: vec![(table.to_owned(), fill)],
+                ..Seen::default()
+            };
+            texts(&watch.look(seen, 1.0))
         };
-        texts(&watch.look(seen, 1.0))
-    };
-    assert!(look(79.9).is_empty());
-    assert_eq!(
-        look(80.0),
-        ["the table of pending flows is nearly full: 80.0%"]
-    );
-    assert!(look(70.0).is_empty() && look(99.0).is_empty());
-    let over = look(69.9);
-    assert_eq!(
-        over,
-        ["the table of pending flows is no longer nearly full: 69.9%"]
-    );
+        assert!(look(begin - 0.1).is_empty());
+        assert_eq!(
+            look(begin),
+            [format!(
+                "the table of {table} flows is nearly full: {begin:.1}%"
+            )]
+        );
+        assert!(look(begin - 10.0).is_empty() && look(99.0).is_empty());
+        let over = look(begin - 10.1);
+        let told = format!(
+            "the table of {table} flows is no longer nearly full: {:.1}%",
+            begin - 10.1
+        );
+        assert_eq!(over, [told]);
+    }
 }
 
 #[test]

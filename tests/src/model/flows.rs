@@ -258,7 +258,7 @@ impl Flows {
     }
 
     /// A backend's bare SYN: its own connection. It is remembered unless a live flow stands under
-    /// the same ports.
+    /// the same ports; one that is over is none any more.
     pub(super) fn open_own(&mut self, key: Key, server: u64) {
         let is_live = |table: &BTreeMap<Key, Flow>| {
             let flow = table.get(&key);
@@ -266,6 +266,7 @@ impl Flows {
         };
         if !is_live(&self.established) && !is_live(&self.pending) {
             self.established.remove(&key);
+            self.pending.remove(&key);
             self.own.insert(key, server);
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     api::types::{FlowEstimate, TableFill},
     daemon::core::{Core, Daemon},
     dataplane::FlowTable,
+    events::nearly_full_percent,
     model::Version,
     plan::numbers::ServiceNumbers,
 };
@@ -40,9 +41,6 @@ const PART: usize = 256;
 /// How long a pending flow is in use without a packet: Linux repeats a SYN after 63 s for the last
 /// time and gives up 64 s later (tcp_syn_retries 6).
 const PENDING_IDLE_S: u32 = 127;
-/// From how full on a table is warned of. Elements lie idle in lists of CPUs, so that the kernel
-/// begins to push flows out before a table is full.
-const NEARLY_FULL_PERCENT: f64 = 80.0;
 
 /// What the last rounds have said.
 #[derive(Default)]
@@ -131,7 +129,8 @@ fn nearly_full(fill: &TableFill) -> Option<String> {
     let (key, consequence) = if table == "pending" {
         (
             "pending",
-            "a flood, or more handshakes at once than it holds: the oldest are pushed out",
+            "a flood, or more handshakes at once than it holds: some are pushed out, the oldest of their \
+             eight",
         )
     } else {
         (
@@ -139,7 +138,7 @@ fn nearly_full(fill: &TableFill) -> Option<String> {
             "the flows that were silent longest are pushed out and go by decision alone",
         )
     };
-    (*fill_percent >= NEARLY_FULL_PERCENT).then(|| {
+    (*fill_percent >= nearly_full_percent(table)).then(|| {
         format!(
             "the table of {table} flows is nearly full (about {fill_percent:.0} % of {capacity}): \
              {consequence}; raise [limits] {key}, which takes `splitter detach` and a start"

@@ -1,21 +1,24 @@
 //! Owns the tables of flows and fragmented datagrams, by key.
 
-use aya::maps::MapError;
 use splitter_common::{
     flow::Table,
     layout::{FlowEntry, FlowKey, FragmentKey, FragmentRow},
 };
 
-use super::{Flows, Maps, named_error};
+use super::{Maps, named_error};
 use crate::dataplane::{DataPlaneError, pod::Raw, walk::FlowTable};
 
 impl Maps {
     /// A live flow.
     pub fn flow(&self, table: Table, key: &FlowKey) -> Option<FlowEntry> {
-        self.flows(table)
-            .get(&Raw(*key), 0)
-            .ok()
-            .map(|entry| entry.0)
+        match table {
+            Table::Pending => self.pending.get(key),
+            Table::Established => self
+                .established
+                .get(&Raw(*key), 0)
+                .ok()
+                .map(|entry| entry.0),
+        }
     }
 
     /// A flow table, for walks beside everything else.
@@ -28,10 +31,17 @@ impl Maps {
 
     /// All keys of a flow table; an estimate while traffic runs.
     pub fn flow_keys(&self, table: Table) -> Vec<FlowKey> {
-        self.flows(table)
-            .keys()
-            .filter_map(|key| key.ok().map(|key| key.0))
-            .collect()
+        match table {
+            Table::Pending => (0..self.pending.sets())
+                .flat_map(|set| self.pending.of_set(set))
+                .map(|(key, _)| key)
+                .collect(),
+            Table::Established => self
+                .established
+                .keys()
+                .filter_map(|key| key.ok().map(|key| key.0))
+                .collect(),
+        }
     }
 
     /// Enters or replaces a flow; for tests.
@@ -41,16 +51,32 @@ impl Maps {
         key: &FlowKey,
         entry: &FlowEntry,
     ) -> Result<(), DataPlaneError> {
-        self.flows_mut(table)
-            .insert(Raw(*key), Raw(*entry), 0)
-            .map_err(|error| map_error(table, error))
+        match table {
+            Table::Pending => self
+                .pending
+                .put(key, entry)
+                .then_some(())
+                .ok_or_else(|| of_pending("its place is being written")),
+            Table::Established => self
+                .established
+                .insert(Raw(*key), Raw(*entry), 0)
+                .map_err(|error| named_error("ESTABLISHED", &error)),
+        }
     }
 
     /// Removes a flow; for tests.
     pub fn remove_flow(&mut self, table: Table, key: &FlowKey) -> Result<(), DataPlaneError> {
-        self.flows_mut(table)
-            .remove(&Raw(*key))
-            .map_err(|error| map_error(table, error))
+        match table {
+            Table::Pending => self
+                .pending
+                .remove(key)
+                .then_some(())
+                .ok_or_else(|| of_pending("the flow is not there")),
+            Table::Established => self
+                .established
+                .remove(&Raw(*key))
+                .map_err(|error| named_error("ESTABLISHED", &error)),
+        }
     }
 
     /// Where the first fragments of datagrams went; for tests.
@@ -76,26 +102,11 @@ impl Maps {
             .remove(&Raw(*key))
             .map_err(|error| named_error("FRAGMENTS", &error))
     }
-
-    fn flows(&self, table: Table) -> &Flows {
-        match table {
-            Table::Pending => &self.pending,
-            Table::Established => &self.established,
-        }
-    }
-
-    fn flows_mut(&mut self, table: Table) -> &mut Flows {
-        match table {
-            Table::Pending => &mut self.pending,
-            Table::Established => &mut self.established,
-        }
-    }
 }
 
-fn map_error(table: Table, error: MapError) -> DataPlaneError {
-    let map = match table {
-        Table::Pending => "PENDING",
-        Table::Established => "ESTABLISHED",
-    };
-    named_error(map, &error)
+fn of_pending(why: &str) -> DataPlaneError {
+    DataPlaneError::Map {
+        map: "PENDING_PLACES",
+        why: why.to_owned(),
+    }
 }

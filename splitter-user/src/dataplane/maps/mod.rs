@@ -26,8 +26,8 @@ use splitter_common::{
 use self::take::{counted, flows, typed, words_of};
 pub(in crate::dataplane) use self::take::{mapped, table};
 use super::{
-    DataPlaneError, mapped::Mapped, members::MemberTable, pod::Raw, totals::Totals,
-    traces::TraceRing, typed::Typed, walk::FlowTable,
+    DataPlaneError, mapped::Mapped, members::MemberTable, pending::PendingTable, pod::Raw,
+    totals::Totals, traces::TraceRing, typed::Typed, walk::FlowTable,
 };
 
 /// What the prefixes of all lists are found by.
@@ -77,7 +77,7 @@ pub struct Maps {
     /// For frames in several.
     pub(in crate::dataplane) aside_frags: ProgramArray<MapData>,
     fragments: HashMap<MapData, Raw<FragmentKey>, Raw<FragmentRow>>,
-    pending: Flows,
+    pending: Arc<PendingTable>,
     established: Flows,
     pending_table: FlowTable,
     established_table: FlowTable,
@@ -96,7 +96,7 @@ pub struct Maps {
 
 /// Those that are pinned, by their names in the object. Neither the log is, nor what traces ask and are
 /// told.
-pub(in crate::dataplane) const NAMES: [&str; 37] = [
+pub(in crate::dataplane) const NAMES: [&str; 38] = [
     "CONTROL",
     "FILTER",
     "BUCKETS",
@@ -128,7 +128,8 @@ pub(in crate::dataplane) const NAMES: [&str; 37] = [
     "TABLE_EVENTS",
     "EMPTIED",
     "ASSIGNED",
-    "PENDING",
+    "PENDING_PLACES",
+    "PENDING_SETS",
     "ESTABLISHED",
     "COUNTERS",
     "REASONS",
@@ -140,7 +141,7 @@ impl Maps {
     /// Takes the maps out of the loaded object.
     pub(in crate::dataplane) fn take(ebpf: &mut Ebpf) -> Result<Self, DataPlaneError> {
         let control = words_of::<ControlRow>(ebpf, "CONTROL")?;
-        let (pending, pending_table) = flows(ebpf, "PENDING")?;
+        let pending = Arc::new(PendingTable::take(ebpf, &control)?);
         let (established, established_table) = flows(ebpf, "ESTABLISHED")?;
         let (counters, counters_sums) = counted(ebpf, "COUNTERS")?;
         let (reasons, reasons_sums) = counted(ebpf, "REASONS")?;
@@ -171,9 +172,9 @@ impl Maps {
             device_rules: mapped(ebpf, "DEVICE_RULES")?,
             clients: typed(ebpf, "CLIENTS")?,
             fragments: typed(ebpf, "FRAGMENTS")?,
+            pending_table: FlowTable::of_pending(&pending),
             pending,
             established,
-            pending_table,
             established_table,
             counters,
             reasons,

@@ -13,7 +13,6 @@ use std::{
 };
 
 use aya::Ebpf;
-use rustix::rand::{GetRandomFlags, getrandom};
 use splitter_common::{
     address::Address,
     capacity::members_of_lines,
@@ -25,7 +24,7 @@ use splitter_common::{
 
 use self::placing::{Beside, Lines, Placing};
 use super::{
-    DataPlane, DataPlaneError,
+    DataPlane, DataPlaneError, keys,
     mapped::Mapped,
     maps::{mapped, table},
     typed::Typed,
@@ -59,11 +58,8 @@ impl MemberTable {
         let lines: Mapped<MemberLine> = mapped(ebpf, NAME)?;
         let (beside, _) = table(ebpf, "MEMBERS_BESIDE")?;
         let capacity = members_of_lines(lines.len());
-        let word = Control::MemberKey as u32;
-        if control.load_word(word) == 0 {
-            control.store_word(word, random()?.max(1));
-        }
-        let placing = Placing::new(lines, beside, control.load_word(word), random()? as u32);
+        let key = keys::kept(control, Control::MemberKey, NAME)?;
+        let placing = Placing::new(lines, beside, key, keys::random(NAME)? as u32);
         let placing = placing.map_err(|error| fault(&error))?;
         control.store_word(Control::MemberHomes as u32, u64::from(placing.homes()));
         Ok(Self {
@@ -142,12 +138,6 @@ impl MemberTable {
     fn lock(&self) -> MutexGuard<'_, Placed> {
         self.placing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn random() -> Result<u64, DataPlaneError> {
-    let mut bytes = [0; 8];
-    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|error| fault(&error))?;
-    Ok(u64::from_ne_bytes(bytes))
 }
 
 fn fault(error: &dyn fmt::Display) -> DataPlaneError {

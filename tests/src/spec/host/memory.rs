@@ -26,6 +26,10 @@ impl Cell for Element {
     fn set_word(&self, index: usize, word: u64) {
         self.0.set_word(index, word);
     }
+
+    fn clear(&self, head: u64) {
+        self.0.clear(head);
+    }
 }
 
 /// A packet.

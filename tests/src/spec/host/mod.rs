@@ -176,7 +176,9 @@ impl Env for Host {
             | Control::DiagnosedAt
             | Control::Devices
             | Control::MemberHomes
-            | Control::MemberKey => 0,
+            | Control::MemberKey
+            | Control::PendingSets
+            | Control::PendingKey => 0,
         }
     }
 
