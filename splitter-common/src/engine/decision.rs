@@ -70,8 +70,7 @@ pub(super) fn process<P: Packet, E: Env>(
             let cut = Outcome::drop(Reason::FlowCut);
             return Decided::end(cut.aside(Aside::Reset));
         }
-        // Datagrams have no connection that could be reset: the flow begins anew, instead of what may be pending.
-        let _looked_for = env.flow(Table::Pending, key);
+        // Datagrams have no connection that could be reset: the flow begins anew.
     }
     if denied {
         return Decided::end(Outcome::drop(Reason::Denied));

@@ -83,6 +83,8 @@ pub(super) fn process<E: Env>(env: &E, parsed: &Parsed, vip: &Endpoint) -> Decid
         Some(target) => target,
         None => Target::new(0, Reason::NewFlow),
     };
+    // What begins is pending first, and enters in the stead of what may stand there.
+    let _looked_for = env.flow(Table::Pending, key);
     env.leave(Left {
         aside: Aside::Decide as u32,
         number: 0,

@@ -102,7 +102,7 @@ pub const fn way(place: u32) -> u32 {
 
 /// The way of a set that a flow enters by: a free one, or that of who was silent longest, of several the one that is
 /// drawn by a number of the flow's. One that is being written was silent for no moment: who draws it is to try once
-/// more, by another number. Not that of `place`, where the same flow stood. `tag_of` and `seen_of`: the halves of a
+/// more, by another number. Not that of `place`, where the same flow stands until it has another. `tag_of` and `seen_of`: the halves of a
 /// way's head.
 #[inline(always)]
 pub fn enters(

@@ -33,12 +33,13 @@ pub(super) fn flow(kept: &KeptKey) -> Option<FlowCell> {
 #[inline(always)]
 pub(super) fn insert(kept: &KeptKey, entry: &FlowEntry) -> bool {
     let (before, tag) = (known(kept), tag(kept));
-    pending_leaves(before, tag);
     let mut place = pending_claim(before, tag >> 1);
     if !pending::stands(place) {
         // Another CPU took it at the same time.
         place = pending_claim(before, !tag >> 1);
     }
+    // Not sooner: the place that gets free is not to be taken, see `pending::enters`.
+    pending_leaves(before, tag);
     keep(kept, place);
     let Some(flow) = PENDING_PLACES.get_ptr_mut(place) else {
         return false;
