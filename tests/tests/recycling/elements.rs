@@ -1,4 +1,4 @@
-//! Elements of the flow tables, which go to other flows while programs read them.
+//! Elements of the flow tables, which the kernel gives to other flows while programs read them.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -7,7 +7,6 @@ use std::{
 
 use splitter_common::{
     address::Address,
-    capacity::PENDING_WAYS,
     clock::Jiffies,
     evidence::Mark,
     flow::{Entry, Table},
@@ -15,7 +14,6 @@ use splitter_common::{
     reason::Reason,
     traits::Traits,
 };
-use splitter_user::model::Limits;
 
 use crate::lab::{Lab, Packet, config, frame};
 
@@ -109,15 +107,7 @@ fn packets(decided: &[Ipv4Addr]) -> Vec<Packet> {
 }
 
 fn lab(label: &str) -> Lab {
-    let mut lab = Lab::with(
-        label,
-        Limits {
-            flows: ROOM,
-            // One set, whose first place is taken again at once.
-            pending: PENDING_WAYS,
-            ..Limits::default()
-        },
-    );
+    let mut lab = Lab::new(label, ROOM);
     let backends: Vec<String> = (0..BACKENDS)
         .map(|number| format!("\"{}\"", backend(number)))
         .collect();
@@ -134,8 +124,9 @@ fn lab(label: &str) -> Lab {
 /// not there, left alone. Taken for the next one's they would get the VIP. The element comes back to
 /// a flow only after all others have had it: no tag tells a program that it belonged to another
 /// between two times that it was the program's.
-fn is_read_as_no_other_flows(label: &str, table: Table) {
-    let mut lab = lab(label);
+#[test]
+fn an_element_is_read_as_no_other_flows() {
+    let mut lab = lab("element");
     let flows: Vec<_> = (0..4).map(|flow| entry(&mut lab, flow)).collect();
     let packets: Vec<Packet> = [0, 2]
         .map(|flow| {
@@ -155,9 +146,10 @@ fn is_read_as_no_other_flows(label: &str, table: Table) {
             assert!(begin.elapsed() < LIMIT, "{deleted}, {}", traffic.rounds());
             let maps = lab.plane.maps_mut();
             for (key, entry) in &flows {
-                let entry = entry.pack(table, key.tag(), [0; 3]);
-                maps.put_flow(table, key, &entry).expect("room");
-                maps.remove_flow(table, key).expect("there");
+                let entry = entry.pack(Table::Established, key.tag(), [0; 3]);
+                maps.put_flow(Table::Established, key, &entry)
+                    .expect("room");
+                maps.remove_flow(Table::Established, key).expect("there");
                 deleted += 1;
             }
         }
@@ -166,17 +158,6 @@ fn is_read_as_no_other_flows(label: &str, table: Table) {
         let packets = lab.counted(reason);
         assert!(packets > 1_000, "{reason:?}: {packets}");
     }
-}
-
-#[test]
-fn an_element_is_read_as_no_other_flows() {
-    is_read_as_no_other_flows("element", Table::Established);
-}
-
-/// The same of a place among pending flows, which the test gives away as the program does.
-#[test]
-fn a_place_is_read_as_no_other_flows() {
-    is_read_as_no_other_flows("place", Table::Pending);
 }
 
 #[test]
