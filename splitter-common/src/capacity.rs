@@ -120,15 +120,15 @@ const BESIDE_BYTES: u64 = 192;
 /// What a bucket of a hash table costs that has one for every row, rounded up to a power of two.
 const BUCKET_BYTES: u64 = 16;
 
+/// Sets of a table of pending flows. Of a size that is no multiple of theirs the rest is not used.
+pub const fn pending_sets(pending: u32) -> u32 {
+    pending / PENDING_WAYS
+}
+
 /// Lines of the table of members that are the home of some address, three for every two addresses that there is
 /// room for: of as many some 22 in a thousand find no line in their windows, and some 51 where all have changed often.
 pub const fn member_homes(members: u32) -> u32 {
     members + members.div_ceil(2)
-}
-
-/// Sets of a table of pending flows. Of a size that is no multiple of theirs the rest is not used.
-pub const fn pending_sets(pending: u32) -> u32 {
-    pending / PENDING_WAYS
 }
 
 /// All lines: behind the last home there are those of its window.

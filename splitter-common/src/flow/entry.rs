@@ -1,8 +1,8 @@
 //! Owns the meaning of a flow entry's nine words.
 //!
 //! Elements are recycled under readers, so an entry carries a tag of its key in the word that is
-//! written first (by the kernel, of established flows) and that a reader reads last: a mismatch is a miss. Single words are read
-//! and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
+//! written first (by the kernel, of established flows) and that a reader reads last: a mismatch is a miss.
+//! Single words are read and written whole; concurrent writers of one word may lose a mark, never tear it. Words that
 //! say whose flow it is and where it goes (0, 1) are never written after the insert: an element
 //! that was recycled meanwhile is another flow's. The hop (4 to 6) can be, and tells by its stamp. The
 //! last two are sequence numbers, the time of the SYN and the bit of the client while the flow is pending, and
@@ -156,8 +156,8 @@ impl Entry {
         }
     }
 
-    /// From a live element of a table; `None` when it belongs to another key by now, or to none. What is of pending flows
-    /// alone is 0 when it is established.
+    /// From a live element of a table; `None` when it belongs to another key by now, or to none. What
+    /// is of pending flows alone is 0 when it is established.
     #[inline(always)]
     pub fn load<C: Cell>(cell: &C, table: Table, tag: u32) -> Option<Self> {
         // The tag is read last: see the module.

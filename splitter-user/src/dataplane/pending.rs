@@ -1,7 +1,10 @@
 //! Owns the table of pending flows as this process sees it: arrays that it maps, and in which the program alone
 //! writes.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aya::{Ebpf, maps::MapData};
 use splitter_common::{
@@ -90,8 +93,7 @@ impl PendingTable {
     pub(super) fn put(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         let before = self.locate(key);
         let set = pending::set(before);
-        let now = self.sets.word(set, pending::way(before) as usize);
-        let now = (now.load(Ordering::SeqCst) >> 32) as u32;
+        let now = (self.head(before).load(Ordering::SeqCst) >> 32) as u32;
         let heads = self.sets.read(set).heads;
         let way = pending::enters(
             before,
@@ -101,7 +103,7 @@ impl PendingTable {
             |way| (heads[way as usize] >> 32) as u32,
         );
         let place = pending::place(set, way);
-        let head = self.sets.word(set, way as usize);
+        let head = self.head(place);
         if head.swap(pending::head(TAKEN, now), Ordering::SeqCst) as u32 == TAKEN {
             return false;
         }
@@ -125,21 +127,22 @@ impl PendingTable {
     }
 
     fn free(&self, place: u32, tag: u32) -> bool {
-        let head = self
-            .sets
-            .word(pending::set(place), pending::way(place) as usize);
-        let freed = head.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |head| {
-            (head as u32 == tag).then_some(head >> 32 << 32)
-        });
+        let freed = self
+            .head(place)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |head| {
+                (head as u32 == tag).then_some(head >> 32 << 32)
+            });
         freed.is_ok()
     }
 
     /// Whether what was read at a place was not written meanwhile, for another flow.
     fn stays(&self, place: u32, tag: u32) -> bool {
-        let head = self
-            .sets
-            .word(pending::set(place), pending::way(place) as usize);
-        head.load(Ordering::SeqCst) as u32 == tag
+        self.head(place).load(Ordering::SeqCst) as u32 == tag
+    }
+
+    fn head(&self, place: u32) -> &AtomicU64 {
+        let way = pending::way(place) as usize;
+        self.sets.word(pending::set(place), way)
     }
 
     fn place(&self, key: &FlowKey) -> Option<u32> {

@@ -3,8 +3,9 @@
 //!
 //! A batch look-up gives whole buckets, so that a flow that stays is met exactly once. A key's
 //! bucket is drawn by the kernel's own hash, seeded anew for every table: any run of buckets is a
-//! fair sample of the flows. The same holds of pending flows, whose buckets are their sets. Positions are buckets, of which a hash map has the next power of two
-//! of its entries (`htab_map_alloc` in kernel/bpf/hashtab.c).
+//! fair sample of the flows. The same holds of pending flows, whose buckets are their sets. Positions
+//! are buckets, of which a hash map has the next power of two of its entries (`htab_map_alloc` in
+//! kernel/bpf/hashtab.c).
 
 use std::{io, sync::Arc};
 

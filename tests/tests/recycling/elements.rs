@@ -18,7 +18,7 @@ use splitter_common::{
 use crate::lab::{Lab, Packet, config, frame};
 
 /// Of every port, so that a packet of a backend without a flow is left as it is.
-const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const BACKENDS: u8 = 16;
 /// Flows whose packets go by.
 const FLOWS: u16 = 24;
@@ -33,7 +33,7 @@ const ROUNDS: u64 = 200;
 /// Generous: it takes seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 
-fn client(flow: u16) -> (Ipv4Addr, u16) {
+pub(crate) fn client(flow: u16) -> (Ipv4Addr, u16) {
     (Ipv4Addr::new(10, 100, 0, 1), 40_000 + flow)
 }
 
@@ -108,6 +108,12 @@ fn packets(decided: &[Ipv4Addr]) -> Vec<Packet> {
 
 fn lab(label: &str) -> Lab {
     let mut lab = Lab::new(label, ROOM);
+    serve(&mut lab);
+    lab
+}
+
+/// Puts one service in force, by the VIP, with all backends.
+pub(crate) fn serve(lab: &mut Lab) {
     let backends: Vec<String> = (0..BACKENDS)
         .map(|number| format!("\"{}\"", backend(number)))
         .collect();
@@ -116,7 +122,6 @@ fn lab(label: &str) -> Lab {
          = [{}] }}\n",
         backends.join(", ")
     )));
-    lab
 }
 
 /// One element goes from flow to flow, while the programs look one of them up as fast as they can: on

@@ -8,25 +8,17 @@ use std::{
 use splitter_common::{capacity::PENDING_WAYS, reason::Reason};
 use splitter_user::model::Limits;
 
-use crate::lab::{Lab, Packet, config, ends, frame};
+use crate::{
+    elements::{VIP, client, serve},
+    lab::{Lab, Packet, ends, frame},
+};
 
-/// Of every port, so that a packet of a backend without a flow is left as it is.
-const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-const BACKENDS: u8 = 16;
 /// Flows that begin over and over: three for each place of the one set.
 const FLOWS: u16 = 3 * PENDING_WAYS as u16;
 /// How often each thread has all packets go by, at the least.
 const ROUNDS: u64 = 3_000;
 /// Generous: it takes seconds.
 const LIMIT: Duration = Duration::from_secs(120);
-
-fn backend(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 2, 0, 10 + number)
-}
-
-fn client(flow: u16) -> (Ipv4Addr, u16) {
-    (Ipv4Addr::new(10, 100, 0, 1), 40_000 + flow)
-}
 
 fn syn(flow: u16) -> Vec<u8> {
     let (address, port) = client(flow);
@@ -43,14 +35,7 @@ fn a_place_that_goes_to_another_flow_sends_no_packet_astray() {
             ..Limits::default()
         },
     );
-    let backends: Vec<String> = (0..BACKENDS)
-        .map(|number| format!("\"{}\"", backend(number)))
-        .collect();
-    lab.commit(&config(&format!(
-        "[service.shop]\nvips = [\"{VIP}:0/tcp\"]\nversion.stable = {{ baseline = true, backends \
-         = [{}] }}\n",
-        backends.join(", ")
-    )));
+    serve(&mut lab);
     // The split says always the same of a flow: whatever else a packet of it met was another's.
     let decided: Vec<Ipv4Addr> = (0..FLOWS)
         .map(|flow| {
